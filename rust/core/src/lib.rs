@@ -1,0 +1,1 @@
+//! The protocol core: bytes in, events and bytes out. No Python, no sockets, no clock.

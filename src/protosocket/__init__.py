@@ -1,0 +1,1 @@
+"""protosocket: message-oriented TCP streams and RPC, wire-compatible with the Rust crate."""
