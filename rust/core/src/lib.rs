@@ -1,1 +1,12 @@
 //! The protocol core: bytes in, events and bytes out. No Python, no sockets, no clock.
+
+pub mod deadlines;
+pub mod flush;
+pub mod framing;
+pub mod header;
+pub mod messagepack;
+pub mod protobuf;
+pub mod receive;
+pub mod relay;
+pub mod table;
+pub mod varint;

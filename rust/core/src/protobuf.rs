@@ -1,0 +1,328 @@
+//! Id and control code as top-level fields of an encoded protobuf message.
+
+use crate::header::{Control, Header, Located, Malformed, Piece, Place};
+use crate::varint;
+
+/// How a header field is written: its protobuf wire type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// uint64, uint32, int64, int32, enum.
+    Varint = 0,
+    /// fixed64, sfixed64.
+    Fixed64 = 1,
+    /// fixed32, sfixed32.
+    Fixed32 = 5,
+}
+
+/// A header field of a protobuf message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its number in the `.proto`, 1 to 2^29 - 1.
+    pub number: u32,
+    /// How it is written.
+    pub kind: Kind,
+}
+
+impl Field {
+    /// The field as it is on the wire; nothing for zero, as proto3 has it.
+    #[inline]
+    pub(crate) fn encode(self, value: u64) -> Piece {
+        let mut piece = Piece::new();
+        if value != 0 {
+            piece.varint(u64::from(self.number) << 3 | self.kind as u64);
+            match self.kind {
+                Kind::Varint => piece.varint(value),
+                Kind::Fixed64 => piece.extend(&value.to_le_bytes()),
+                Kind::Fixed32 => piece.extend(&(value as u32).to_le_bytes()),
+            }
+        }
+        piece
+    }
+}
+
+/// The two header fields of a protobuf message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fields {
+    /// The message id.
+    pub id: Field,
+    /// The control code.
+    pub control: Field,
+}
+
+/// Groups may nest this deep, as in protobuf's own parsers.
+const DEPTH: usize = 100;
+
+impl Fields {
+    /// Walks the top-level fields once.
+    #[inline]
+    pub(crate) fn locate(&self, message: &[u8]) -> Result<Located, Malformed> {
+        let mut id = Found::default();
+        let mut control = Found::default();
+        let mut at = 0;
+        while at < message.len() {
+            let start = at;
+            let field = Walk::field(message, &mut at)?;
+            id.see(self.id, &field, start, at)?;
+            control.see(self.control, &field, start, at)?;
+        }
+        let (id_place, id_canonical) = id.place(message.len());
+        let (control_place, control_canonical) = control.place(message.len());
+        Ok(Located {
+            header: Header { id: id.value, control: Control::from_wire(control.value) },
+            id: id_place,
+            control: control_place,
+            canonical: id_canonical && control_canonical,
+        })
+    }
+
+    /// The message without any of its header fields.
+    pub(crate) fn without_header(&self, message: &[u8]) -> Result<Vec<u8>, Malformed> {
+        let mut rest = Vec::with_capacity(message.len());
+        let mut at = 0;
+        while at < message.len() {
+            let start = at;
+            let field = Walk::field(message, &mut at)?;
+            if field.number != self.id.number && field.number != self.control.number {
+                rest.extend_from_slice(&message[start..at]);
+            }
+        }
+        Ok(rest)
+    }
+}
+
+/// The last length-delimited field whose number `wanted` accepts, with its number.
+#[inline]
+pub(crate) fn last_bytes(message: &[u8], wanted: impl Fn(u32) -> bool) -> Result<Option<(u32, &[u8])>, Malformed> {
+    let mut found = None;
+    let mut at = 0;
+    while at < message.len() {
+        let field = Walk::field(message, &mut at)?;
+        if field.wire == 2 && wanted(field.number) {
+            found = Some((field.number, &message[at - field.value as usize..at]));
+        }
+    }
+    Ok(found)
+}
+
+/// What a walk knows of one header field so far.
+#[derive(Default)]
+struct Found {
+    value: u64,
+    place: Option<Place>,
+    /// Where the first field of a higher number begins: the canonical place ends there.
+    insert: Option<usize>,
+    repeated: bool,
+}
+
+impl Found {
+    #[inline]
+    fn see(&mut self, wanted: Field, field: &Walk, start: usize, end: usize) -> Result<(), Malformed> {
+        if field.number == wanted.number {
+            if field.wire != wanted.kind as u8 {
+                return Err(Malformed("the id or control field has another wire type than its schema says"));
+            }
+            self.repeated |= self.place.is_some();
+            self.place = Some(Place { start, end });
+            self.value = field.value;
+        } else if field.number > wanted.number && self.insert.is_none() {
+            self.insert = Some(start);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn place(&self, length: usize) -> (Place, bool) {
+        let insert = self.insert.unwrap_or(length);
+        match self.place {
+            None => (Place { start: insert, end: insert }, true),
+            Some(place) => (place, !self.repeated && place.end == insert),
+        }
+    }
+}
+
+/// One top-level field of a message; `value` is its number, or its length in bytes.
+struct Walk {
+    number: u32,
+    wire: u8,
+    value: u64,
+}
+
+impl Walk {
+    /// Reads the field at `at` and moves `at` behind it.
+    #[inline]
+    fn field(message: &[u8], at: &mut usize) -> Result<Walk, Malformed> {
+        let (number, wire) = tag(message, at)?;
+        let value = match wire {
+            3 => {
+                skip_group(message, at, number)?;
+                0
+            }
+            4 => return Err(Malformed("a group ends that never began")),
+            _ => scalar(message, at, wire)?,
+        };
+        Ok(Walk { number, wire, value })
+    }
+}
+
+#[inline]
+fn tag(message: &[u8], at: &mut usize) -> Result<(u32, u8), Malformed> {
+    let tag = number(message, at)?;
+    let field = tag >> 3;
+    if field == 0 || tag > u64::from(u32::MAX) {
+        return Err(Malformed("a field number is zero or over 2^29 - 1"));
+    }
+    Ok((field as u32, (tag & 7) as u8))
+}
+
+#[inline]
+fn number(message: &[u8], at: &mut usize) -> Result<u64, Malformed> {
+    match varint::read(&message[*at..]) {
+        varint::Read::Value { value, length } => {
+            *at += length;
+            Ok(value)
+        }
+        varint::Read::Incomplete => Err(Malformed("the message ends within a number")),
+        varint::Read::Invalid => Err(Malformed("a varint is longer than ten bytes")),
+    }
+}
+
+/// Reads a number or skips bytes (and gives their length); a group is not for here.
+#[inline]
+fn scalar(message: &[u8], at: &mut usize, wire: u8) -> Result<u64, Malformed> {
+    match wire {
+        0 => number(message, at),
+        1 => take::<8>(message, at).map(u64::from_le_bytes),
+        2 => {
+            let length = number(message, at)?;
+            if length > (message.len() - *at) as u64 {
+                return Err(Malformed("a field is longer than its message"));
+            }
+            *at += length as usize;
+            Ok(length)
+        }
+        5 => take::<4>(message, at).map(|bytes| u64::from(u32::from_le_bytes(bytes))),
+        _ => Err(Malformed("a field has a wire type that does not exist")),
+    }
+}
+
+#[inline]
+fn take<const N: usize>(message: &[u8], at: &mut usize) -> Result<[u8; N], Malformed> {
+    match message[*at..].first_chunk::<N>() {
+        Some(bytes) => {
+            *at += N;
+            Ok(*bytes)
+        }
+        None => Err(Malformed("the message ends within a number")),
+    }
+}
+
+#[cold]
+fn skip_group(message: &[u8], at: &mut usize, number: u32) -> Result<(), Malformed> {
+    let mut open = vec![number];
+    while let Some(innermost) = open.last().copied() {
+        let (number, wire) = tag(message, at)?;
+        match wire {
+            3 if open.len() == DEPTH => return Err(Malformed("groups are nested deeper than 100")),
+            3 => open.push(number),
+            4 if number == innermost => {
+                open.pop();
+            }
+            4 => return Err(Malformed("a group ends that never began")),
+            _ => {
+                scalar(message, at, wire)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::Layout;
+    use proptest::prelude::*;
+
+    fn field(number: u32, wire: u8, content: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        varint::write(u64::from(number) << 3 | u64::from(wire), &mut bytes);
+        bytes.extend_from_slice(content);
+        bytes
+    }
+
+    fn other() -> impl Strategy<Value = (u32, Vec<u8>)> {
+        prop_oneof![
+            (1u32..200, any::<u64>()).prop_map(|(number, value)| {
+                let mut content = Vec::new();
+                varint::write(value, &mut content);
+                (number, field(number, 0, &content))
+            }),
+            (1u32..200, any::<[u8; 8]>()).prop_map(|(number, content)| (number, field(number, 1, &content))),
+            (1u32..200, any::<[u8; 4]>()).prop_map(|(number, content)| (number, field(number, 5, &content))),
+            (1u32..200, prop::collection::vec(any::<u8>(), 0..200)).prop_map(|(number, payload)| {
+                let mut content = Vec::new();
+                varint::write(payload.len() as u64, &mut content);
+                content.extend_from_slice(&payload);
+                (number, field(number, 2, &content))
+            }),
+            (1u32..200).prop_map(|number| {
+                let mut content = field(7, 0, &[1]);
+                content.extend(field(number, 4, &[]));
+                (number, field(number, 3, &content))
+            }),
+        ]
+    }
+
+    fn kinds() -> impl Strategy<Value = Kind> {
+        prop_oneof![Just(Kind::Varint), Just(Kind::Fixed64)]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_placed_is_read(
+            mut others in prop::collection::vec(other(), 0..6), sorted in any::<bool>(),
+            id_number in 1u32..200, control_number in 1u32..200, kind in kinds(),
+            ids in prop::collection::vec(any::<u64>(), 1..4), code in 0u64..3,
+        ) {
+            prop_assume!(id_number != control_number);
+            others.retain(|(number, _)| *number != id_number && *number != control_number);
+            if sorted { others.sort_by_key(|(number, _)| *number); }
+            let message: Vec<u8> = others.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+            let layout = Layout::protobuf(
+                Field { number: id_number, kind }, Field { number: control_number, kind: Kind::Varint });
+            prop_assert_eq!(layout.scan(&message), Ok(Header { id: 0, control: Control::Normal }));
+            let mut current = message.clone();
+            for id in ids {
+                let mut next = Vec::new();
+                layout.splice(&current, id, Control::from_wire(code), &mut next).unwrap();
+                prop_assert_eq!(layout.scan(&next), Ok(Header { id, control: Control::from_wire(code) }));
+                current = next;
+            }
+            // A second header anywhere: the last one counts, and a splice leaves one.
+            let mut twice = current.clone();
+            twice.extend_from_slice(Field { number: id_number, kind }.encode(9).as_slice());
+            prop_assert_eq!(layout.scan(&twice).map(|header| header.id), Ok(9));
+            let mut back = Vec::new();
+            layout.splice(&twice, 0, Control::Normal, &mut back).unwrap();
+            prop_assert_eq!(back, message);
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let layout = Layout::protobuf(Field { number: 1, kind: Kind::Varint }, Field { number: 2, kind: Kind::Varint });
+            let mut output = Vec::new();
+            if layout.splice(&bytes, 77, Control::End, &mut output).is_ok() {
+                prop_assert_eq!(layout.scan(&output), Ok(Header { id: 77, control: Control::End }));
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_goes_where_its_number_says() {
+        let layout = Layout::protobuf(Field { number: 2, kind: Kind::Varint }, Field { number: 3, kind: Kind::Varint });
+        let message = [0x08, 5, 0x52, 1, b'x']; // field 1 = 5, field 10 = "x"
+        let mut output = Vec::new();
+        layout.splice(&message, 300, Control::Cancel, &mut output).unwrap();
+        assert_eq!(output, [0x08, 5, 0x10, 0xac, 2, 0x18, 1, 0x52, 1, b'x']);
+    }
+}

@@ -1,0 +1,153 @@
+//! The receive buffer of one connection: bytes in from the socket, unread bytes out to the framing.
+
+/// Bytes a new connection can read at once.
+const SMALLEST: usize = 4 * 1024;
+/// Bytes read at once at most: the read budget of one loop tick.
+const LARGEST_READ: usize = 256 * 1024;
+/// Reads that must leave most of a large buffer unused before it shrinks.
+const SMALL_READS: u32 = 256;
+
+/// A buffer that grows with what really arrives, never with what a peer only declares.
+#[derive(Debug, Default)]
+pub struct ReceiveBuffer {
+    data: Vec<u8>,
+    start: usize,
+    end: usize,
+    read_size: usize,
+    small_reads: u32,
+}
+
+impl ReceiveBuffer {
+    /// An empty buffer; memory is taken at the first read.
+    pub fn new() -> Self {
+        ReceiveBuffer { read_size: SMALLEST, ..Default::default() }
+    }
+
+    /// Room for the next read: at least one byte, at most a read budget.
+    pub fn writable(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+        let unread = self.end - self.start;
+        if self.data.len() - self.end < self.read_size.min(LARGEST_READ) {
+            self.data.copy_within(self.start..self.end, 0);
+            self.start = 0;
+            self.end = unread;
+            let wanted = unread + self.read_size;
+            if self.data.len() < wanted {
+                // An exact size: doubling is decided by `read_size`, which follows what arrives.
+                self.data.reserve_exact(wanted - self.data.len());
+                self.data.resize(wanted, 0);
+            } else if unread == 0 && self.data.len() > 2 * wanted {
+                self.data.truncate(wanted);
+                self.data.shrink_to_fit();
+            }
+        }
+        let end = self.data.len().min(self.end + LARGEST_READ);
+        &mut self.data[self.end..end]
+    }
+
+    /// Takes note of `count` bytes read into [`ReceiveBuffer::writable`].
+    pub fn filled(&mut self, count: usize) {
+        let count = count.min(self.data.len() - self.end);
+        self.end += count;
+        if count >= self.read_size {
+            self.read_size = (self.read_size * 2).min(LARGEST_READ);
+            self.small_reads = 0;
+        } else if count * 8 < self.read_size && self.read_size > SMALLEST {
+            self.small_reads += 1;
+            if self.small_reads >= SMALL_READS {
+                self.read_size /= 2;
+                self.small_reads = 0;
+                if self.data.len() > 4 * self.read_size && self.end - self.start < self.read_size {
+                    self.shrink();
+                }
+            }
+        } else {
+            self.small_reads = 0;
+        }
+    }
+
+    fn shrink(&mut self) {
+        let unread = self.end - self.start;
+        self.data.copy_within(self.start..self.end, 0);
+        self.start = 0;
+        self.end = unread;
+        self.data.truncate(unread + self.read_size);
+        self.data.shrink_to_fit();
+    }
+
+    /// What has arrived and was not consumed.
+    #[inline]
+    pub fn unread(&self) -> &[u8] {
+        &self.data[self.start..self.end]
+    }
+
+    /// Forgets the first `count` unread bytes.
+    #[inline]
+    pub fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+    }
+
+    /// Bytes of memory held.
+    pub fn capacity(&self) -> usize {
+        self.data.capacity()
+    }
+
+    /// Gives all memory back.
+    pub fn clear(&mut self) {
+        *self = ReceiveBuffer::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out(steps in prop::collection::vec((1usize..9000, 0usize..9000), 1..60)) {
+            let mut buffer = ReceiveBuffer::new();
+            let mut model = std::collections::VecDeque::new();
+            let mut next = 0u8;
+            for (arrives, leaves) in steps {
+                let room = buffer.writable();
+                prop_assert!(!room.is_empty());
+                let count = arrives.min(room.len());
+                for byte in &mut room[..count] {
+                    *byte = next;
+                    model.push_back(next);
+                    next = next.wrapping_add(1);
+                }
+                buffer.filled(count);
+                let leaves = leaves.min(model.len());
+                buffer.consume(leaves);
+                model.drain(..leaves);
+                prop_assert!(buffer.unread().iter().eq(model.iter()));
+            }
+        }
+    }
+
+    #[test]
+    fn memory_follows_what_arrives() {
+        let mut buffer = ReceiveBuffer::new();
+        assert_eq!(buffer.capacity(), 0);
+        buffer.writable();
+        assert!(buffer.capacity() <= 4 * 1024);
+        for _ in 0..20 {
+            let room = buffer.writable().len();
+            buffer.filled(room);
+            let unread = buffer.unread().len();
+            buffer.consume(unread);
+        }
+        assert!(buffer.capacity() >= 256 * 1024);
+        for _ in 0..10_000 {
+            buffer.writable();
+            buffer.filled(1);
+            buffer.consume(1);
+        }
+        assert!(buffer.capacity() <= 32 * 1024, "{}", buffer.capacity());
+    }
+}
