@@ -1,6 +1,7 @@
 //! The protocol core: bytes in, events and bytes out. No Python, no sockets, no clock.
 
 pub mod deadlines;
+pub mod engine;
 pub mod flush;
 pub mod framing;
 pub mod header;
