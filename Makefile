@@ -1,0 +1,84 @@
+# The project's commands: every one works on a fresh machine with Python 3.11, cargo and make.
+# `make help` lists them. Settings: PYTHON=python3.12, FAST=1 (leave slow tests out), ARGS="..." (to pytest).
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PROTOC := $(VENV)/protos
+FUZZ_SECONDS ?= 20
+
+# One interpreter for everything cargo builds, so that nothing is built twice.
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+
+RUST := $(shell find rust/core/src rust/py -name '*.rs' -o -name Cargo.toml) rust/core/Cargo.toml Cargo.toml Cargo.lock
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: env
+env: $(VENV)/.core ## make .venv with everything built; again only when something it is made from changed
+
+$(VENV)/.python: pyproject.toml
+	@command -v $(PYTHON) > /dev/null || { echo "make: $(PYTHON) not found: install Python 3.11 or newer, or say make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is too old: Python 3.11 or newer is needed" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "make: $(PYTHON) has no venv module: install it (Debian: python3-venv)" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.python $(RUST)
+	@command -v cargo > /dev/null || { echo "make: cargo not found: install Rust 1.85 or newer (https://rustup.rs)" >&2; exit 1; }
+	$(BIN)/maturin develop --quiet --release --locked --extras bench,cli,grpc
+	@touch $@
+
+.PHONY: demo
+demo: env ## measure the talk's four columns here, in about a minute: a table, demo.json and demo.png
+	$(BIN)/protosocket bench talk --json demo.json --plot demo.png
+
+.PHONY: test
+test: env ## run every test, of Rust and of Python
+	cargo test --quiet --locked --package protosocket-core
+	$(BIN)/python -m pytest $(if $(FAST),-m "not slow") $(ARGS)
+
+.PHONY: lint
+lint: env $(PROTOC)/.stamp ## check format, types, layers, the native stub and the generated modules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright --warnings
+	$(BIN)/python -m mypy.stubtest protosocket._core --mypy-config-file pyproject.toml
+	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/python tools/check_private_imports.py
+	$(PROTOC)/bin/python tools/protos.py --check
+	cargo fmt --all --check
+	cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings
+
+.PHONY: format
+format: env ## lay out Python and Rust, and mend what can be mended by itself
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+	cargo fmt --all
+
+.PHONY: protos
+protos: $(PROTOC)/.stamp ## generate the Python modules of the .proto files
+	$(PROTOC)/bin/python tools/protos.py
+
+$(PROTOC)/.stamp: $(VENV)/.python
+	test -x $(PROTOC)/bin/python || $(BIN)/python -m venv $(PROTOC)
+	$(PROTOC)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(PROTOC)/bin/python -m pip install --quiet --group protos
+	@touch $@
+
+.PHONY: clean
+clean: ## remove everything that was built or measured
+	rm -rf $(VENV) target build dist demo.json demo.png .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f src/protosocket/_core*.so
+	find src tests tools -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,7 @@
+"""The programs: ``protosocket bench``, ``storage``, ``router``, ``cache``."""
+
+from __future__ import annotations
+
+from protosocket.cli.main import main
+
+__all__ = ["main"]
