@@ -107,7 +107,13 @@ impl<V> Engine<V> {
     }
 
     /// What `read` makes of the live value under the key, or nothing. An expired entry is removed.
-    pub fn get<R>(&mut self, now: u64, namespace: &[u8], key: &[u8], read: impl FnOnce(&V) -> R) -> Option<R> {
+    pub fn get<R>(
+        &mut self,
+        now: u64,
+        namespace: &[u8],
+        key: &[u8],
+        read: impl FnOnce(&V) -> R,
+    ) -> Option<R> {
         let probe = self.probe(namespace, key);
         match self.cache.get(&probe) {
             Some(entry) if entry.expires_at > now => {
@@ -140,7 +146,10 @@ impl<V> Engine<V> {
     ) -> Result<(), EntryTooLarge> {
         let weight = (namespace.len() + key.len() + value_size) as u64 + ENTRY_OVERHEAD;
         if weight > self.max_entry {
-            return Err(EntryTooLarge { needed: weight, limit: self.max_entry });
+            return Err(EntryTooLarge {
+                needed: weight,
+                limit: self.max_entry,
+            });
         }
         if ttl_ms == 0 {
             self.delete(now, namespace, key);
@@ -150,7 +159,12 @@ impl<V> Engine<V> {
         let expires_at = now.saturating_add(ttl_ms.saturating_mul(NANOSECONDS_PER_MILLISECOND));
         let stored = StoredKey::new(&probe);
         let slot = self.expiry.insert(stored.hash, expires_at);
-        let entry = Entry { value, expires_at, weight, slot };
+        let entry = Entry {
+            value,
+            expires_at,
+            weight,
+            slot,
+        };
         self.cache.insert_with_lifecycle(stored, entry, &mut self.evicted);
         // The policy reports a replaced entry like an evicted one, always first.
         for (position, (gone, entry)) in self.evicted.drain(..).enumerate() {
@@ -217,7 +231,9 @@ impl<V> Engine<V> {
     }
 
     fn remove_expired_hash(&mut self, hash: u64, now: u64) {
-        let removed = self.cache.remove_if(&HashOnly(hash), |entry| entry.expires_at <= now);
+        let removed = self
+            .cache
+            .remove_if(&HashOnly(hash), |entry| entry.expires_at <= now);
         if let Some((_, entry)) = removed {
             self.expiry.remove(entry.slot);
             self.expired += 1;
@@ -435,7 +451,10 @@ mod tests {
         assert_eq!(get(&mut engine, 15 * MS - 1, b"n", b"k"), Some(1));
         assert_eq!(get(&mut engine, 15 * MS, b"n", b"k"), None);
         let statistics = engine.statistics();
-        assert_eq!((statistics.items, statistics.bytes_used, statistics.expired), (0, 0, 1));
+        assert_eq!(
+            (statistics.items, statistics.bytes_used, statistics.expired),
+            (0, 0, 1)
+        );
     }
 
     #[test]
@@ -459,9 +478,17 @@ mod tests {
         let mut engine = Engine::new(10_000, 1);
         engine.set(0, b"n", b"k", 1, 8, 1000).unwrap();
         let refused = engine.set(0, b"n", b"k", 2, 10_000, 1000).unwrap_err();
-        assert_eq!(refused, EntryTooLarge { needed: 10_002 + ENTRY_OVERHEAD, limit: 9_700 });
+        assert_eq!(
+            refused,
+            EntryTooLarge {
+                needed: 10_002 + ENTRY_OVERHEAD,
+                limit: 9_700
+            }
+        );
         assert_eq!(get(&mut engine, 0, b"n", b"k"), Some(1));
-        engine.set(0, b"n", b"k", 3, 9_700 - 2 - ENTRY_OVERHEAD as usize, 1000).unwrap();
+        engine
+            .set(0, b"n", b"k", 3, 9_700 - 2 - ENTRY_OVERHEAD as usize, 1000)
+            .unwrap();
         assert_eq!(get(&mut engine, 0, b"n", b"k"), Some(3));
     }
 
@@ -469,7 +496,16 @@ mod tests {
     fn a_bounded_sweep_clears_the_expired() {
         let mut engine = Engine::new(1 << 20, 1);
         for key in 0..100_u64 {
-            engine.set(0, b"n", &key.to_be_bytes(), key, 8, if key % 2 == 0 { 1 } else { 1000 }).unwrap();
+            engine
+                .set(
+                    0,
+                    b"n",
+                    &key.to_be_bytes(),
+                    key,
+                    8,
+                    if key % 2 == 0 { 1 } else { 1000 },
+                )
+                .unwrap();
         }
         assert!(engine.sweep(2 * MS, 10) <= 10);
         engine.sweep(2 * MS, 100);
@@ -482,7 +518,9 @@ mod tests {
     fn writes_alone_keep_the_expired_from_piling_up() {
         let mut engine = Engine::new(1 << 30, 1);
         for step in 0..10_000_u64 {
-            engine.set(step * MS, b"n", &step.to_be_bytes(), step, 8, 1).unwrap();
+            engine
+                .set(step * MS, b"n", &step.to_be_bytes(), step, 8, 1)
+                .unwrap();
         }
         assert!(engine.statistics().items < 10, "{:?}", engine.statistics());
     }
@@ -501,7 +539,9 @@ mod tests {
         for key in 1_000_000..1_020_000_u64 {
             engine.set(0, b"", &key.to_be_bytes(), key, 8, 1000).unwrap();
         }
-        let kept = (0..400_u64).filter(|key| get(&mut engine, 0, b"", &key.to_be_bytes()).is_some()).count();
+        let kept = (0..400_u64)
+            .filter(|key| get(&mut engine, 0, b"", &key.to_be_bytes()).is_some())
+            .count();
         assert!(kept > 350, "{kept} of 400 kept");
     }
 

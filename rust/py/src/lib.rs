@@ -2,6 +2,11 @@
 
 use pyo3::prelude::*;
 
+mod engine;
+
 /// The native core of protosocket: framing, reactors, relay.
 #[pymodule]
-mod _core {}
+mod _core {
+    #[pymodule_export]
+    use super::engine::{CacheEngine, key_hash};
+}
