@@ -57,7 +57,7 @@ lint: env $(PROTOC)/.stamp ## check format, types, layers, the native stub and t
 	$(BIN)/python -m mypy.stubtest protosocket._core --mypy-config-file pyproject.toml
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python tools/check_private_imports.py
-	$(PROTOC)/bin/python tools/protos.py --check
+	$(PROTOC)/bin/python tools/generate_protos.py --check
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings
 
@@ -69,7 +69,7 @@ format: env ## lay out Python and Rust, and mend what can be mended by itself
 
 .PHONY: protos
 protos: $(PROTOC)/.stamp ## generate the Python modules of the .proto files
-	$(PROTOC)/bin/python tools/protos.py
+	$(PROTOC)/bin/python tools/generate_protos.py
 
 $(PROTOC)/.stamp: $(VENV)/.python
 	test -x $(PROTOC)/bin/python || $(BIN)/python -m venv $(PROTOC)
