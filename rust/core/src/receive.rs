@@ -23,11 +23,15 @@ impl ReceiveBuffer {
         ReceiveBuffer { read_size: SMALLEST, ..Default::default() }
     }
 
-    /// Room for the next read: at least one byte, at most a read budget.
+    /// Room for the next read: at least one byte, at most a read budget. Only here memory moves.
     pub fn writable(&mut self) -> &mut [u8] {
         if self.start == self.end {
             self.start = 0;
             self.end = 0;
+            if self.data.len() > 4 * self.read_size {
+                self.data.truncate(self.read_size);
+                self.data.shrink_to_fit();
+            }
         }
         let unread = self.end - self.start;
         if self.data.len() - self.end < self.read_size.min(LARGEST_READ) {
@@ -39,9 +43,6 @@ impl ReceiveBuffer {
                 // An exact size: doubling is decided by `read_size`, which follows what arrives.
                 self.data.reserve_exact(wanted - self.data.len());
                 self.data.resize(wanted, 0);
-            } else if unread == 0 && self.data.len() > 2 * wanted {
-                self.data.truncate(wanted);
-                self.data.shrink_to_fit();
             }
         }
         let end = self.data.len().min(self.end + LARGEST_READ);
@@ -60,22 +61,10 @@ impl ReceiveBuffer {
             if self.small_reads >= SMALL_READS {
                 self.read_size /= 2;
                 self.small_reads = 0;
-                if self.data.len() > 4 * self.read_size && self.end - self.start < self.read_size {
-                    self.shrink();
-                }
             }
         } else {
             self.small_reads = 0;
         }
-    }
-
-    fn shrink(&mut self) {
-        let unread = self.end - self.start;
-        self.data.copy_within(self.start..self.end, 0);
-        self.start = 0;
-        self.end = unread;
-        self.data.truncate(unread + self.read_size);
-        self.data.shrink_to_fit();
     }
 
     /// What has arrived and was not consumed.

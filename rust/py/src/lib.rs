@@ -2,11 +2,31 @@
 
 use pyo3::prelude::*;
 
+mod client;
+mod codec;
 mod engine;
+mod errors;
+mod guarded;
+mod link;
+mod server;
+mod stream;
+mod task;
 
 /// The native core of protosocket: framing, reactors, relay.
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::engine::{CacheEngine, key_hash};
+    use crate::client::ClientReactor;
+    #[pymodule_export]
+    use crate::codec::{HeaderLayout, WireCodec};
+    #[pymodule_export]
+    use crate::engine::{CacheEngine, key_hash};
+    #[pymodule_export]
+    use crate::link::Link;
+    #[pymodule_export]
+    use crate::server::ServerReactor;
+    #[pymodule_export]
+    use crate::stream::StreamReactor;
+    #[pymodule_export]
+    use crate::task::HandlerTask;
 }

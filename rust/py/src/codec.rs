@@ -1,0 +1,143 @@
+//! How messages become bytes and bytes become messages: the user's codec as the reactors use it.
+
+use protosocket_core::framing::Framing;
+use protosocket_core::header::Layout;
+use protosocket_core::protobuf::{Field, Kind};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::errors;
+
+/// Framing, header layout and the two functions between message objects and their bytes.
+///
+/// `send_layout` and `receive_layout` say where messages of either direction carry their id and
+/// control code; a plain message stream has none.
+#[pyclass(frozen, module = "protosocket._core")]
+pub struct WireCodec {
+    pub framing: Framing,
+    encode: Py<PyAny>,
+    decode: Py<PyAny>,
+    pub send: Option<Side>,
+    pub receive: Option<Side>,
+}
+
+/// One direction's header layout.
+#[derive(Clone)]
+pub struct Side {
+    pub layout: Layout,
+    /// The encoded message that carries nothing but a header: what a Cancel and an End are.
+    pub empty: Vec<u8>,
+    /// The largest id its field can hold.
+    pub largest_id: u64,
+}
+
+/// Where a message carries its id and its control code.
+#[pyclass(frozen, module = "protosocket._core")]
+#[derive(Clone)]
+pub struct HeaderLayout(pub Side);
+
+#[pymethods]
+impl HeaderLayout {
+    /// Top-level fields of a protobuf message; a kind is "varint", "fixed64" or "fixed32".
+    #[staticmethod]
+    fn protobuf(id: u32, id_kind: &str, largest_id: u64, control: u32, control_kind: &str) -> PyResult<Self> {
+        let layout = Layout::protobuf(
+            Field { number: id, kind: kind(id_kind)? },
+            Field { number: control, kind: kind(control_kind)? },
+        );
+        Ok(HeaderLayout(Side { layout, empty: Vec::new(), largest_id }))
+    }
+
+    /// Elements of a MessagePack array; `empty` is an encoded message with nothing in it.
+    #[staticmethod]
+    fn msgpack_array(id: usize, control: usize, empty: Vec<u8>) -> Self {
+        HeaderLayout(Side { layout: Layout::msgpack_array(id, control), empty, largest_id: i64::MAX as u64 })
+    }
+
+    /// Values of a MessagePack map; `empty` is an encoded message with nothing in it.
+    #[staticmethod]
+    fn msgpack_map(id: &str, control: &str, empty: Vec<u8>) -> Self {
+        HeaderLayout(Side { layout: Layout::msgpack_map(id, control), empty, largest_id: i64::MAX as u64 })
+    }
+
+    /// The id and the control code (0 Normal, 1 Cancel, 2 End) of an encoded message.
+    fn scan(&self, message: &[u8]) -> PyResult<(u64, u8)> {
+        match self.0.layout.scan(message) {
+            Ok(header) => Ok((header.id, header.control as u8)),
+            Err(malformed) => Err(PyValueError::new_err(malformed.0)),
+        }
+    }
+
+    /// The encoded message with this id and control code in it.
+    fn splice<'py>(&self, py: Python<'py>, message: &[u8], id: u64, control: u8) -> PyResult<Bound<'py, PyBytes>> {
+        let mut output = Vec::with_capacity(message.len() + 24);
+        let control = protosocket_core::header::Control::from_wire(u64::from(control));
+        match self.0.layout.splice(message, id, control, &mut output) {
+            Ok(()) => Ok(PyBytes::new(py, &output)),
+            Err(malformed) => Err(PyValueError::new_err(malformed.0)),
+        }
+    }
+}
+
+fn kind(name: &str) -> PyResult<Kind> {
+    match name {
+        "varint" => Ok(Kind::Varint),
+        "fixed64" => Ok(Kind::Fixed64),
+        "fixed32" => Ok(Kind::Fixed32),
+        other => Err(PyValueError::new_err(format!("no such kind of field: {other}"))),
+    }
+}
+
+/// The framing with this name: "varint", "messagepack" or "lines".
+pub fn framing(name: &str) -> PyResult<Framing> {
+    match name {
+        "varint" => Ok(Framing::Varint),
+        "messagepack" => Ok(Framing::MessagePack),
+        "lines" => Ok(Framing::Lines),
+        other => Err(PyValueError::new_err(format!("no such framing: {other}"))),
+    }
+}
+
+#[pymethods]
+impl WireCodec {
+    #[new]
+    #[pyo3(signature = (framing, encode, decode, send=None, receive=None))]
+    fn new(
+        framing: &str,
+        encode: Py<PyAny>,
+        decode: Py<PyAny>,
+        send: Option<&Bound<'_, HeaderLayout>>,
+        receive: Option<&Bound<'_, HeaderLayout>>,
+    ) -> PyResult<Self> {
+        Ok(WireCodec {
+            framing: self::framing(framing)?,
+            encode,
+            decode,
+            send: send.map(|layout| layout.get().0.clone()),
+            receive: receive.map(|layout| layout.get().0.clone()),
+        })
+    }
+}
+
+impl WireCodec {
+    /// The bytes of a message; whatever goes wrong is an `EncodeError`.
+    #[inline]
+    pub fn encode<'py>(&self, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+        let py = message.py();
+        let encoded = self.encode.bind(py).call1((message,)).map_err(|cause| errors::encode(py, message, cause))?;
+        let encoded = encoded.cast_into::<PyBytes>().map_err(|cause| errors::encode(py, message, cause.into()))?;
+        if encoded.as_bytes().len() > self.framing.longest() {
+            let cause = PyValueError::new_err("it is longer than its length prefix can say");
+            return Err(errors::encode(py, message, cause));
+        }
+        Ok(encoded)
+    }
+
+    /// The message in `payload`.
+    #[inline]
+    pub fn decode<'py>(&self, payload: Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
+        let py = payload.py();
+        self.decode.bind(py).call1((payload,))
+    }
+}

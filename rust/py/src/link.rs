@@ -1,0 +1,484 @@
+//! One connection's protocol object: receive buffer, send queue, flush policy, back-pressure.
+//!
+//! `Link` is what a transport talks to (an `asyncio.BufferedProtocol`); the reactors derive from
+//! it and say what a message is for.
+
+use std::ffi::c_int;
+
+use protosocket_core::flush::FlushPolicy;
+use protosocket_core::framing::{Framing, Step};
+use protosocket_core::receive::ReceiveBuffer;
+use pyo3::exceptions::PyBufferError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyMemoryView};
+use pyo3::{ffi, intern};
+
+use crate::guarded::Guarded;
+
+/// The limits of a connection.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// The largest message accepted, bytes.
+    pub receive: usize,
+    /// Messages queued for writing before senders wait.
+    pub send_messages: usize,
+    /// Bytes queued for writing before senders wait.
+    pub send_bytes: usize,
+    /// Messages handled in one go before other connections get a turn.
+    pub read_messages: usize,
+}
+
+/// Counts of one connection.
+#[derive(Clone, Copy, Default)]
+pub struct Counts {
+    pub messages_sent: u64,
+    pub messages_received: u64,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+    pub reads: u64,
+    pub writes: u64,
+    pub read_pauses: u64,
+    pub write_stalls: u64,
+}
+
+pub struct LinkState {
+    pub receive: ReceiveBuffer,
+    pub output: Vec<u8>,
+    /// Messages in `output`.
+    pub queued: usize,
+    pub policy: FlushPolicy,
+    pub limits: Limits,
+    pub counts: Counts,
+    framing: Framing,
+    /// Unread bytes that are needed before looking for a message again.
+    need: usize,
+    /// Unread bytes already searched for a line's end.
+    searched: usize,
+    transport: Option<Py<PyAny>>,
+    write: Option<Py<PyAny>>,
+    call_soon: Option<Py<PyAny>>,
+    flush_callback: Option<Py<PyAny>>,
+    proceed_callback: Option<Py<PyAny>>,
+    writable: bool,
+    flush_scheduled: bool,
+    proceed_scheduled: bool,
+    /// Reading is stopped by us.
+    paused: bool,
+    /// Nothing more is read or written.
+    pub closed: bool,
+    /// Messages are being handled: what they write is flushed when the batch ends.
+    pub in_batch: bool,
+    /// A sender waits for room.
+    wants_room: bool,
+    /// A transport holds a view of the receive buffer.
+    exported: bool,
+    /// The transport takes any buffer object, and lets go of it before it asks for the next one.
+    direct: bool,
+}
+
+/// Why a connection has to end.
+pub enum Broken {
+    Invalid(String),
+    TooLarge(u64),
+}
+
+/// The next thing in the receive buffer.
+pub enum Next {
+    /// A payload at `unread()[header..total]`.
+    Frame { header: usize, total: usize },
+    Wait,
+    Broken(Broken),
+}
+
+impl LinkState {
+    /// Looks for the next message.
+    #[inline]
+    pub fn next(&mut self) -> Next {
+        let unread = self.receive.unread();
+        if unread.len() < self.need {
+            return Next::Wait;
+        }
+        match self.framing.resume(unread, self.limits.receive, self.searched) {
+            Step::Frame { header, total } => Next::Frame { header, total },
+            Step::Incomplete { need } => {
+                self.need = need;
+                self.searched = unread.len();
+                Next::Wait
+            }
+            Step::TooLarge { size } => Next::Broken(Broken::TooLarge(size)),
+            Step::Invalid(why) => Next::Broken(Broken::Invalid(why.to_owned())),
+        }
+    }
+
+    /// Forgets a message that was handled.
+    #[inline]
+    pub fn consume(&mut self, total: usize) {
+        self.receive.consume(total);
+        self.need = 0;
+        self.searched = 0;
+        self.counts.messages_received += 1;
+    }
+
+    /// Drops what was received; memory that a transport looks at stays where it is.
+    fn drop_received(&mut self) {
+        let unread = self.receive.unread().len();
+        self.receive.consume(unread);
+        if !self.exported {
+            self.receive.clear();
+        }
+    }
+
+    /// Whether the send queue has room for another message.
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        self.queued < self.limits.send_messages && self.output.len() < self.limits.send_bytes
+    }
+
+    /// Takes note of a message appended to `output`; true if it is time to flush.
+    #[inline]
+    pub fn wrote(&mut self) -> bool {
+        self.queued += 1;
+        self.counts.messages_sent += 1;
+        self.writable && self.policy.is_due(self.queued, self.output.len())
+    }
+}
+
+/// The native half of every connection's protocol object.
+#[pyclass(subclass, frozen, weakref, module = "protosocket._core")]
+pub struct Link {
+    state: Guarded<LinkState>,
+}
+
+impl Link {
+    pub fn create(framing: Framing, limits: Limits) -> Self {
+        Link {
+            state: Guarded::new(LinkState {
+                receive: ReceiveBuffer::new(),
+                output: Vec::new(),
+                queued: 0,
+                policy: FlushPolicy::default(),
+                limits,
+                counts: Counts::default(),
+                framing,
+                need: 0,
+                searched: 0,
+                transport: None,
+                write: None,
+                call_soon: None,
+                flush_callback: None,
+                proceed_callback: None,
+                writable: true,
+                flush_scheduled: false,
+                proceed_scheduled: false,
+                paused: false,
+                closed: false,
+                in_batch: false,
+                wants_room: false,
+                exported: false,
+                direct: false,
+            }),
+        }
+    }
+
+    #[inline]
+    pub fn state<'a>(&'a self, py: Python<'a>) -> std::cell::RefMut<'a, LinkState> {
+        self.state.borrow(py)
+    }
+
+    /// Takes note of bytes read; false if there is nothing to do with them.
+    pub fn received(&self, py: Python<'_>, count: usize) -> bool {
+        let mut state = self.state(py);
+        state.receive.filled(count);
+        state.counts.reads += 1;
+        state.counts.bytes_received += count as u64;
+        // While reading is stopped, or the rest of a batch waits for its turn, bytes only gather.
+        !state.closed && !state.paused && !state.proceed_scheduled
+    }
+
+    /// Hands everything queued to the transport.
+    pub fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        let (data, write) = {
+            let mut state = self.state(py);
+            if state.output.is_empty() || !state.writable || state.closed {
+                return Ok(());
+            }
+            let Some(write) = state.write.as_ref().map(|write| write.clone_ref(py)) else {
+                return Ok(());
+            };
+            let data = PyBytes::new(py, &state.output);
+            state.counts.writes += 1;
+            state.counts.bytes_sent += state.output.len() as u64;
+            state.output.clear();
+            if state.output.capacity() > 64 * 1024 {
+                state.output.shrink_to(64 * 1024);
+            }
+            state.queued = 0;
+            (data, write)
+        };
+        write.bind(py).call1((data,))?;
+        Ok(())
+    }
+
+    /// Flushes at the end of this loop tick.
+    #[inline]
+    pub fn flush_soon(&self, py: Python<'_>) -> PyResult<()> {
+        let scheduled = {
+            let mut state = self.state(py);
+            if state.flush_scheduled || state.in_batch || !state.writable || state.closed {
+                return Ok(());
+            }
+            state.flush_scheduled = true;
+            match (&state.call_soon, &state.flush_callback) {
+                (Some(call_soon), Some(callback)) => Some((call_soon.clone_ref(py), callback.clone_ref(py))),
+                _ => None,
+            }
+        };
+        if let Some((call_soon, callback)) = scheduled {
+            call_soon.bind(py).call1((callback,))?;
+        }
+        Ok(())
+    }
+
+    /// After a message was appended: flush now if it is time, else at the end of the tick.
+    #[inline]
+    pub fn appended(&self, py: Python<'_>) -> PyResult<()> {
+        if self.state(py).wrote() { self.flush(py) } else { self.flush_soon(py) }
+    }
+
+    /// Stops reading from the peer until [`Link::proceed_soon`].
+    pub fn pause(&self, py: Python<'_>) -> PyResult<()> {
+        let transport = {
+            let mut state = self.state(py);
+            if state.paused || state.closed {
+                return Ok(());
+            }
+            state.paused = true;
+            state.counts.read_pauses += 1;
+            state.transport.as_ref().map(|transport| transport.clone_ref(py))
+        };
+        if let Some(transport) = transport {
+            transport.bind(py).call_method0(intern!(py, "pause_reading"))?;
+        }
+        Ok(())
+    }
+
+    pub fn is_paused(&self, py: Python<'_>) -> bool {
+        self.state(py).paused
+    }
+
+    /// Handles the messages that wait in the receive buffer in a later turn of the loop.
+    pub fn proceed_soon(&self, py: Python<'_>) -> PyResult<()> {
+        let (call_soon, callback) = {
+            let mut state = self.state(py);
+            if state.proceed_scheduled || state.closed {
+                return Ok(());
+            }
+            let (Some(call_soon), Some(callback)) = (&state.call_soon, &state.proceed_callback) else {
+                return Ok(());
+            };
+            let found = (call_soon.clone_ref(py), callback.clone_ref(py));
+            state.proceed_scheduled = true;
+            found
+        };
+        call_soon.bind(py).call1((callback,))?;
+        Ok(())
+    }
+
+    /// Begins the turn that [`Link::proceed_soon`] asked for; false if the connection has ended.
+    pub fn proceeds(&self, py: Python<'_>) -> bool {
+        let mut state = self.state(py);
+        state.proceed_scheduled = false;
+        state.paused = false;
+        !state.closed
+    }
+
+    /// Reads from the peer again, unless handling the waiting messages stopped it once more.
+    pub fn resume_reading(&self, py: Python<'_>) -> PyResult<()> {
+        let transport = {
+            let state = self.state(py);
+            if state.paused || state.closed || state.proceed_scheduled {
+                return Ok(());
+            }
+            state.transport.as_ref().map(|transport| transport.clone_ref(py))
+        };
+        if let Some(transport) = transport {
+            transport.bind(py).call_method0(intern!(py, "resume_reading"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Ends the connection because of what the peer sent: `_broken(kind, detail, size)` of the Python class.
+#[cold]
+pub fn broken(link: &Bound<'_, PyAny>, state: &Link, why: Broken) -> PyResult<()> {
+    let py = link.py();
+    {
+        let mut state = state.state(py);
+        state.closed = true;
+        state.drop_received();
+    }
+    let (kind, detail, size) = match why {
+        Broken::Invalid(detail) => ("invalid", detail, 0),
+        Broken::TooLarge(size) => ("too large", String::new(), size),
+    };
+    link.call_method1(intern!(py, "_broken"), (kind, detail, size))?;
+    Ok(())
+}
+
+#[pymethods]
+impl Link {
+    /// Takes the transport; `loop` is the running event loop. `direct` says that the transport reads
+    /// into any buffer object, not only into a memoryview.
+    fn _attach(
+        slf: &Bound<'_, Self>,
+        transport: Bound<'_, PyAny>,
+        r#loop: Bound<'_, PyAny>,
+        direct: bool,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let write = transport.getattr(intern!(py, "write"))?.unbind();
+        let call_soon = r#loop.getattr(intern!(py, "call_soon"))?.unbind();
+        let flush = slf.getattr(intern!(py, "_flush"))?.unbind();
+        let proceed = slf.getattr(intern!(py, "_proceed"))?.unbind();
+        {
+            let mut state = slf.get().state(py);
+            state.transport = Some(transport.unbind());
+            state.direct = direct;
+            state.write = Some(write);
+            state.call_soon = Some(call_soon);
+            state.flush_callback = Some(flush);
+            state.proceed_callback = Some(proceed);
+        }
+        // What was sent before the transport was there.
+        slf.get().flush(py)
+    }
+
+    /// Lets go of the transport; nothing is read or written any more.
+    fn _detach(&self, py: Python<'_>) {
+        let held = {
+            let mut state = self.state(py);
+            state.closed = true;
+            state.drop_received();
+            state.output = Vec::new();
+            state.queued = 0;
+            (
+                state.transport.take(),
+                state.write.take(),
+                state.call_soon.take(),
+                state.flush_callback.take(),
+                state.proceed_callback.take(),
+            )
+        };
+        // Dropped outside the borrow: the last reference may run Python code.
+        drop(held);
+    }
+
+    /// Writes everything queued now.
+    fn _flush(&self, py: Python<'_>) -> PyResult<()> {
+        self.state(py).flush_scheduled = false;
+        self.flush(py)
+    }
+
+    /// The reactors override this: handles messages that wait.
+    fn _proceed(&self) {}
+
+    /// Where the transport reads to: this object itself, or a view of it for transports that slice it.
+    fn get_buffer<'py>(slf: &Bound<'py, Self>, _sizehint: isize) -> PyResult<Bound<'py, PyAny>> {
+        if slf.get().state(slf.py()).direct {
+            return Ok(slf.clone().into_any());
+        }
+        PyMemoryView::from(slf.as_any()).map(Bound::into_any)
+    }
+
+    fn pause_writing(&self, py: Python<'_>) {
+        let mut state = self.state(py);
+        state.writable = false;
+        state.counts.write_stalls += 1;
+    }
+
+    fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let link = slf.get();
+        link.state(py).writable = true;
+        link.flush(py)?;
+        let wanted = {
+            let mut state = link.state(py);
+            let wanted = state.wants_room && state.writable && state.has_room();
+            state.wants_room &= !wanted;
+            wanted
+        };
+        if wanted {
+            slf.call_method0(intern!(py, "_room"))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the send queue has room. If not, `_room()` is called when it has.
+    fn _has_room(&self, py: Python<'_>) -> bool {
+        let mut state = self.state(py);
+        let room = state.has_room() || state.closed;
+        state.wants_room |= !room;
+        room
+    }
+
+    /// Messages and bytes queued for writing.
+    #[getter]
+    fn _queue(&self, py: Python<'_>) -> (usize, usize) {
+        let state = self.state(py);
+        (state.queued, state.output.len())
+    }
+
+    /// Bytes of memory held by the two buffers.
+    #[getter]
+    fn _memory(&self, py: Python<'_>) -> usize {
+        let state = self.state(py);
+        state.receive.capacity() + state.output.capacity()
+    }
+
+    /// Counts since the connection was made, by the names of `ConnectionStatistics`.
+    fn _counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counts = self.state(py).counts;
+        let dict = PyDict::new(py);
+        dict.set_item("messages_sent", counts.messages_sent)?;
+        dict.set_item("messages_received", counts.messages_received)?;
+        dict.set_item("bytes_sent", counts.bytes_sent)?;
+        dict.set_item("bytes_received", counts.bytes_received)?;
+        dict.set_item("reads", counts.reads)?;
+        dict.set_item("writes", counts.writes)?;
+        dict.set_item("read_pauses", counts.read_pauses)?;
+        dict.set_item("write_stalls", counts.write_stalls)?;
+        Ok(dict)
+    }
+
+    /// The free part of the receive buffer, for the transport to read into.
+    ///
+    /// # Safety
+    /// The memory stays where it is while it is exported: only this function moves it, and it
+    /// refuses while an export is alive.
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        let py = slf.py();
+        let link = slf.get();
+        let (data, length) = {
+            let mut state = link.state(py);
+            if state.exported {
+                return Err(PyBufferError::new_err("the receive buffer is being read into already"));
+            }
+            let room = state.receive.writable();
+            (room.as_mut_ptr(), room.len())
+        };
+        // SAFETY: `view` is the caller's to fill; data and length describe live, initialised memory.
+        let filled =
+            unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), data.cast(), length as ffi::Py_ssize_t, 0, flags) };
+        if filled != 0 {
+            return Err(PyErr::fetch(py));
+        }
+        link.state(py).exported = true;
+        Ok(())
+    }
+
+    /// # Safety
+    /// Called by Python once for each export.
+    unsafe fn __releasebuffer__(&self, py: Python<'_>, _view: *mut ffi::Py_buffer) {
+        self.state(py).exported = false;
+    }
+}

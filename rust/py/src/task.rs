@@ -1,0 +1,382 @@
+//! A handler's coroutine driven in place: what `asyncio.current_task()` is while a handler runs.
+//!
+//! Most handlers never suspend: they run to their end inside the read callback and cost no
+//! `asyncio.Task`. One that does suspend goes on from the callback of the future it awaits. The
+//! object offers what libraries use of a task: cancel, cancelling, uncancel, names, context.
+
+use pyo3::exceptions::asyncio::CancelledError;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+use pyo3::{ffi, intern};
+
+use crate::guarded::Guarded;
+use crate::server::ServerReactor;
+
+/// A running handler.
+#[pyclass(frozen, weakref, module = "protosocket._core")]
+pub struct HandlerTask {
+    server: Py<ServerReactor>,
+    state: Guarded<TaskState>,
+}
+
+#[derive(Default)]
+struct TaskState {
+    id: u64,
+    is_stream: bool,
+    coroutine: Option<Py<PyAny>>,
+    context: Option<Py<PyAny>>,
+    /// The future the coroutine waits for.
+    waiter: Option<Py<PyAny>>,
+    wakeup: Option<Py<PyAny>>,
+    /// A cancellation that is thrown in at the next step, with its message.
+    must_cancel: Option<Option<Py<PyAny>>>,
+    cancelling: usize,
+    name: Option<String>,
+    done: bool,
+    cancelled: bool,
+}
+
+/// How far a coroutine came.
+pub enum Step {
+    /// It returned this value.
+    Returned(Py<PyAny>),
+    Raised(PyErr),
+    /// It waits.
+    Suspended,
+}
+
+struct Asyncio {
+    enter_task: Py<PyAny>,
+    leave_task: Py<PyAny>,
+}
+
+static ASYNCIO: PyOnceLock<Asyncio> = PyOnceLock::new();
+
+fn asyncio(py: Python<'_>) -> PyResult<&Asyncio> {
+    ASYNCIO.get_or_try_init(py, || {
+        let tasks = py.import("asyncio.tasks")?;
+        Ok(Asyncio {
+            enter_task: tasks.getattr("_enter_task")?.unbind(),
+            leave_task: tasks.getattr("_leave_task")?.unbind(),
+        })
+    })
+}
+
+impl HandlerTask {
+    pub fn create(py: Python<'_>, server: &Bound<'_, ServerReactor>) -> PyResult<Py<HandlerTask>> {
+        Py::new(py, HandlerTask { server: server.clone().unbind(), state: Guarded::new(TaskState::default()) })
+    }
+
+    /// Makes this the current task of `loop`.
+    pub fn enter(slf: &Bound<'_, Self>, r#loop: &Bound<'_, PyAny>) -> PyResult<()> {
+        asyncio(slf.py())?.enter_task.bind(slf.py()).call1((r#loop, slf)).map(drop)
+    }
+
+    /// The other half of [`HandlerTask::enter`].
+    pub fn leave(slf: &Bound<'_, Self>, r#loop: &Bound<'_, PyAny>) -> PyResult<()> {
+        asyncio(slf.py())?.leave_task.bind(slf.py()).call1((r#loop, slf)).map(drop)
+    }
+
+    pub fn is_stream(&self, py: Python<'_>) -> bool {
+        self.state.borrow(py).is_stream
+    }
+
+    pub fn id(&self, py: Python<'_>) -> u64 {
+        self.state.borrow(py).id
+    }
+
+    /// Starts a coroutine. The caller has entered this task.
+    pub fn start(
+        slf: &Bound<'_, Self>,
+        id: u64,
+        is_stream: bool,
+        coroutine: Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
+        r#loop: &Bound<'_, PyAny>,
+    ) -> PyResult<Step> {
+        let py = slf.py();
+        let sent = in_context(context, || send(py, &coroutine));
+        match sent {
+            Sent::Returned(value) => Ok(Step::Returned(value)),
+            Sent::Raised(error) => Ok(Step::Raised(error)),
+            Sent::Yielded(awaited) => {
+                {
+                    let mut state = slf.get().state.borrow(py);
+                    state.id = id;
+                    state.is_stream = is_stream;
+                    state.coroutine = Some(coroutine.unbind());
+                    state.context = Some(context.clone().unbind());
+                }
+                Self::suspend(slf, awaited.bind(py), r#loop)?;
+                Ok(Step::Suspended)
+            }
+        }
+    }
+
+    /// Goes on with the coroutine, from a callback of the loop.
+    fn resume(slf: &Bound<'_, Self>, error: Option<PyErr>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let server = this.server.bind(py);
+        let (coroutine, context, error) = {
+            let mut state = this.state.borrow(py);
+            state.waiter = None;
+            if state.done {
+                return Ok(());
+            }
+            let error = match (state.must_cancel.take(), error) {
+                (Some(message), None) => Some(cancelled(py, message)),
+                (Some(_), Some(error)) if error.is_instance_of::<CancelledError>(py) => Some(error),
+                (Some(message), Some(_)) => Some(cancelled(py, message)),
+                (None, error) => error,
+            };
+            match (&state.coroutine, &state.context) {
+                (Some(coroutine), Some(context)) => (coroutine.clone_ref(py), context.clone_ref(py), error),
+                _ => return Ok(()),
+            }
+        };
+        let r#loop = server.get().event_loop(py)?;
+        let coroutine = coroutine.bind(py);
+        Self::enter(slf, &r#loop)?;
+        let sent = in_context(context.bind(py), || match error {
+            None => send(py, coroutine),
+            Some(error) => throw(py, coroutine, error),
+        });
+        let suspended = match &sent {
+            Sent::Yielded(awaited) => Some(Self::suspend(slf, awaited.bind(py), &r#loop)),
+            _ => None,
+        };
+        Self::leave(slf, &r#loop)?;
+        let outcome = match sent {
+            Sent::Yielded(_) => return suspended.unwrap_or(Ok(())),
+            Sent::Returned(value) => Ok(value),
+            Sent::Raised(error) => Err(error),
+        };
+        this.finish(py, outcome.as_ref().is_err_and(|error| error.is_instance_of::<CancelledError>(py)));
+        ServerReactor::finished(server, slf, outcome)
+    }
+
+    fn finish(&self, py: Python<'_>, cancelled: bool) {
+        let dropped = {
+            let mut state = self.state.borrow(py);
+            state.done = true;
+            state.cancelled = cancelled;
+            (state.coroutine.take(), state.context.take(), state.wakeup.take(), state.waiter.take())
+        };
+        drop(dropped);
+    }
+
+    /// Waits for what the coroutine yielded.
+    fn suspend(slf: &Bound<'_, Self>, awaited: &Bound<'_, PyAny>, r#loop: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let kwargs = PyDict::new(py);
+        if let Some(context) = &this.state.borrow(py).context {
+            kwargs.set_item(intern!(py, "context"), context)?;
+        }
+        let blocking = match awaited.getattr_opt(intern!(py, "_asyncio_future_blocking"))? {
+            Some(blocking) => blocking.is_truthy()?,
+            None if awaited.is_none() => {
+                let step = slf.getattr(intern!(py, "_step"))?;
+                r#loop.call_method(intern!(py, "call_soon"), (step,), Some(&kwargs))?;
+                return Ok(());
+            }
+            None => false,
+        };
+        if !blocking {
+            let text = format!("a handler awaited something that is not an asyncio future: {}", awaited.repr()?);
+            let step = slf.getattr(intern!(py, "_fail"))?;
+            r#loop.call_method(intern!(py, "call_soon"), (step, text), Some(&kwargs))?;
+            return Ok(());
+        }
+        awaited.setattr(intern!(py, "_asyncio_future_blocking"), false)?;
+        let wakeup = {
+            let known = this.state.borrow(py).wakeup.as_ref().map(|wakeup| wakeup.clone_ref(py));
+            match known {
+                Some(wakeup) => wakeup,
+                None => {
+                    let wakeup = slf.getattr(intern!(py, "_wakeup"))?.unbind();
+                    this.state.borrow(py).wakeup = Some(wakeup.clone_ref(py));
+                    wakeup
+                }
+            }
+        };
+        awaited.call_method(intern!(py, "add_done_callback"), (wakeup,), Some(&kwargs))?;
+        let cancel = {
+            let mut state = this.state.borrow(py);
+            state.waiter = Some(awaited.clone().unbind());
+            state.must_cancel.is_some()
+        };
+        if cancel && awaited.call_method0(intern!(py, "cancel"))?.is_truthy()? {
+            this.state.borrow(py).must_cancel = None;
+        }
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl HandlerTask {
+    /// The awaited future is done.
+    fn _wakeup(slf: &Bound<'_, Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        match future.call_method0(intern!(slf.py(), "result")) {
+            Ok(_) => Self::resume(slf, None),
+            Err(error) => Self::resume(slf, Some(error)),
+        }
+    }
+
+    /// The turn of the loop that a bare `yield` asked for has come.
+    fn _step(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::resume(slf, None)
+    }
+
+    fn _fail(slf: &Bound<'_, Self>, text: String) -> PyResult<()> {
+        Self::resume(slf, Some(PyRuntimeError::new_err(text)))
+    }
+
+    /// Asks the handler to stop: CancelledError is raised where it waits. False if it has ended.
+    #[pyo3(signature = (msg=None))]
+    pub fn cancel(&self, py: Python<'_>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
+        let waiter = {
+            let mut state = self.state.borrow(py);
+            if state.done {
+                return Ok(false);
+            }
+            state.cancelling += 1;
+            state.waiter.as_ref().map(|waiter| waiter.clone_ref(py))
+        };
+        if let Some(waiter) = waiter {
+            let kwargs = PyDict::new(py);
+            if let Some(msg) = &msg {
+                kwargs.set_item(intern!(py, "msg"), msg)?;
+            }
+            if waiter.bind(py).call_method(intern!(py, "cancel"), (), Some(&kwargs))?.is_truthy()? {
+                return Ok(true);
+            }
+        }
+        self.state.borrow(py).must_cancel = Some(msg);
+        Ok(true)
+    }
+
+    /// How many cancellations were asked for and not taken back.
+    fn cancelling(&self, py: Python<'_>) -> usize {
+        self.state.borrow(py).cancelling
+    }
+
+    /// Takes one cancellation back; how many are left.
+    fn uncancel(&self, py: Python<'_>) -> usize {
+        let mut state = self.state.borrow(py);
+        state.cancelling = state.cancelling.saturating_sub(1);
+        state.cancelling
+    }
+
+    fn done(&self, py: Python<'_>) -> bool {
+        self.state.borrow(py).done
+    }
+
+    fn cancelled(&self, py: Python<'_>) -> bool {
+        self.state.borrow(py).cancelled
+    }
+
+    fn get_name(&self, py: Python<'_>) -> String {
+        let state = self.state.borrow(py);
+        state.name.clone().unwrap_or_else(|| format!("protosocket-rpc-{}", state.id))
+    }
+
+    fn set_name(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        let name = name.str()?.to_string();
+        self.state.borrow(py).name = Some(name);
+        Ok(())
+    }
+
+    fn get_coro(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.borrow(py).coroutine.as_ref().map(|coroutine| coroutine.clone_ref(py))
+    }
+
+    fn get_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.borrow(py).context.as_ref().map(|context| context.clone_ref(py))
+    }
+
+    fn get_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.server.get().event_loop(py)
+    }
+
+    /// The future the handler waits for, by the name asyncio's own tasks have for it.
+    #[getter]
+    fn _fut_waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.state.borrow(py).waiter.as_ref().map(|waiter| waiter.clone_ref(py))
+    }
+
+    /// Whether a cancellation is still to be raised, by the name asyncio's own tasks have for it.
+    #[getter]
+    fn _must_cancel(&self, py: Python<'_>) -> bool {
+        self.state.borrow(py).must_cancel.is_some()
+    }
+}
+
+enum Sent {
+    Yielded(Py<PyAny>),
+    Returned(Py<PyAny>),
+    Raised(PyErr),
+}
+
+fn cancelled(py: Python<'_>, message: Option<Py<PyAny>>) -> PyErr {
+    match message {
+        Some(message) => PyErr::from_type(py.get_type::<CancelledError>(), (message,)),
+        None => CancelledError::new_err(()),
+    }
+}
+
+/// Runs `body` in a `contextvars.Context`.
+#[inline]
+fn in_context(context: &Bound<'_, PyAny>, body: impl FnOnce() -> Sent) -> Sent {
+    let py = context.py();
+    // SAFETY: `context` is a Context object that is alive; enter and exit are paired.
+    unsafe {
+        if ffi::PyContext_Enter(context.as_ptr()) != 0 {
+            return Sent::Raised(PyErr::fetch(py));
+        }
+    }
+    let sent = body();
+    // SAFETY: see above. Exit fails only if it is not the current context, which enter made it.
+    unsafe {
+        if ffi::PyContext_Exit(context.as_ptr()) != 0 {
+            return Sent::Raised(PyErr::fetch(py));
+        }
+    }
+    sent
+}
+
+/// A copy of the current context, for one handler.
+#[inline]
+pub fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: gives a new reference or null with an error set.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
+}
+
+#[inline]
+fn send(py: Python<'_>, coroutine: &Bound<'_, PyAny>) -> Sent {
+    let mut value = std::ptr::null_mut();
+    // SAFETY: both arguments are live objects; `value` receives a new reference unless an error is set.
+    unsafe {
+        match ffi::PyIter_Send(coroutine.as_ptr(), ffi::Py_None(), &mut value) {
+            ffi::PySendResult::PYGEN_RETURN => Sent::Returned(Bound::from_owned_ptr(py, value).unbind()),
+            ffi::PySendResult::PYGEN_NEXT => Sent::Yielded(Bound::from_owned_ptr(py, value).unbind()),
+            ffi::PySendResult::PYGEN_ERROR => Sent::Raised(PyErr::fetch(py)),
+        }
+    }
+}
+
+fn throw(py: Python<'_>, coroutine: &Bound<'_, PyAny>, error: PyErr) -> Sent {
+    match coroutine.call_method1(intern!(py, "throw"), (error.value(py),)) {
+        Ok(yielded) => Sent::Yielded(yielded.unbind()),
+        Err(error) => match error.value(py).cast::<pyo3::exceptions::PyStopIteration>() {
+            Ok(stop) => match stop.getattr(intern!(py, "value")) {
+                Ok(value) => Sent::Returned(value.unbind()),
+                Err(error) => Sent::Raised(error),
+            },
+            Err(_) => Sent::Raised(error),
+        },
+    }
+}
