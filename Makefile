@@ -36,7 +36,7 @@ $(VENV)/.python: pyproject.toml
 
 $(VENV)/.core: $(VENV)/.python $(RUST)
 	@command -v cargo > /dev/null || { echo "make: cargo not found: install Rust 1.85 or newer (https://rustup.rs)" >&2; exit 1; }
-	$(BIN)/maturin develop --quiet --release --locked --extras bench,cli,grpc
+	PIP_QUIET=1 $(BIN)/maturin develop --quiet --release --locked --extras bench,cli,grpc
 	@touch $@
 
 .PHONY: demo
