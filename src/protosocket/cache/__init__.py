@@ -1,0 +1,1 @@
+"""The cache: clients, routers and storage servers, over protosocket or gRPC."""

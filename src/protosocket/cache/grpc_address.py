@@ -1,0 +1,36 @@
+"""Addresses of gRPC listeners: ``grpc://host:port``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protosocket.connection.address import parse_address
+from protosocket.errors import AddressError
+
+__all__ = ["GrpcAddress", "parse_grpc_address"]
+
+_SCHEME = "grpc://"
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcAddress:
+    """A host (a name or an IP address, IPv6 without brackets) and a port; ``str()`` gives the URL."""
+
+    host: str
+    port: int
+
+    @property
+    def target(self) -> str:
+        """The form grpcio takes."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        return _SCHEME + self.target
+
+
+def parse_grpc_address(url: str) -> GrpcAddress:
+    """The address that ``url``, ``grpc://host:port``, names; raises ``AddressError`` for anything else."""
+    if not url.lower().startswith(_SCHEME):
+        raise AddressError(f"{url!r} is not a gRPC address; expected grpc://host:port")
+    address = parse_address(f"tcp://{url[len(_SCHEME) :]}")
+    return GrpcAddress(address.host, address.port)
