@@ -98,7 +98,10 @@ fn protobuf_prefixes() -> Vec<Value> {
         ("2^62 bytes declared", "80 80 80 80 80 80 80 80 40"),
         ("a length in more bytes than it needs", "84 00 08 01 10 02"),
         ("length 0 in ten bytes", "80 80 80 80 80 80 80 80 80 00"),
-        ("length 4 in ten bytes", "84 80 80 80 80 80 80 80 80 00 08 01 10 02"),
+        (
+            "length 4 in ten bytes",
+            "84 80 80 80 80 80 80 80 80 00 08 01 10 02",
+        ),
         ("a length beyond 64 bits", "ff ff ff ff ff ff ff ff ff 02"),
         ("a length of eleven bytes", "80 80 80 80 80 80 80 80 80 80 01"),
         ("ten continuation bytes", "ff ff ff ff ff ff ff ff ff ff"),
@@ -143,7 +146,10 @@ fn protobuf_messages() -> Vec<Value> {
         ("truncated fixed32", "25 01 02 03"),
         ("truncated bytes", "22 03 61 62"),
         ("bytes without a length", "22"),
-        ("bytes longer than 64 bits count", "22 ff ff ff ff ff ff ff ff ff 01"),
+        (
+            "bytes longer than 64 bits count",
+            "22 ff ff ff ff ff ff ff ff ff 01",
+        ),
         ("field number 0", "00 00"),
         ("field number 0, bytes", "08 05 02 00"),
         ("field number 0 in a group", "23 00 01 24"),
@@ -192,7 +198,10 @@ fn messagepack_prefixes() -> Vec<Value> {
         ("a prefix alone", "ce 00 00 00 04"),
         ("half a message", "ce 00 00 00 04 93 05"),
         ("a whole message", "ce 00 00 00 04 93 05 02 a0"),
-        ("a message and the start of the next", "ce 00 00 00 04 93 05 02 a0 ce 00"),
+        (
+            "a message and the start of the next",
+            "ce 00 00 00 04 93 05 02 a0 ce 00",
+        ),
         ("2 GiB declared", "ce 80 00 00 00 93"),
         ("one wrong byte", "04"),
         ("a fixint prefix", "04 93 05 02 a0"),
@@ -202,7 +211,10 @@ fn messagepack_prefixes() -> Vec<Value> {
         ("a signed 32-bit prefix", "d2 00 00 00 04 93 05 02 a0"),
         ("a nil prefix", "c0 00 00 00 00 00"),
         ("an empty message", "ce 00 00 00 00"),
-        ("an empty message before another", "ce 00 00 00 00 ce 00 00 00 04 93 05 02 a0"),
+        (
+            "an empty message before another",
+            "ce 00 00 00 00 ce 00 00 00 04 93 05 02 a0",
+        ),
         ("bytes behind the value", "ce 00 00 00 06 93 05 02 a0 c0 c0"),
         ("a value longer than declared", "ce 00 00 00 03 93 05 02 a0"),
     ]
@@ -250,14 +262,20 @@ fn messagepack_arrays() -> Vec<Value> {
     .map(|(name, input)| pack::<First>(&format!("array: {name}"), &frame(&hex(input))))
     .to_vec();
     let middle = [
-        ("code and id in the middle", "95 92 a1 61 a1 62 02 cb 3f e0 00 00 00 00 00 00 cd 01 00 c0"),
-        ("a whole inner struct", "95 90 00 ca 3f 80 00 00 05 95 90 02 ca 00 00 00 00 4d c0"),
+        (
+            "code and id in the middle",
+            "95 92 a1 61 a1 62 02 cb 3f e0 00 00 00 00 00 00 cd 01 00 c0",
+        ),
+        (
+            "a whole inner struct",
+            "95 90 00 ca 3f 80 00 00 05 95 90 02 ca 00 00 00 00 4d c0",
+        ),
         ("too short for the id", "93 90 00 cb 00 00 00 00 00 00 00 00"),
         ("id as text", "95 90 00 ca 3f 80 00 00 a1 35 c0"),
     ];
-    vectors.extend(middle.map(|(name, input)| {
-        pack::<Middle>(&format!("array, middle: {name}"), &frame(&hex(input)))
-    }));
+    vectors.extend(
+        middle.map(|(name, input)| pack::<Middle>(&format!("array, middle: {name}"), &frame(&hex(input)))),
+    );
     vectors
 }
 
@@ -275,10 +293,22 @@ fn messagepack_maps() -> Vec<Value> {
     let cases = [
         ("in order", format!("83 {id} 05 {code} 02 {body} a0")),
         ("in another order", format!("83 {body} a0 {code} 02 {id} 05")),
-        ("map of 16-bit length", format!("de 00 03 {id} 05 {code} 02 {body} a0")),
-        ("map of 32-bit length", format!("df 00 00 00 03 {id} 05 {code} 02 {body} a0")),
-        ("key of 8-bit length", "83 d9 02 69 64 05 d9 04 63 6f 64 65 02 a4 62 6f 64 79 a0".into()),
-        ("an unknown key", format!("84 {other} c0 {id} 05 {code} 02 {body} a0")),
+        (
+            "map of 16-bit length",
+            format!("de 00 03 {id} 05 {code} 02 {body} a0"),
+        ),
+        (
+            "map of 32-bit length",
+            format!("df 00 00 00 03 {id} 05 {code} 02 {body} a0"),
+        ),
+        (
+            "key of 8-bit length",
+            "83 d9 02 69 64 05 d9 04 63 6f 64 65 02 a4 62 6f 64 79 a0".into(),
+        ),
+        (
+            "an unknown key",
+            format!("84 {other} c0 {id} 05 {code} 02 {body} a0"),
+        ),
         (
             "an unknown key with nested values",
             format!("84 {other} 82 {id} 93 01 02 90 a1 78 81 {code} c3 {id} 05 {code} 02 {body} a0"),
@@ -317,5 +347,7 @@ fn messagepack_maps() -> Vec<Value> {
         ("an array", "93 05 02 a0".into()),
     ];
     let cases = cases.iter().map(|(name, input)| (*name, hex(input)));
-    cases.map(|(name, input)| pack::<Lenient>(&format!("map: {name}"), &frame(&input))).collect()
+    cases
+        .map(|(name, input)| pack::<Lenient>(&format!("map: {name}"), &frame(&input)))
+        .collect()
 }

@@ -11,8 +11,17 @@ use serde_json::{Value, json};
 use crate::vector::{File, bytes};
 
 /// Message lengths around the steps of the varint.
-const LENGTHS: [usize; 9] =
-    [0, 1, 127, 128, 16_383, 16_384, (1 << 21) - 1, 1 << 21, (1 << 21) + 1];
+const LENGTHS: [usize; 9] = [
+    0,
+    1,
+    127,
+    128,
+    16_383,
+    16_384,
+    (1 << 21) - 1,
+    1 << 21,
+    (1 << 21) + 1,
+];
 
 /// A protobuf message that encodes to exactly these bytes, so that every length can be framed.
 #[derive(Debug, Default)]

@@ -63,7 +63,11 @@ impl Sample for Simple {
     const NAME: &'static str = "samples.Simple";
 
     fn filled(id: u64, code: u32) -> Self {
-        Self { id, code, body: b"body".to_vec() }
+        Self {
+            id,
+            code,
+            body: b"body".to_vec(),
+        }
     }
 
     fn fields(&self) -> Value {
@@ -88,7 +92,12 @@ impl Sample for High {
     const NAME: &'static str = "samples.High";
 
     fn filled(id: u64, code: u32) -> Self {
-        Self { name: "high".into(), code, numbers: vec![-1, 2, -300], id }
+        Self {
+            name: "high".into(),
+            code,
+            numbers: vec![-1, 2, -300],
+            id,
+        }
     }
 
     fn fields(&self) -> Value {
@@ -116,8 +125,19 @@ impl Sample for Between {
 
     fn filled(id: u64, code: u32) -> Self {
         // The inner message carries header fields of its own, which are not the outer message's.
-        let inner = Self { before: "inner".into(), id: 77, code: 2, ..Self::default() };
-        Self { before: "outer".into(), id, middle: 0.5, code, after: Some(Box::new(inner)) }
+        let inner = Self {
+            before: "inner".into(),
+            id: 77,
+            code: 2,
+            ..Self::default()
+        };
+        Self {
+            before: "outer".into(),
+            id,
+            middle: 0.5,
+            code,
+            after: Some(Box::new(inner)),
+        }
     }
 
     fn fields(&self) -> Value {
@@ -145,7 +165,11 @@ impl Sample for Fixed {
     const NAME: &'static str = "samples.Fixed";
 
     fn filled(id: u64, code: u32) -> Self {
-        Self { id, code, body: b"body".to_vec() }
+        Self {
+            id,
+            code,
+            body: b"body".to_vec(),
+        }
     }
 
     fn fields(&self) -> Value {
@@ -200,7 +224,11 @@ impl Sample for Spanning {
     const NAME: &'static str = "samples.Spanning";
 
     fn filled(id: u64, code: u32) -> Self {
-        Self { id, code, span: Some(Span::Above("span".into())) }
+        Self {
+            id,
+            code,
+            span: Some(Span::Above("span".into())),
+        }
     }
 
     fn fields(&self) -> Value {
@@ -226,7 +254,11 @@ impl Sample for First {
     const NAME: &'static str = "First";
 
     fn filled(id: u64, code: u32) -> Self {
-        Self { id, code: code as u8, body: "body".into() }
+        Self {
+            id,
+            code: code as u8,
+            body: "body".into(),
+        }
     }
 
     fn fields(&self) -> Value {
@@ -248,9 +280,21 @@ impl Sample for Middle {
     const NAME: &'static str = "Middle";
 
     fn filled(id: u64, code: u32) -> Self {
-        let inner = Self { names: Vec::new(), code: 2, ratio: 0.0, id: 77, inner: None };
+        let inner = Self {
+            names: Vec::new(),
+            code: 2,
+            ratio: 0.0,
+            id: 77,
+            inner: None,
+        };
         let names = vec!["a".into(), "b".into()];
-        Self { names, code: code as u8, ratio: 0.5, id, inner: Some(Box::new(inner)) }
+        Self {
+            names,
+            code: code as u8,
+            ratio: 0.5,
+            id,
+            inner: Some(Box::new(inner)),
+        }
     }
 
     fn fields(&self) -> Value {
@@ -272,7 +316,11 @@ impl Sample for Lenient {
     const NAME: &'static str = "Lenient";
 
     fn filled(id: u64, code: u32) -> Self {
-        Self { id, code, body: "body".into() }
+        Self {
+            id,
+            code,
+            body: "body".into(),
+        }
     }
 
     fn fields(&self) -> Value {

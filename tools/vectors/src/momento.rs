@@ -1,9 +1,8 @@
 //! Vectors of Momento's public cache protocol, from the crate of its generated messages.
 
 use momento_protos::protosocket::cache::{
-    AuthenticateCommand, AuthenticateResponse, CacheCommand, CacheResponse, DeleteCommand,
-    DeleteResponse, GetCommand, GetResponse, SetCommand, SetResponse, Unary, cache_command,
-    cache_response, unary,
+    AuthenticateCommand, AuthenticateResponse, CacheCommand, CacheResponse, DeleteCommand, DeleteResponse,
+    GetCommand, GetResponse, SetCommand, SetResponse, Unary, cache_command, cache_response, unary,
 };
 use momento_protos::protosocket::common::{CommandError, Status};
 use protosocket_rpc::Message;
@@ -29,9 +28,7 @@ fn commands() -> Vec<Value> {
     let namespace = "cache".to_string();
     let (key, value) = (b"key-1".to_vec(), vec![0x76; 100]);
     let json_key = json!({"namespace": namespace, "key": blob(&key)});
-    let json_set = |value: &[u8], ttl: u64| {
-        json!({"set": {"namespace": namespace, "key": blob(&key), "value": blob(value), "ttl_milliseconds": ttl}})
-    };
+    let json_set = |value: &[u8], ttl: u64| json!({"set": {"namespace": namespace, "key": blob(&key), "value": blob(value), "ttl_milliseconds": ttl}});
     let set = |value: &[u8], ttl_milliseconds| {
         unary::Command::Set(SetCommand {
             namespace: namespace.clone(),
@@ -49,15 +46,29 @@ fn commands() -> Vec<Value> {
         (
             "get",
             json!({"get": json_key}),
-            unary::Command::Get(GetCommand { namespace: namespace.clone(), key: key.clone() }),
+            unary::Command::Get(GetCommand {
+                namespace: namespace.clone(),
+                key: key.clone(),
+            }),
         ),
         ("set", json_set(&value, 60_000), set(&value, 60_000)),
-        ("set an empty value without a time to live", json_set(b"", 0), set(b"", 0)),
-        ("set 20 kB", json_set(&[7; 20_000], u64::MAX), set(&[7; 20_000], u64::MAX)),
+        (
+            "set an empty value without a time to live",
+            json_set(b"", 0),
+            set(b"", 0),
+        ),
+        (
+            "set 20 kB",
+            json_set(&[7; 20_000], u64::MAX),
+            set(&[7; 20_000], u64::MAX),
+        ),
         (
             "delete",
             json!({"delete": json_key}),
-            unary::Command::Delete(DeleteCommand { namespace: namespace.clone(), key: key.clone() }),
+            unary::Command::Delete(DeleteCommand {
+                namespace: namespace.clone(),
+                key: key.clone(),
+            }),
         ),
         (
             "get with empty fields",
@@ -67,8 +78,14 @@ fn commands() -> Vec<Value> {
     ];
     let mut vectors = Vec::new();
     for (index, (name, fields, command)) in (1..).zip(kinds) {
-        let rpc_kind = Some(cache_command::RpcKind::Unary(Unary { command: Some(command) }));
-        let value = CacheCommand { message_id: index * 100, control_code: 0, rpc_kind };
+        let rpc_kind = Some(cache_command::RpcKind::Unary(Unary {
+            command: Some(command),
+        }));
+        let value = CacheCommand {
+            message_id: index * 100,
+            control_code: 0,
+            rpc_kind,
+        };
         let fields = json!({"message_id": index * 100, "unary": fields});
         vectors.push(command_vector(name, &value, fields));
     }
@@ -83,7 +100,10 @@ fn commands() -> Vec<Value> {
 fn responses() -> Vec<Value> {
     let error = |code: Status, message: &str| {
         let fields = json!({"error": {"code": code as i32, "message": message}});
-        let error = CommandError { code: code as i32, message: message.into() };
+        let error = CommandError {
+            code: code as i32,
+            message: message.into(),
+        };
         (fields, cache_response::Kind::Error(error))
     };
     let get = |value: Vec<u8>| {
@@ -95,25 +115,59 @@ fn responses() -> Vec<Value> {
         ("an unknown cache", error(Status::NotFound, "Cache not found")),
         ("unauthenticated", error(Status::Unauthenticated, "Invalid token")),
         ("unavailable", error(Status::Unavailable, "")),
-        ("authenticated", (json!({"auth": {}}), cache_response::Kind::Auth(AuthenticateResponse {}))),
+        (
+            "authenticated",
+            (
+                json!({"auth": {}}),
+                cache_response::Kind::Auth(AuthenticateResponse {}),
+            ),
+        ),
         ("got", get(b"value".to_vec())),
         ("got an empty value", get(Vec::new())),
         ("got 20 kB", get(vec![7; 20_000])),
-        ("stored", (json!({"set": {}}), cache_response::Kind::Set(SetResponse {}))),
-        ("deleted", (json!({"delete": {}}), cache_response::Kind::Delete(DeleteResponse {}))),
+        (
+            "stored",
+            (json!({"set": {}}), cache_response::Kind::Set(SetResponse {})),
+        ),
+        (
+            "deleted",
+            (
+                json!({"delete": {}}),
+                cache_response::Kind::Delete(DeleteResponse {}),
+            ),
+        ),
     ];
     let mut vectors = Vec::new();
     for (index, (name, (fields, kind))) in (1..).zip(kinds) {
-        let value = CacheResponse { message_id: index * 100, control_code: 0, kind: Some(kind) };
+        let value = CacheResponse {
+            message_id: index * 100,
+            control_code: 0,
+            kind: Some(kind),
+        };
         let mut fields = fields;
         fields["message_id"] = json!(index * 100);
-        vectors.push(message(name, "protobuf", RESPONSE, &value, fields, &frame(value.clone())));
+        vectors.push(message(
+            name,
+            "protobuf",
+            RESPONSE,
+            &value,
+            fields,
+            &frame(value.clone()),
+        ));
     }
-    for (name, value, code) in
-        [("rejected", CacheResponse::cancelled(9), 1), ("finished", CacheResponse::ended(9), 2)]
-    {
+    for (name, value, code) in [
+        ("rejected", CacheResponse::cancelled(9), 1),
+        ("finished", CacheResponse::ended(9), 2),
+    ] {
         let fields = json!({"message_id": 9, "control_code": code});
-        vectors.push(message(name, "protobuf", RESPONSE, &value, fields, &frame(value.clone())));
+        vectors.push(message(
+            name,
+            "protobuf",
+            RESPONSE,
+            &value,
+            fields,
+            &frame(value.clone()),
+        ));
     }
     vectors
 }

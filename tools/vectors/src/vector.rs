@@ -19,7 +19,11 @@ pub struct File {
 impl File {
     /// The file's text: a header, then one vector a line, so that a change is one line of a diff.
     pub fn render(&self) -> String {
-        let lines: Vec<String> = self.vectors.iter().map(|vector| format!("    {vector}")).collect();
+        let lines: Vec<String> = self
+            .vectors
+            .iter()
+            .map(|vector| format!("    {vector}"))
+            .collect();
         format!(
             "{{\n  \"about\": {},\n  \"crates\": {},\n  \"vectors\": [\n{}\n  ]\n}}\n",
             json!(self.about),
@@ -31,7 +35,13 @@ impl File {
 
 /// The versions of the crates that made the vectors, as the lock file pins them.
 fn crates() -> Value {
-    let wanted = ["momento-protos", "prost", "protosocket", "rmemstore-messages", "rmp"];
+    let wanted = [
+        "momento-protos",
+        "prost",
+        "protosocket",
+        "rmemstore-messages",
+        "rmp",
+    ];
     let lock = include_str!("../Cargo.lock");
     let names = lock.lines().filter_map(|line| quoted(line, "name = "));
     let versions = lock.lines().filter(|line| !line.starts_with("version = 4"));
@@ -43,7 +53,9 @@ fn crates() -> Value {
             && !name.ends_with("-build")
             && wanted.iter().any(|start| name.starts_with(start))
     });
-    pinned.map(|(name, version)| json!(format!("{name} {version}"))).collect()
+    pinned
+        .map(|(name, version)| json!(format!("{name} {version}")))
+        .collect()
 }
 
 fn quoted<'a>(line: &'a str, key: &str) -> Option<&'a str> {
