@@ -66,7 +66,7 @@ class _Router:
             room.release()
 
         async with asyncio.TaskGroup() as tasks:
-            writing = tasks.create_task(writer.run())
+            tasks.create_task(writer.run())
             answering: set[asyncio.Task[None]] = set()
             while (command := await context.read()) is not aio.EOF:
                 await room.acquire()
@@ -75,8 +75,7 @@ class _Router:
                 task.add_done_callback(answering.discard)
             if answering:
                 await asyncio.wait(answering)
-            await writer.drain()
-            writing.cancel()
+            writer.finish()
 
     async def _carry(self, encoded: bytes) -> bytes:
         try:

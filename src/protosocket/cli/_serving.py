@@ -1,0 +1,60 @@
+"""Runs a server program: says where it listens, waits for SIGTERM or SIGINT, closes gracefully."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+
+from protosocket.cache.auth import TokenPolicy, read_tokens
+from protosocket.cache.interface import Listening
+
+__all__ = ["read_policy", "run", "serve_until_stopped"]
+
+
+def run(main: Callable[[], Coroutine[object, object, None]]) -> None:
+    """Run ``main`` on uvloop where it is installed, on asyncio's own loop elsewhere."""
+    try:
+        from uvloop import new_event_loop
+    except ModuleNotFoundError:
+        from asyncio import new_event_loop
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(main())
+
+
+async def serve_until_stopped(
+    listeners: Sequence[Coroutine[object, object, Listening]],
+) -> None:
+    """Start the ``listeners``, print ``listening on <url>`` for each, close them when a signal comes.
+
+    A second signal ends the process at once. If one cannot listen, those already started are closed and its
+    error is raised.
+    """
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        stopped.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    started: list[Listening] = []
+    waiting = list(listeners)
+    try:
+        while waiting:
+            started.append(await waiting.pop(0))
+        for listener in started:
+            print(f"listening on {listener.url}", flush=True)
+        await stopped.wait()
+    finally:
+        for unstarted in waiting:
+            unstarted.close()
+        await asyncio.gather(*(listener.close() for listener in started))
+
+
+def read_policy(token_file: Path | None) -> TokenPolicy:
+    """The tokens in ``token_file``, or none at all; raises ``OptionError`` for a file without any."""
+    return TokenPolicy() if token_file is None else TokenPolicy(read_tokens(token_file))

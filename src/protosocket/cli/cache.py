@@ -1,0 +1,121 @@
+"""The program ``protosocket cache``: one get, set or delete through a router."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import click
+
+from protosocket.cache.interface import CacheClient
+from protosocket.cache.results import Hit
+from protosocket.cli._serving import run
+
+__all__ = ["command"]
+
+
+@click.group(name="cache")
+def command() -> None:
+    """Get, set and delete values through a router."""
+
+
+def _with_router(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options every operation has."""
+    for option in reversed(
+        (
+            click.option("--router", metavar="URL", required=True, help="Where the router listens."),
+            click.option(
+                "--transport",
+                type=click.Choice(["protosocket", "grpc"]),
+                default="protosocket",
+                show_default=True,
+                help="How to talk to it.",
+            ),
+            click.option(
+                "--token", envvar="PROTOSOCKET_CACHE_TOKEN", show_envvar=True, help="The token to show."
+            ),
+            click.option("--namespace", default="default", show_default=True, help="The name of the cache."),
+            click.option(
+                "--timeout",
+                type=click.FloatRange(min=0, min_open=True),
+                default=5.0,
+                show_default=True,
+                help="Seconds.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@command.command()
+@click.argument("key")
+@_with_router
+def get(key: str, namespace: str, timeout: float, **router: Any) -> None:
+    """Print the value under KEY as it is; exit with 1 if there is none."""
+    found: list[bytes] = []
+
+    async def operation(client: CacheClient) -> None:
+        result = await client.get(namespace, key.encode(), timeout=timeout)
+        if isinstance(result, Hit):
+            found.append(result.value)
+
+    _run(operation, **router)
+    if not found:
+        click.echo("Key not found", err=True)
+        sys.exit(1)
+    click.get_binary_stream("stdout").write(found[0])
+
+
+@command.command("set")
+@click.argument("key")
+@click.argument("value")
+@click.option(
+    "--ttl",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds it lives.",
+)
+@_with_router
+def set_(key: str, value: str, ttl: float, namespace: str, timeout: float, **router: Any) -> None:
+    """Store VALUE under KEY; a VALUE of - is read from standard input."""
+    content = click.get_binary_stream("stdin").read() if value == "-" else value.encode()
+
+    async def operation(client: CacheClient) -> None:
+        await client.set(namespace, key.encode(), content, ttl, timeout=timeout)
+
+    _run(operation, **router)
+
+
+@command.command()
+@click.argument("key")
+@_with_router
+def delete(key: str, namespace: str, timeout: float, **router: Any) -> None:
+    """Remove KEY; no error if it is not there."""
+
+    async def operation(client: CacheClient) -> None:
+        await client.delete(namespace, key.encode(), timeout=timeout)
+
+    _run(operation, **router)
+
+
+def _run(
+    operation: Callable[[CacheClient], Awaitable[None]], *, router: str, transport: str, token: str | None
+) -> None:
+    async def main() -> None:
+        async with _client(router, transport, token) as client:
+            await operation(client)
+
+    run(main)
+
+
+def _client(router: str, transport: str, token: str | None) -> CacheClient:
+    if transport == "grpc":
+        from protosocket.cache.grpc_client import GrpcCacheClient
+
+        return GrpcCacheClient(router, token=token)
+    from protosocket.cache.protosocket_client import ProtosocketCacheClient
+
+    return ProtosocketCacheClient(router, token=token)

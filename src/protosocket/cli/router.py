@@ -1,0 +1,95 @@
+"""The program ``protosocket router``: a router of the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+
+import click
+
+from protosocket.cache.auth import read_tokens
+from protosocket.cache.interface import Backend, Listening
+from protosocket.cli._serving import read_policy, run, serve_until_stopped
+from protosocket.errors import OptionError
+
+__all__ = ["command"]
+
+# How long the line "listening on" may wait for storages; one that is down does not keep a router from starting.
+_CONNECT_SECONDS = 5.0
+
+
+@click.command(name="router")
+@click.option("--listen", metavar="URL", help="Serve protosocket here, such as tcp://127.0.0.1:7300.")
+@click.option("--grpc-listen", metavar="URL", help="Serve gRPC here, such as grpc://127.0.0.1:7301.")
+@click.option(
+    "--storage",
+    "storage",
+    metavar="URL[,URL...]",
+    required=True,
+    multiple=True,
+    help="The storages: tcp, tls or unix URLs, grpc URLs with a gRPC transport.",
+)
+@click.option(
+    "--transport",
+    type=click.Choice(["protosocket", "grpc-unary", "grpc-stream"]),
+    default="protosocket",
+    show_default=True,
+    help="How commands travel to the storages.",
+)
+@click.option("--connections", type=click.IntRange(min=1), default=1, show_default=True, help="Per storage.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Tokens to accept, one a line; needed where other machines can connect.",
+)
+@click.option(
+    "--storage-token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The first token in it is shown to the storages.",
+)
+def command(
+    listen: str | None,
+    grpc_listen: str | None,
+    storage: Sequence[str],
+    transport: str,
+    connections: int,
+    token_file: Path | None,
+    storage_token_file: Path | None,
+) -> None:
+    """Run a router of the cache until SIGTERM or SIGINT."""
+    if listen is None and grpc_listen is None:
+        raise OptionError("a router needs --listen, --grpc-listen or both")
+    storages = [url.strip() for urls in storage for url in urls.split(",") if url.strip()]
+    tokens = read_policy(token_file)
+    storage_token = None if storage_token_file is None else read_tokens(storage_token_file)[0]
+
+    async def main() -> None:
+        backend = _backend(transport, storages, connections, storage_token)
+        try:
+            await backend.connect(_CONNECT_SECONDS)
+            listeners: list[Coroutine[object, object, Listening]] = []
+            if listen is not None:
+                from protosocket.cache.protosocket_router import serve_router
+
+                listeners.append(serve_router(listen, backend, tokens=tokens))
+            if grpc_listen is not None:
+                from protosocket.cache.grpc_router import serve_router_grpc
+
+                listeners.append(serve_router_grpc(grpc_listen, backend, tokens=tokens))
+            await serve_until_stopped(listeners)
+        finally:
+            await backend.close()
+
+    run(main)
+
+
+def _backend(transport: str, storages: Sequence[str], connections: int, token: str | None) -> Backend:
+    if transport == "protosocket":
+        from protosocket.cache.protosocket_router import ProtosocketBackend
+
+        return ProtosocketBackend(storages, connections=connections, token=token)
+    from protosocket.cache.grpc_backend import GrpcStreamBackend, GrpcUnaryBackend
+
+    if transport == "grpc-unary":
+        return GrpcUnaryBackend(storages, connections=connections, token=token)
+    return GrpcStreamBackend(storages, connections=connections, token=token)
