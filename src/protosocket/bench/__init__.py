@@ -1,0 +1,1 @@
+"""The benchmark: workload files, load generators, and the talk's four columns measured on this machine."""

@@ -1,0 +1,1 @@
+"""The systems a load generator can drive, one a file; ``protosocket.bench.driver`` finds them by name."""

@@ -1,0 +1,67 @@
+"""Latencies into HDR histograms, in bulk, and percentiles out of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from hdrh.histogram import HdrHistogram
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Percentiles", "histogram_of", "merge", "percentiles"]
+
+LOWEST_MICROSECONDS = 1
+HIGHEST_MICROSECONDS = 3_600_000_000
+SIGNIFICANT_DIGITS = 3
+
+
+class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Latencies in milliseconds, exact to three digits; all 0 if nothing was measured."""
+
+    p50_ms: float = 0.0
+    p90_ms: float = 0.0
+    p99_ms: float = 0.0
+    p999_ms: float = 0.0
+    max_ms: float = 0.0
+    mean_ms: float = 0.0
+
+
+def histogram_of(seconds: np.ndarray[Any, np.dtype[np.float64]]) -> HdrHistogram:
+    """A histogram of latencies given in seconds; it counts whole microseconds.
+
+    One ``record_value`` takes microseconds in Python, so equal values are recorded together.
+    """
+    histogram = HdrHistogram(LOWEST_MICROSECONDS, HIGHEST_MICROSECONDS, SIGNIFICANT_DIGITS)
+    microseconds = np.clip(np.rint(seconds * 1e6), LOWEST_MICROSECONDS, HIGHEST_MICROSECONDS).astype(np.int64)
+    values, counts = np.unique(microseconds, return_counts=True)
+    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+        histogram.record_value(value, count)
+    return histogram
+
+
+def merge(encoded: Iterable[str]) -> HdrHistogram:
+    """One histogram of several in HdrHistogram's own compressed text form."""
+    whole = HdrHistogram(LOWEST_MICROSECONDS, HIGHEST_MICROSECONDS, SIGNIFICANT_DIGITS)
+    for text in encoded:
+        whole.decode_and_add(text)
+    return whole
+
+
+def percentiles(histogram: HdrHistogram) -> Percentiles:
+    """The percentiles that are reported."""
+    if histogram.get_total_count() == 0:
+        return Percentiles()
+    p50, p90, p99, p999 = (
+        histogram.get_value_at_percentile(percent) / 1e3 for percent in (50.0, 90.0, 99.0, 99.9)
+    )
+    return Percentiles(
+        p50_ms=p50,
+        p90_ms=p90,
+        p99_ms=p99,
+        p999_ms=p999,
+        max_ms=histogram.get_max_value() / 1e3,
+        mean_ms=round(histogram.get_mean_value() / 1e3, 4),
+    )

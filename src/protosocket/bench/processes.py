@@ -1,0 +1,179 @@
+"""Real programs as child processes: started, waited for until they listen, and always ended."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import tempfile
+from contextlib import AsyncExitStack, suppress
+from typing import IO, TYPE_CHECKING, Self
+
+from protosocket.errors import Error
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from types import TracebackType
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
+
+__all__ = ["Child", "ProcessError", "Processes", "run_until_signalled"]
+
+LISTENING = "listening on "
+LINE_LIMIT = 1 << 26
+SECONDS_TO_STOP = 5.0
+
+
+class ProcessError(Error):
+    """A program could not be started, ended early, or said something it should not."""
+
+
+class Child:
+    """A running program. ``name`` is for people, ``pid`` its process id, ``urls`` what it listens on."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, errors: IO[bytes]) -> None:
+        self.name = name
+        self.urls: list[str] = []
+        self._process = process
+        self._errors = errors
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def url(self, scheme: str) -> str:
+        """What it listens on with ``scheme``. Raises ProcessError if nothing."""
+        for url in self.urls:
+            if url.startswith(f"{scheme}://"):
+                return url
+        raise ProcessError(f"{self.name} listens on {', '.join(self.urls)}: nothing with {scheme}://")
+
+    async def write_line(self, line: bytes) -> None:
+        """Send one line to its standard input. Raises ProcessError if it has ended."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line + b"\n")
+            await self._process.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ProcessError(await self.post_mortem()) from error
+
+    async def read_line(self) -> bytes:
+        """The next line of its standard output. Raises ProcessError if it has ended."""
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        if not line:
+            raise ProcessError(await self.post_mortem())
+        return line
+
+    async def wait_listening(self, listeners: int, timeout: float) -> None:
+        """Wait until it has said ``listening on <url>`` ``listeners`` times.
+
+        Raises ProcessError, with what it wrote to standard error, if it ends before or takes longer than ``timeout``.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while len(self.urls) < listeners:
+                    line = (await self.read_line()).decode(errors="replace").strip()
+                    if line.startswith(LISTENING):
+                        self.urls.append(line.removeprefix(LISTENING))
+        except TimeoutError as error:
+            raise ProcessError(
+                f"{self.name} did not listen within {timeout:g} s{self._last_words()}"
+            ) from error
+
+    async def post_mortem(self) -> str:
+        """What there is to say about a program that has closed its output."""
+        try:
+            async with asyncio.timeout(SECONDS_TO_STOP):
+                code = await self._process.wait()
+        except TimeoutError:
+            return f"{self.name} closed its output{self._last_words()}"
+        return f"{self.name} ended with code {code}{self._last_words()}"
+
+    async def stop(self) -> None:
+        """Ask it to end, make it end after five seconds, and wait until it has."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(SECONDS_TO_STOP):
+                await self._read_to_the_end()
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._read_to_the_end()
+        self._errors.close()
+
+    async def _read_to_the_end(self) -> None:
+        # A pipe that nobody reads would keep a talkative program from ending, and wait() with it.
+        assert self._process.stdout is not None
+        while await self._process.stdout.read(1 << 16):
+            pass
+        await self._process.wait()
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        text = self._errors.read().decode(errors="replace").strip()
+        return f"; it wrote:\n{text[-4000:]}" if text else ""
+
+
+class Processes:
+    """Child processes that end when the block does, in the reverse order of their start, whatever ends it.
+
+    Use it as ``async with Processes() as processes``.
+    """
+
+    def __init__(self) -> None:
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def start(self, name: str, *arguments: str) -> Child:
+        """Start this Python with ``arguments``; its standard input and output are pipes."""
+        # Standard error is a file: it is read only after a failure, and a full pipe would stop the program.
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by Child.stop
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            limit=LINE_LIMIT,
+        )
+        child = Child(name, process, errors)
+        self._stack.push_async_callback(child.stop)
+        return child
+
+    async def program(self, name: str, *arguments: str, listeners: int = 1, timeout: float = 30.0) -> Child:
+        """Start ``protosocket`` with ``arguments`` and wait until it listens. Raises ProcessError if it does not."""
+        child = await self.start(name, "-m", "protosocket", *arguments)
+        await child.wait_listening(listeners, timeout)
+        return child
+
+
+def run_until_signalled(main: Coroutine[Any, Any, T]) -> T:
+    """Run ``main``; SIGINT and SIGTERM cancel it, so that what it started is ended.
+
+    Raises KeyboardInterrupt when it was cancelled so.
+    """
+
+    async def guarded() -> T:
+        task = asyncio.ensure_future(main)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, task.cancel)
+        return await task
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
