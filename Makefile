@@ -1,5 +1,6 @@
 # The project's commands: every one works on a fresh machine with Python 3.11, cargo and make.
-# `make help` lists them. Settings: PYTHON=python3.12, FAST=1 (leave slow tests out), ARGS="..." (to pytest).
+# `make help` lists them. Settings: PYTHON=python3.12, FAST=1 (leave slow tests out), ARGS="..." (to pytest),
+# FUZZ_SECONDS=20 (for each fuzz target).
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,7 +12,12 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PROTOC := $(VENV)/protos
+CARGO_FUZZ := target/tools/bin/cargo-fuzz
+FUZZ := rust/core/fuzz
 FUZZ_SECONDS ?= 20
+
+# Crates outside the workspace: each has dependencies that the package must not be built with.
+OTHER_CRATES := $(wildcard $(FUZZ)/Cargo.toml tools/vectors/Cargo.toml)
 
 # One interpreter for everything cargo builds, so that nothing is built twice.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
@@ -59,6 +65,7 @@ lint: env $(PROTOC)/.stamp ## check format, types, layers, the native stub and t
 	$(BIN)/python tools/check_private_imports.py
 	$(PROTOC)/bin/python tools/generate_protos.py --check
 	cargo fmt --all --check
+	for crate in $(OTHER_CRATES); do cargo fmt --manifest-path $$crate --check; done
 	cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings
 
 .PHONY: format
@@ -66,6 +73,7 @@ format: env ## lay out Python and Rust, and mend what can be mended by itself
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 	cargo fmt --all
+	for crate in $(OTHER_CRATES); do cargo fmt --manifest-path $$crate; done
 
 .PHONY: protos
 protos: $(PROTOC)/.stamp ## generate the Python modules of the .proto files
@@ -77,8 +85,22 @@ $(PROTOC)/.stamp: $(VENV)/.python
 	$(PROTOC)/bin/python -m pip install --quiet --group protos
 	@touch $@
 
+# Fuzzing needs switches that only the nightly compiler admits to; the variable opens them in the installed one.
+.PHONY: fuzz
+fuzz: $(CARGO_FUZZ) ## feed the core random bytes, 20 seconds for each fuzz target
+	targets=$$($(CARGO_FUZZ) list --fuzz-dir $(FUZZ)); for target in $$targets; do \
+		RUSTC_BOOTSTRAP=1 $(CARGO_FUZZ) run --fuzz-dir $(FUZZ) $$target -- -max_total_time=$(FUZZ_SECONDS); \
+	done
+
+$(CARGO_FUZZ):
+	cargo install --quiet --locked --root target/tools cargo-fuzz@0.13.2
+
+.PHONY: vectors
+vectors: ## write tests/vectors again with the published Rust crates
+	cargo run --quiet --locked --manifest-path tools/vectors/Cargo.toml
+
 .PHONY: clean
 clean: ## remove everything that was built or measured
-	rm -rf $(VENV) target build dist demo.json demo.png .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) target $(FUZZ)/target tools/vectors/target build dist demo.json demo.png .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f src/protosocket/_core*.so
 	find src tests tools -name __pycache__ -prune -exec rm -rf {} +
