@@ -83,6 +83,12 @@ def test_without_click_one_line_says_what_to_install() -> None:
     assert done.stderr == 'protosocket: click is not installed: pip install "protosocket[cli,bench]"\n'
 
 
+def test_without_an_optional_package_one_line_says_what_to_install() -> None:
+    done = run_without("grpc", "cache", "get", "key", "--router", "tcp://127.0.0.1:1", "--transport", "grpc")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 'protosocket: grpc is not installed: pip install "protosocket[cli,bench]"\n'
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

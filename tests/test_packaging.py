@@ -53,10 +53,10 @@ def test_package_init_only_hands_on_names(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", EXPORTING, ids=relative)
-def test_all_is_sorted_and_importable(path: Path) -> None:
+def test_all_names_what_is_there(path: Path) -> None:
+    """Its order is the linter's business (RUF022)."""
     module = import_module(name_of(path))
     exported = module.__all__
-    assert exported == sorted(exported)
     assert len(set(exported)) == len(exported)
     assert [name for name in exported if not hasattr(module, name)] == []
 
