@@ -1,0 +1,434 @@
+"""Opening a transport to an address, and listening on one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import ssl
+import stat
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from protosocket.connection.address import Address
+from protosocket.connection.fastnet import FastNet, ListeningSocket
+from protosocket.connection.tls import TLS, TLSOption, client_context, server_context
+from protosocket.errors import AddressError, ConnectError, OptionError
+from protosocket.options import ConnectionOptions
+
+__all__ = ["Listener", "configure_socket", "listen", "open_transport", "peer_name"]
+
+P = TypeVar("P", bound=asyncio.BufferedProtocol)
+
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_KEEPALIVE_PROBES = 3
+# macOS has its own name for the idle time.
+_KEEPALIVE_IDLE: int = getattr(socket, "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE")
+
+_AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
+
+
+class Listener:
+    """Sockets that accept connections until ``close``; made by ``listen``."""
+
+    __slots__ = ("_addresses", "_closed", "_servers", "_unix_file")
+
+    def __init__(
+        self,
+        addresses: tuple[Address, ...],
+        servers: list[asyncio.AbstractServer],
+        unix_file: _UnixFile | None,
+    ) -> None:
+        self._addresses = addresses
+        self._servers = servers
+        self._unix_file = unix_file
+        self._closed = asyncio.Event()
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where it listens, with the ports the system chose; a host name may stand for several addresses."""
+        return self._addresses
+
+    def close(self) -> None:
+        """Stop accepting and remove the Unix socket file; accepted connections live on. May be repeated.
+
+        A connection whose TLS handshake is under way may still reach its protocol afterwards.
+        """
+        if self._closed.is_set():
+            return
+        if self._unix_file is not None:
+            self._unix_file.remove()
+        for server in self._servers:
+            server.close()
+        self._closed.set()
+
+    async def wait_closed(self) -> None:
+        """Wait until ``close`` was called and the listening sockets are closed.
+
+        It does not wait for accepted connections. Cancelling it changes nothing.
+        """
+        await self._closed.wait()
+        # uvloop closes its descriptors at the end of the turn in which it is asked to.
+        await asyncio.sleep(0)
+
+
+async def open_transport(
+    address: Address,
+    protocol_factory: Callable[[], P],
+    options: ConnectionOptions,
+    tls: TLSOption | None = None,
+) -> tuple[asyncio.Transport, P]:
+    """Connect to ``address`` and return the transport with its protocol, whose ``connection_made`` has run.
+
+    ``tls`` is for ``tls://`` addresses; without it the server is checked against the system's roots. With
+    TLS 1.3 a server that refuses our certificate says so only after this returned: the connection is lost.
+
+    ``options.connect_timeout`` covers the name lookup, the connection (each address of the name is tried in
+    turn) and the TLS handshake. Raises ``ConnectError``, whose text names the address, the cause and a
+    remedy; ``AddressError`` for port 0; ``OptionError`` for TLS settings that cannot be used. Cancelling
+    leaves nothing open.
+    """
+    if address.scheme != "unix" and address.port == 0:
+        raise AddressError(f"{str(address)!r}: port 0 is for listening; give the server's port")
+    _refuse_tls_elsewhere(address, tls)
+    context = client_context(tls) if address.scheme == "tls" else None
+    hostname = (tls.server_hostname if isinstance(tls, TLS) else None) or address.host
+
+    stage = "the name lookup"
+    try:
+        async with asyncio.timeout(options.connect_timeout):
+            targets = await _resolve(address)
+            stage = "the connection"
+            sock = await _connect_first(targets)
+            if context is not None:
+                stage = "the TLS handshake"
+            transport, protocol = await _start_transport(sock, protocol_factory, options, context, hostname)
+    except OSError as error:
+        text = _why_not_connected(error, stage, options.connect_timeout)
+        raise ConnectError(f"cannot connect to {address}: {text}", address=str(address)) from error
+    configure_socket(transport, options)
+    return transport, protocol
+
+
+async def listen(
+    address: Address,
+    protocol_factory: Callable[[], asyncio.BufferedProtocol],
+    options: ConnectionOptions,
+    tls: TLSOption | None = None,
+    *,
+    reuse_port: bool = False,
+    backlog: int = 1024,
+) -> Listener:
+    """Listen on ``address`` and give every accepted connection a protocol of its own.
+
+    Port 0 lets the system choose (``Listener.addresses`` says what). ``reuse_port`` lets several processes
+    listen on one port; ``backlog`` is how many connections may wait to be accepted. ``tls`` is required for
+    ``tls://`` addresses; an accepted peer has ``options.connect_timeout`` seconds for its handshake, and a
+    peer that fails it never reaches a protocol. A Unix socket file that nobody listens on is replaced.
+
+    Accepted connections are set up by their protocol: its ``connection_made`` calls ``configure_socket``.
+
+    Raises ``ConnectError`` when the address cannot be had, somebody listening there included;
+    ``OptionError`` for settings that cannot be used. Cancelling leaves nothing open.
+    """
+    if backlog < 1:
+        raise OptionError(f"backlog is a whole number of at least 1, not {backlog!r}")
+    if reuse_port and address.scheme == "unix":
+        raise OptionError(f"reuse_port is for tcp:// and tls:// addresses, not for {address}")
+    _refuse_tls_elsewhere(address, tls)
+    context = server_context(tls) if address.scheme == "tls" else None
+
+    try:
+        with contextlib.ExitStack() as undo:
+            unix_file: _UnixFile | None = None
+            if address.scheme == "unix":
+                sockets = [_bind_unix(undo, address.path, backlog)]
+                unix_file = _UnixFile(address.path)
+                undo.callback(unix_file.remove)
+            else:
+                sockets = await _bind_internet(undo, address, reuse_port, backlog)
+            addresses = tuple(_local_address(sock, address) for sock in sockets)
+            servers: list[asyncio.AbstractServer] = []
+            for sock in sockets:
+                server = await _start_server(sock, protocol_factory, options, context, backlog)
+                undo.callback(server.close)
+                servers.append(server)
+            undo.pop_all()
+    except OSError as error:
+        text = _why_not_listening(error)
+        raise ConnectError(f"cannot listen on {address}: {text}", address=str(address)) from error
+    return Listener(addresses, servers, unix_file)
+
+
+def configure_socket(transport: asyncio.BaseTransport, options: ConnectionOptions) -> None:
+    """Set TCP_NODELAY and keepalive probes as ``options`` says; does nothing for a Unix socket.
+
+    For ``connection_made`` of accepted connections; ``open_transport`` has done it for its own.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in _INTERNET:
+        return
+    # A connection that is gone already refuses; its protocol hears of that by connection_lost.
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(options.nodelay))
+        if options.keepalive is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, _KEEPALIVE_IDLE, int(options.keepalive))
+            interval = max(1, int(options.keepalive / _KEEPALIVE_PROBES))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)
+
+
+def peer_name(transport: asyncio.BaseTransport) -> str:
+    """Who is at the other end, for error texts and logs: ``tcp://127.0.0.1:50312``, ``unix:///run/x.sock``.
+
+    The accepted side of a Unix socket gives its own path, since the peer has no name.
+    ``"unknown peer"`` when the transport cannot tell, as after the connection was lost.
+    """
+    name = transport.get_extra_info("peername")
+    if isinstance(name, tuple):
+        scheme = "tcp" if transport.get_extra_info("sslcontext") is None else "tls"
+        host = f"[{name[0]}]" if ":" in name[0] else name[0]
+        return f"{scheme}://{host}:{name[1]}"
+    name = name or transport.get_extra_info("sockname")
+    return f"unix://{os.fsdecode(name)}" if name and not isinstance(name, tuple) else "unknown peer"
+
+
+class _UnixFile:
+    """The file of a Unix socket we bound; removed only while it is still ours."""
+
+    __slots__ = ("_identity", "_path")
+
+    def __init__(self, path: str) -> None:
+        # Absolute, since the working directory may have changed when it is removed.
+        self._path = os.path.abspath(path)
+        self._identity = self._stat()
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._stat() == self._identity:
+                os.unlink(self._path)
+
+    def _stat(self) -> tuple[int, int]:
+        status = os.lstat(self._path)
+        return status.st_dev, status.st_ino
+
+
+def _refuse_tls_elsewhere(address: Address, tls: TLSOption | None) -> None:
+    if tls is not None and address.scheme != "tls":
+        raise OptionError(f"tls settings are for tls:// addresses, but this is {address}")
+
+
+def _network(options: ConnectionOptions) -> asyncio.AbstractEventLoop | FastNet:
+    loop = asyncio.get_running_loop()
+    return loop if options.transport == "loop" else FastNet(loop)
+
+
+async def _resolve(address: Address, flags: int = 0) -> Sequence[_AddressInfo]:
+    if address.scheme == "unix":
+        return [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address.path)]
+    host, port = address.host, address.port
+    try:
+        # An IP address needs no lookup, so it does not have to wait for a thread.
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags | socket.AI_NUMERICHOST)
+    except (socket.gaierror, UnicodeError):
+        pass
+    try:
+        loop = asyncio.get_running_loop()
+        return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    except UnicodeError as error:
+        raise socket.gaierror(socket.EAI_NONAME, f"{host!r} is not a host name") from error
+
+
+async def _connect_first(targets: Sequence[_AddressInfo]) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    failure = OSError("the name has no address")
+    for family, kind, protocol, _, target in targets:
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:
+            failure = error
+            continue
+        try:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, target)
+        except OSError as error:
+            sock.close()
+            failure = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failure
+
+
+async def _start_transport(
+    sock: socket.socket,
+    protocol_factory: Callable[[], P],
+    options: ConnectionOptions,
+    context: ssl.SSLContext | None,
+    hostname: str,
+) -> tuple[asyncio.Transport, P]:
+    network = _network(options)
+    try:
+        if sock.family == socket.AF_UNIX:
+            return await network.create_unix_connection(protocol_factory, sock=sock)
+        if context is None:
+            return await network.create_connection(protocol_factory, sock=sock)
+        return await network.create_connection(
+            protocol_factory,
+            sock=sock,
+            ssl=context,
+            server_hostname=hostname,
+            ssl_handshake_timeout=options.connect_timeout,
+            ssl_shutdown_timeout=options.close_timeout,
+        )
+    except BaseException:
+        # Not at once: the transport, if there is one, lets go of the descriptor by a callback of its own,
+        # which has been scheduled by now and must not meet another socket under the same number.
+        asyncio.get_running_loop().call_soon(sock.close)
+        raise
+
+
+async def _start_server(
+    sock: ListeningSocket,
+    protocol_factory: Callable[[], asyncio.BufferedProtocol],
+    options: ConnectionOptions,
+    context: ssl.SSLContext | None,
+    backlog: int,
+) -> asyncio.AbstractServer:
+    network = _network(options)
+    if sock.family == socket.AF_UNIX:
+        return await network.create_unix_server(protocol_factory, sock=sock, backlog=backlog)
+    if context is None:
+        return await network.create_server(protocol_factory, sock=sock, backlog=backlog)
+    return await network.create_server(
+        protocol_factory,
+        sock=sock,
+        backlog=backlog,
+        ssl=context,
+        ssl_handshake_timeout=options.connect_timeout,
+        ssl_shutdown_timeout=options.close_timeout,
+    )
+
+
+async def _bind_internet(
+    undo: contextlib.ExitStack, address: Address, reuse_port: bool, backlog: int
+) -> list[ListeningSocket]:
+    """Sockets that listen at every address the host stands for, on one port; ``undo`` closes them."""
+    sockets: list[ListeningSocket] = []
+    port = address.port
+    unavailable = OSError("the name has no address")
+    for family, kind, protocol, _, target in dict.fromkeys(await _resolve(address, socket.AI_PASSIVE)):
+        try:
+            sock = undo.enter_context(ListeningSocket(family, kind, protocol))
+        except OSError as error:
+            unavailable = error
+            continue
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            # [::] means IPv6 only on every system; IPv4 has an address of its own.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            sock.bind((target[0], port, *target[2:]))
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            # One family of a name like localhost may be switched off; the others will do.
+            unavailable = error
+            sock.close()
+            continue
+        sock.listen(backlog)
+        port = sock.getsockname()[1]
+        sockets.append(sock)
+    if not sockets:
+        raise unavailable
+    return sockets
+
+
+def _bind_unix(undo: contextlib.ExitStack, path: str, backlog: int) -> ListeningSocket:
+    """A socket that listens at ``path``; ``undo`` closes it."""
+    sock = undo.enter_context(ListeningSocket(socket.AF_UNIX, socket.SOCK_STREAM))
+    sock.setblocking(False)
+    try:
+        sock.bind(path)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        _remove_stale_socket(path)
+        sock.bind(path)
+    # At once, so that another process that starts now sees that somebody listens.
+    sock.listen(backlog)
+    return sock
+
+
+def _remove_stale_socket(path: str) -> None:
+    """Remove the socket file at ``path`` if nobody listens on it; else raise ``OSError``."""
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise FileExistsError(errno.EEXIST, "a file that is not a socket has that path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except BlockingIOError:
+            pass  # Its backlog is full, so somebody listens.
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _local_address(sock: socket.socket, asked: Address) -> Address:
+    if asked.scheme == "unix":
+        return asked
+    host, port = sock.getsockname()[:2]
+    return Address(asked.scheme, host, port)
+
+
+def _why_not_connected(error: OSError, stage: str, timeout: float) -> str:
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return (
+            f"no answer within {timeout:g} s in {stage}; check address and firewall or raise connect_timeout"
+        )
+    if isinstance(error, socket.gaierror):
+        return f"the host name cannot be resolved ({error.strerror}); check its spelling and the DNS"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the server's certificate was refused ({error.verify_message}); "
+            "TLS(ca=...) says whom to trust, TLS(server_hostname=...) which name it is for"
+        )
+    if isinstance(error, ssl.SSLError):
+        if error.reason in _NOT_TLS:
+            return "the peer does not speak TLS; is it a tcp:// address?"
+        return f"the TLS handshake failed ({error.reason or error})"
+    if stage == "the TLS handshake":
+        return "the peer hung up in the TLS handshake; does it speak TLS, or refuse our certificate?"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused; nobody listens there: is the server running?"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such socket file; is the server running?"
+    return error.strerror or str(error)
+
+
+# OpenSSL's words for bytes that are no TLS record.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
+
+
+def _why_not_listening(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"the host name cannot be resolved ({error.strerror}); 0.0.0.0 and [::] mean every interface"
+    if error.errno == errno.EADDRINUSE:
+        return "somebody is listening there already; stop it or choose another address"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this machine has no such address; 0.0.0.0 and [::] mean every interface"
+    if isinstance(error, PermissionError):
+        return f"{error.strerror}; ports under 1024 and some directories need more rights"
+    if isinstance(error, FileNotFoundError):
+        return "its directory does not exist"
+    return error.strerror or str(error)

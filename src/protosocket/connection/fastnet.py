@@ -1,0 +1,108 @@
+"""aiofastnet's transports under the event loop's own method names, two faults of aiofastnet 1.2 kept out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import aiofastnet
+
+__all__ = ["FastNet", "ListeningSocket"]
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+logger = logging.getLogger("protosocket.connection")
+
+
+class FastNet:
+    """The four methods of an event loop that make connections and servers, with aiofastnet's transports.
+
+    Sockets are handed in, connected or bound; what the arguments mean is in the documentation of the
+    ``asyncio.AbstractEventLoop`` method of the same name.
+    """
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    async def create_connection(
+        self,
+        protocol_factory: Callable[[], P],
+        *,
+        sock: socket.socket,
+        ssl: ssl.SSLContext | None = None,
+        **options: Any,
+    ) -> tuple[asyncio.Transport, P]:
+        """A transport on a connected TCP socket, its protocol, and with ``ssl`` the handshake done."""
+        loop = self._loop if ssl is None else _loop_for_tls(self._loop)
+        return await aiofastnet.create_connection(loop, protocol_factory, sock=sock, ssl=ssl, **options)
+
+    async def create_unix_connection(
+        self, protocol_factory: Callable[[], P], *, sock: socket.socket
+    ) -> tuple[asyncio.Transport, P]:
+        """A transport on a connected Unix socket, and its protocol."""
+        return await aiofastnet.create_unix_connection(self._loop, protocol_factory, sock=sock)
+
+    async def create_server(
+        self,
+        protocol_factory: Callable[[], asyncio.BaseProtocol],
+        *,
+        sock: socket.socket,
+        ssl: ssl.SSLContext | None = None,
+        **options: Any,
+    ) -> asyncio.AbstractServer:
+        """A server that accepts on a bound TCP socket."""
+        loop = self._loop if ssl is None else _loop_for_tls(self._loop)
+        return await aiofastnet.create_server(loop, protocol_factory, sock=sock, ssl=ssl, **options)
+
+    async def create_unix_server(
+        self, protocol_factory: Callable[[], asyncio.BaseProtocol], *, sock: socket.socket, backlog: int
+    ) -> asyncio.AbstractServer:
+        """A server that accepts on a bound Unix socket; its file is the caller's to remove."""
+        return await aiofastnet.create_unix_server(
+            self._loop, protocol_factory, sock=sock, backlog=backlog, cleanup_socket=False
+        )
+
+
+class ListeningSocket(socket.socket):
+    """A socket whose accepting aiofastnet can suspend when file descriptors run out.
+
+    aiofastnet 1.2 calls ``remove_reader`` on the socket instead of on the loop. On a plain socket that is an
+    AttributeError in every turn of the loop, until descriptors are free again.
+    """
+
+    def remove_reader(self, descriptor: int) -> None:
+        """Stop watching ``descriptor``."""
+        asyncio.get_running_loop().remove_reader(descriptor)
+
+
+class _LoopForTLS:
+    """The loop, but deaf to the report of a peer that hangs up during the TLS handshake.
+
+    That is everyday life for a listener (port scans, health checks), and the connecting side gets it as an
+    exception anyway. aiofastnet 1.2 reports it as an error, and with an exception class where an exception
+    belongs, which makes the loop's own error report fail.
+    """
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if context.get("exception") is ConnectionResetError:
+            logger.debug("%r: the peer closed the connection during the TLS handshake", context["transport"])
+        else:
+            self._loop.call_exception_handler(context)
+
+
+def _loop_for_tls(loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
+    return cast(asyncio.AbstractEventLoop, _LoopForTLS(loop))
