@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -72,13 +74,28 @@ class FastNet:
 class ListeningSocket(socket.socket):
     """A socket whose accepting aiofastnet can suspend when file descriptors run out.
 
-    aiofastnet 1.2 calls ``remove_reader`` on the socket instead of on the loop. On a plain socket that is an
-    AttributeError in every turn of the loop, until descriptors are free again.
+    aiofastnet 1.2 calls ``remove_reader`` on the socket instead of on the loop, which on a plain socket is an
+    AttributeError in every turn of the loop. It also goes on to accept in the same turn, as often as the
+    backlog is long, and each failure is reported and schedules another resumption.
     """
 
+    _suspended = False
+
     def remove_reader(self, descriptor: int) -> None:
-        """Stop watching ``descriptor``."""
-        asyncio.get_running_loop().remove_reader(descriptor)
+        """Stop watching ``descriptor``, this socket's own, and accept nothing more in this turn."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(descriptor)
+        self._suspended = True
+        loop.call_soon(self._resume)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """A connection and its peer's address; ``BlockingIOError`` if none is waiting."""
+        if self._suspended:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return super().accept()
+
+    def _resume(self) -> None:
+        self._suspended = False
 
 
 class _LoopForTLS:
