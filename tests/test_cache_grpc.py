@@ -1,4 +1,4 @@
-"""The cache over gRPC: real servers, clients and processes, both back hops, storages that die and come back."""
+"""The cache over gRPC: real servers, clients and processes, both back hops, storages that come and go."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ async def storage(url: str = ANYWHERE, tokens: TokenPolicy | None = None) -> Grp
 
 
 @asynccontextmanager
-async def system(make: MakeBackend, storages: int = 2, connections: int = 1) -> AsyncIterator[GrpcCacheClient]:
+async def system(
+    make: MakeBackend, storages: int = 2, connections: int = 1
+) -> AsyncIterator[GrpcCacheClient]:
     """Storages, a router and a client, all joined over real sockets."""
     servers = [await storage() for _ in range(storages)]
     backend = make([server.url for server in servers], connections=connections)
@@ -210,8 +212,8 @@ class Held:
         await asyncio.get_running_loop().create_future()
 
     async def listen(self) -> GrpcServer:
-        unary = grpc.unary_unary_rpc_method_handler(self.unary)
-        stream = grpc.stream_stream_rpc_method_handler(self.stream)
+        unary: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(self.unary)
+        stream: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(self.stream)
         return await GrpcServer.listen(
             ANYWHERE, {"Get": unary, "Set": unary, "Delete": unary, "Stream": stream}, TokenPolicy()
         )
@@ -346,7 +348,7 @@ def test_the_implementations_fit_their_interfaces() -> None:
     clients: list[type[CacheClient]] = [GrpcCacheClient]
     backends: list[type[Backend]] = [GrpcUnaryBackend, GrpcStreamBackend]
     servers: list[type[Listening]] = [GrpcServer]
-    assert clients and backends and servers
+    assert all((clients, backends, servers))
 
 
 class Program:

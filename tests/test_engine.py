@@ -161,7 +161,9 @@ def test_loopback_needs_no_tokens(url: str) -> None:
     require_tokens(url, TokenPolicy())
 
 
-@pytest.mark.parametrize("url", ["tcp://0.0.0.0:1", "tls://[::]:1", "grpc://example.org:1", "grpc://10.0.0.1:1"])
+@pytest.mark.parametrize(
+    "url", ["tcp://0.0.0.0:1", "tls://[::]:1", "grpc://example.org:1", "grpc://10.0.0.1:1"]
+)
 def test_elsewhere_tokens_are_needed(url: str) -> None:
     with pytest.raises(OptionError, match="token"):
         require_tokens(url, TokenPolicy())

@@ -1,4 +1,4 @@
-"""Generates the Python modules of proto/*.proto into src/protosocket/cache/, or checks that they are up to date.
+"""Generates the Python modules of proto/*.proto into src/protosocket/cache/, or checks that they are.
 
     python tools/generate_protos.py           write them
     python tools/generate_protos.py --check   exit with 1, naming them, if any differs from what is committed
@@ -33,7 +33,9 @@ def generate() -> dict[str, str]:
     with tempfile.TemporaryDirectory() as directory:
         includes = [f"-I{SOURCES}", f"-I{files('grpc_tools') / '_proto'}"]
         _run(*includes, f"--python_out={directory}", f"--pyi_out={directory}", *names)
-        _run(*includes, f"--grpc_python_out={directory}", f"--mypy_grpc_out={directory}", *services)
+        # The plugin of this environment, which need not be on the PATH.
+        plugin = f"--plugin={Path(sys.executable).parent / 'protoc-gen-mypy_grpc'}"
+        _run(*includes, plugin, f"--grpc_python_out={directory}", f"--mypy_grpc_out={directory}", *services)
         return {path.name: _absolute(path.read_text()) for path in sorted(Path(directory).iterdir())}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from protosocket.cache.grpc_address import parse_grpc_address
-from protosocket.connection.address import parse_address
+from protosocket.connection import parse_address
 from protosocket.errors import OptionError
 
 __all__ = ["TokenPolicy", "read_tokens", "require_tokens"]

@@ -79,7 +79,7 @@ def routing_key(command: CacheCommand) -> bytes | None:
 
 
 def read_get(response: CacheResponse) -> GetResult:
-    """What a read found; raises the error the response carries, ``CacheError`` for an answer to something else."""
+    """What a read found; raises the error in the response, ``CacheError`` for an answer to something else."""
     kind = response.WhichOneof("kind")
     if kind == "get":
         return Hit(response.get.value)
@@ -89,14 +89,14 @@ def read_get(response: CacheResponse) -> GetResult:
 
 
 def read_set(response: CacheResponse) -> None:
-    """Nothing; raises the error the response carries, ``CacheError`` for an answer to something else."""
+    """Nothing; raises the error in the response, ``CacheError`` for an answer to something else."""
     kind = response.WhichOneof("kind")
     if kind != "set":
         raise _unexpected(response, kind)
 
 
 def read_delete(response: CacheResponse) -> None:
-    """Nothing; raises the error the response carries, ``CacheError`` for an answer to something else."""
+    """Nothing; raises the error in the response, ``CacheError`` for an answer to something else."""
     kind = response.WhichOneof("kind")
     if kind != "delete":
         raise _unexpected(response, kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protosocket.connection.address import parse_address
+from protosocket.connection import parse_address
 from protosocket.errors import AddressError
 
 __all__ = ["GrpcAddress", "parse_grpc_address"]

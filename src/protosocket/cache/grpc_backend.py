@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-import grpc
 from grpc import aio
 
 from protosocket.cache.commands import cache_error

@@ -36,8 +36,8 @@ async def serve_router_grpc(
     ``ConnectError`` when it cannot listen there.
     """
     service = _Router(backend, tokens)
-    unary = grpc.unary_unary_rpc_method_handler(service.unary)
-    stream = grpc.stream_stream_rpc_method_handler(service.stream)
+    unary: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(service.unary)
+    stream: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(service.stream)
     methods = {"Get": unary, "Set": unary, "Delete": unary, "Stream": stream}
     return await GrpcServer.listen(listen_url, methods, tokens)
 
@@ -53,7 +53,7 @@ class _Router:
         return await self._carry(command)
 
     async def stream(
-        self, _commands: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]
+        self, commands: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]
     ) -> None:
         if self._tokens is not None:
             await check_token(context, self._tokens)
@@ -68,7 +68,7 @@ class _Router:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(writer.run())
             answering: set[asyncio.Task[None]] = set()
-            while (command := await context.read()) is not aio.EOF:
+            async for command in commands:
                 await room.acquire()
                 task = tasks.create_task(answer(command))
                 answering.add(task)

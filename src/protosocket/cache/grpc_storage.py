@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import grpc
 from grpc import aio
@@ -27,8 +26,8 @@ async def serve_storage_grpc(
     """
     service = _Storage(handler, tokens)
     # No (de)serialisers: the handler takes and gives bytes.
-    unary = grpc.unary_unary_rpc_method_handler(service.unary)
-    stream = grpc.stream_stream_rpc_method_handler(service.stream)
+    unary: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(service.unary)
+    stream: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(service.stream)
     methods = {"Get": unary, "Set": unary, "Delete": unary, "Stream": stream}
     return await GrpcServer.listen(listen_url, methods, tokens)
 
@@ -44,12 +43,12 @@ class _Storage:
         return self._handle(command)
 
     async def stream(
-        self, _commands: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]
+        self, commands: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]
     ) -> None:
         if self._tokens is not None:
             await check_token(context, self._tokens)
         # At once: the router takes it as the sign that commands are taken.
         await context.send_initial_metadata(())
-        handle, read, write = self._handle, context.read, context.write
-        while (command := await read()) is not aio.EOF:
+        handle, write = self._handle, context.write
+        async for command in commands:
             await write(handle(command))

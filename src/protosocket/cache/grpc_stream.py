@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import cast
 
-import grpc
 from grpc import aio
 
 from protosocket.cache.commands import cache_error
 from protosocket.cache.grpc_channel import open_channel, token_metadata
 from protosocket.cache.grpc_server import SERVICE
 from protosocket.cache.grpc_writer import MessageWriter
-from protosocket.cache.protosocket_cache_pb2 import UNAVAILABLE, CacheCommand, CacheResponse
+from protosocket.cache.protosocket_cache_pb2 import UNAVAILABLE, CacheResponse
 from protosocket.errors import CacheError
 
 __all__ = ["GrpcStream"]
@@ -33,7 +31,7 @@ class GrpcStream:
         self._url = url
         self._metadata = token_metadata(token)
         self._channel = open_channel(url)
-        self._open = self._channel.stream_stream(
+        self._open: aio.StreamStreamMultiCallable[bytes, CacheResponse] = self._channel.stream_stream(
             f"/{SERVICE}/Stream", response_deserializer=CacheResponse.FromString
         )
         self._writer: MessageWriter | None = None
@@ -92,9 +90,7 @@ class GrpcStream:
         self._up.set()
         pending = self._pending
         try:
-            while (message := await stream.read()) is not aio.EOF:
-                # The stubs of grpcio do not know that EOF is an object of its own.
-                response = cast(CacheResponse, message)
+            async for response in stream:
                 known = pending.pop(response.message_id, None)
                 if known is None:
                     continue

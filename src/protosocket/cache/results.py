@@ -1,4 +1,4 @@
-"""What a read of the cache found: a ``Hit`` or a ``Miss``, to be told apart with ``match`` or ``isinstance``."""
+"""What a read of the cache found: a ``Hit`` or a ``Miss``; ``match`` or ``isinstance`` tells which."""
 
 from __future__ import annotations
 

@@ -30,8 +30,8 @@ class StorageHandler:
 
     A miss is error 5 with the text ``Key not found``. A command that makes no sense (no command in it,
     an empty namespace) is error 3, INVALID_ARGUMENT; an entry that can never fit is error 8,
-    RESOURCE_EXHAUSTED. An empty key is a key. Authenticating belongs to the connection, so it is error 3 here:
-    the transport answers it. The message id is echoed.
+    RESOURCE_EXHAUSTED. An empty key is a key. Authenticating belongs to the connection: the transport answers
+    it, and here it is error 3. The message id is echoed.
     """
 
     __slots__ = ("_engine",)

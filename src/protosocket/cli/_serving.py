@@ -15,11 +15,14 @@ __all__ = ["read_policy", "run", "serve_until_stopped"]
 
 def run(main: Callable[[], Coroutine[object, object, None]]) -> None:
     """Run ``main`` on uvloop where it is installed, on asyncio's own loop elsewhere."""
+    loop_factory: Callable[[], asyncio.AbstractEventLoop]
     try:
-        from uvloop import new_event_loop
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
     except ModuleNotFoundError:
-        from asyncio import new_event_loop
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        loop_factory = asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(main())
 
 

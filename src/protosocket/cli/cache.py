@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.interface import CacheClient
 from protosocket.cache.results import Hit
 from protosocket.cli._serving import run
@@ -20,31 +21,30 @@ def command() -> None:
     """Get, set and delete values through a router."""
 
 
+_OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
+    click.option("--router", metavar="URL", required=True, help="Where the router listens."),
+    click.option(
+        "--transport",
+        type=click.Choice(["protosocket", "grpc"]),
+        default="protosocket",
+        show_default=True,
+        help="How to talk to it.",
+    ),
+    click.option("--token", envvar="PROTOSOCKET_CACHE_TOKEN", show_envvar=True, help="The token to show."),
+    click.option("--namespace", default="default", show_default=True, help="The name of the cache."),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=5.0,
+        show_default=True,
+        help="Seconds to wait for the answer.",
+    ),
+)
+
+
 def _with_router(function: Callable[..., None]) -> Callable[..., None]:
     """Add the options every operation has."""
-    for option in reversed(
-        (
-            click.option("--router", metavar="URL", required=True, help="Where the router listens."),
-            click.option(
-                "--transport",
-                type=click.Choice(["protosocket", "grpc"]),
-                default="protosocket",
-                show_default=True,
-                help="How to talk to it.",
-            ),
-            click.option(
-                "--token", envvar="PROTOSOCKET_CACHE_TOKEN", show_envvar=True, help="The token to show."
-            ),
-            click.option("--namespace", default="default", show_default=True, help="The name of the cache."),
-            click.option(
-                "--timeout",
-                type=click.FloatRange(min=0, min_open=True),
-                default=5.0,
-                show_default=True,
-                help="Seconds.",
-            ),
-        )
-    ):
+    for option in reversed(_OPTIONS):
         function = option(function)
     return function
 
@@ -65,7 +65,7 @@ def get(key: str, namespace: str, timeout: float, **router: Any) -> None:
     if not found:
         click.echo("Key not found", err=True)
         sys.exit(1)
-    click.get_binary_stream("stdout").write(found[0])
+    sys.stdout.buffer.write(found[0])
 
 
 @command.command("set")
@@ -81,7 +81,7 @@ def get(key: str, namespace: str, timeout: float, **router: Any) -> None:
 @_with_router
 def set_(key: str, value: str, ttl: float, namespace: str, timeout: float, **router: Any) -> None:
     """Store VALUE under KEY; a VALUE of - is read from standard input."""
-    content = click.get_binary_stream("stdin").read() if value == "-" else value.encode()
+    content = sys.stdin.buffer.read() if value == "-" else value.encode()
 
     async def operation(client: CacheClient) -> None:
         await client.set(namespace, key.encode(), content, ttl, timeout=timeout)
@@ -113,6 +113,7 @@ def _run(
 
 def _client(router: str, transport: str, token: str | None) -> CacheClient:
     if transport == "grpc":
+        prepare_grpc()
         from protosocket.cache.grpc_client import GrpcCacheClient
 
         return GrpcCacheClient(router, token=token)

@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 from protosocket.cache.auth import read_tokens
+from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.interface import Backend, Listening
 from protosocket.cli._serving import read_policy, run, serve_until_stopped
 from protosocket.errors import OptionError
 
 __all__ = ["command"]
 
-# How long the line "listening on" may wait for storages; one that is down does not keep a router from starting.
+# How long the line "listening on" may wait for storages; after that the router starts without them.
 _CONNECT_SECONDS = 5.0
 
 
@@ -73,6 +74,7 @@ def command(
 
                 listeners.append(serve_router(listen, backend, tokens=tokens))
             if grpc_listen is not None:
+                prepare_grpc()
                 from protosocket.cache.grpc_router import serve_router_grpc
 
                 listeners.append(serve_router_grpc(grpc_listen, backend, tokens=tokens))
@@ -88,6 +90,7 @@ def _backend(transport: str, storages: Sequence[str], connections: int, token: s
         from protosocket.cache.protosocket_router import ProtosocketBackend
 
         return ProtosocketBackend(storages, connections=connections, token=token)
+    prepare_grpc()
     from protosocket.cache.grpc_backend import GrpcStreamBackend, GrpcUnaryBackend
 
     if transport == "grpc-unary":

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from protosocket.cache.engine import Engine, create_engine
+from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.interface import Listening
 from protosocket.cache.storage import StorageHandler
 from protosocket.cli._serving import read_policy, run, serve_until_stopped
@@ -47,6 +48,7 @@ def command(listen: str | None, grpc_listen: str | None, max_memory: str, token_
 
             listeners.append(serve_storage(listen, handler, tokens=tokens))
         if grpc_listen is not None:
+            prepare_grpc()
             from protosocket.cache.grpc_storage import serve_storage_grpc
 
             listeners.append(serve_storage_grpc(grpc_listen, handler, tokens=tokens))
