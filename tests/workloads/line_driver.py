@@ -1,4 +1,4 @@
-"""A driver for a line server: a real TCP connection, so that the load generator is tested without the cache."""
+"""A driver for a line server: real TCP, so that the load generator is tested without the cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class LineDriver(asyncio.Protocol):
-    """Sends ``VERB key [value]`` lines on one connection; answers come in order: ``+value``, ``-``, ``!kind``."""
+    """Sends ``VERB key [value]`` lines on one connection; answers come in order: ``+value``, ``-``,
+    ``!kind``.
+    """
 
     def __init__(self, endpoint: Endpoint, operations: Operations) -> None:
         self._url = urlsplit(endpoint.urls[0])

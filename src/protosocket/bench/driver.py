@@ -26,13 +26,15 @@ DRIVERS = {
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a driver connects and how: ``urls`` each get ``connections`` connections; both timeouts in seconds."""
+    """Where a driver connects and how: ``urls`` each get ``connections`` connections; both timeouts in
+    seconds (None: wait for as long as the connection lives).
+    """
 
     urls: tuple[str, ...]
     connections: int = 1
     cache_name: str = "default"
     connect_timeout: float = 10.0
-    request_timeout: float = 10.0
+    request_timeout: float | None = None
 
 
 class Driver(Protocol):
@@ -43,7 +45,7 @@ class Driver(Protocol):
         ...
 
     def call(self, index: int) -> Awaitable[object]:
-        """Begin operation number ``index``; the awaitable is its answer and raises the system's own errors."""
+        """Begin operation ``index``; the awaitable is its answer or raises the system's own errors."""
         ...
 
     def verify(self, index: int, answer: object) -> Verdict:

@@ -43,7 +43,8 @@ class GeneratorGroup:
 
     @classmethod
     async def start(cls, processes: Processes, spec: LoadSpec, count: int = 1) -> GeneratorGroup:
-        """Start ``count`` processes that share the connections of ``spec``, and wait until they have connected.
+        """Start ``count`` processes that share the connections of ``spec``, and wait until they have
+        connected.
 
         Raises ProcessError with a generator's own error if it cannot.
         """

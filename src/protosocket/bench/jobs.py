@@ -17,8 +17,9 @@ __all__ = ["Closed", "Failed", "Interval", "Job", "LoadResult", "LoadSpec", "Ope
 class LoadSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The first line to a generator: what it drives, with which operations, and whose cost it reads.
 
-    ``driver`` is a name for ``find_driver``; ``part`` numbers the processes that share one run; ``pids`` maps names to
-    processes and ``hops`` names to listeners' URLs, read at the start and end of each measured window.
+    ``driver`` is a name for ``find_driver``; ``part`` numbers the processes that share one run; ``pids`` maps
+    names to processes and ``hops`` names to listeners' URLs, read at the start and end of each measured
+    window.
     """
 
     driver: str
@@ -41,8 +42,8 @@ class Prefill(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Closed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="closed"):
     """Keep ``concurrency`` calls in flight; measure for ``seconds`` after ``warmup`` seconds.
 
-    ``start_at`` (of ``time.monotonic()``) lets several processes begin together; ``interval`` (seconds, 0: none) also
-    reports slices of the window; calls still unanswered ``drain`` seconds after it are errors.
+    ``start_at`` (of ``time.monotonic()``) lets several processes begin together; ``interval`` (seconds, 0:
+    none) also reports slices of the window; calls still unanswered ``drain`` seconds after it are errors.
     """
 
     concurrency: int
@@ -85,7 +86,9 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
-    """A slice of the measured window; ``start`` is seconds from its beginning, ``histogram`` as in the result."""
+    """A slice of the measured window; ``start`` is seconds from its beginning, ``histogram`` as in the
+    result.
+    """
 
     start: float
     ops_per_second: float
@@ -97,12 +100,12 @@ class LoadResult(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
     """What one measured window gave.
 
     ``operations`` were answered rightly (a miss is an answer too, counted in ``misses``), ``seconds`` is the
-    window. ``errors`` counts every other outcome by kind; none of them is in ``latency``.
-    Closed loop: operations answered within the window; latency from the moment a call is made. Open loop: ``offered``
-    operations that were due within the window, however late they were answered; latency from the moment each was due;
-    ``ops_per_second`` counts what was answered within the window. ``late`` of them were made more than a
-    millisecond after they were due, and ``start_delay`` says how long after; it is part of their latency.
-    ``histogram`` is HdrHistogram's compressed text form, in microseconds.
+    window. ``errors`` counts every other outcome by kind; none of them is in ``latency``. Closed loop:
+    operations answered within the window; latency from the moment a call is made. Open loop: ``offered``
+    operations that were due within the window, however late they were answered; latency from the moment each
+    was due; ``ops_per_second`` counts what was answered within the window. ``late`` of them were made more
+    than a millisecond after they were due, and ``start_delay`` says how long after; it is part of their
+    latency. ``histogram`` is HdrHistogram's compressed text form, in microseconds.
     """
 
     operations: int

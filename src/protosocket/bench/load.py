@@ -1,7 +1,8 @@
-"""The load generator's process: ``python -m protosocket.bench.load`` reads jobs as JSON lines and answers each.
+"""The load generator's process: ``python -m protosocket.bench.load`` reads jobs as JSON lines and answers
+each.
 
-The first line is a ``LoadSpec``; every further line a job; the end of the input ends the process. Answers go to
-standard output, anything else that is printed to standard error.
+The first line is a ``LoadSpec``; every further line a job; the end of the input ends the process. Answers go
+to standard output, anything else that is printed to standard error.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
+from contextlib import suppress
 from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -48,7 +49,9 @@ async def run_closed(driver: Driver, job: Closed, watch: Watch) -> LoadResult:
 
 
 async def run_open(driver: Driver, job: Open, watch: Watch, seed: str, part: int) -> LoadResult:
-    """Run ``job`` on ``driver`` with the arrivals of ``seed`` and ``part``; cancelling it cancels the calls in flight."""
+    """Run ``job`` on ``driver`` with the arrivals of ``seed`` and ``part``; cancelling it cancels the calls
+    in flight.
+    """
     warm = arrivals([(job.warmup, job.phases[0][1])], job.spacing, f"{seed} warm-up", part)
     measured = arrivals(job.phases, job.spacing, seed, part)
     seconds = sum(length for length, _ in job.phases)
@@ -78,7 +81,8 @@ class _ClosedLoop:
         self._numbers = count()
 
     async def worker(self) -> None:
-        # Everything that is looked up once an operation is a local: this loop shares its processor with the servers.
+        # Everything that is looked up once an operation is a local: this loop shares its processor with the
+        # servers.
         call, verify, records, clock = self._driver.call, self._driver.verify, self.records, perf_counter
         begun, answered, numbers = records.intended.append, records.ended.append, self._numbers
         while self.running:
@@ -101,8 +105,9 @@ class _ClosedLoop:
 class _OpenLoop:
     """Makes call number ``n`` at ``due[n]``, or as soon after as there is a worker to make it.
 
-    A worker that has its answer makes the next call that is due, or waits to be woken: under load no task is made
-    and nothing is scheduled for a call. The timer wakes as many as there are calls due, and adds workers up to the limit.
+    A worker that has its answer makes the next call that is due, or waits to be woken: under load no task is
+    made and nothing is scheduled for a call. The timer wakes as many as there are calls due, and adds workers
+    up to the limit.
     """
 
     def __init__(self, driver: Driver, due: list[float], limit: int) -> None:
@@ -122,15 +127,16 @@ class _OpenLoop:
         self._tick()
 
     async def finish(self, drain: float) -> None:
-        """Wait until every call was made and answered, at most ``drain`` seconds; what is left is an error."""
-        try:
+        """Wait until every call is answered, at most ``drain`` seconds; what is left is an error."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(drain):
                 await self._all_made.wait()
-                while self._calls:
-                    await asyncio.sleep(0.001)
-        except TimeoutError:
-            for intended in [*self._calls.values(), *self._due[self._next :]]:
-                self.records.unanswered(intended)
+                for woken in self._idle:
+                    woken.set_result(None)
+                self._idle.clear()
+                await asyncio.gather(*self._workers)
+        for intended in [*self._calls.values(), *self._due[self._next :]]:
+            self.records.unanswered(intended)
 
     async def stop(self) -> None:
         """Stop the clock and the workers."""
@@ -163,7 +169,9 @@ class _OpenLoop:
         while True:
             index = self._next
             started = clock()
-            if index >= total or due[index] > started:
+            if index >= total:
+                return
+            if due[index] > started:
                 woken = create_future()
                 idle.append(woken)
                 await woken
@@ -200,7 +208,7 @@ async def _until(moment: float) -> None:
 
 
 async def _finish(tasks: list[asyncio.Task[None]], seconds: float) -> int:
-    """Wait for ``tasks``, then cancel what is left and say how many those were; a task's own error is raised."""
+    """Wait for ``tasks``, cancel and count what is left; a task's own error is raised."""
     pending: set[asyncio.Task[None]] = set(tasks)
     if pending and seconds > 0:
         _, pending = await asyncio.wait(pending, timeout=seconds)

@@ -37,8 +37,8 @@ class Verb(IntEnum):
 class Operations:
     """Operation number ``n`` is entry ``n & mask`` of each list; a run that outlasts them begins again.
 
-    ``values`` holds what a set sends (``b""`` for the other verbs), ``lengths`` how long the value of a get must be,
-    ``ttls`` seconds or None. ``prefill`` is every key with a value and its ttl.
+    ``values`` holds what a set sends (``b""`` for the other verbs), ``lengths`` how long the value of a get
+    must be, ``ttls`` seconds or None. ``prefill`` is every key with a value and its ttl.
     """
 
     verbs: list[Verb]
@@ -57,8 +57,8 @@ class Operations:
 def generate(keyspaces: Sequence[Keyspace], seed: str, part: int = 0) -> Operations:
     """The operations of ``keyspaces``, drawn by their weights.
 
-    The same ``seed`` gives the same keys; ``part`` numbers the generator processes of one run, each of which draws
-    its own sequence from them. Raises OptionError if the keyspaces cannot have different keys.
+    The same ``seed`` gives the same keys; ``part`` numbers the generator processes of one run, each of which
+    draws its own sequence from them. Raises OptionError if the keyspaces cannot have different keys.
     """
     entropy = zlib.crc32(seed.encode())
     pools = list(_pools(keyspaces, np.random.default_rng([entropy, 0])))
@@ -107,13 +107,14 @@ def _choose_keys(
         return rng.integers(0, keyspace.nkeys, count)
     # rpc-perf's zipf has the exponent 1: the k-th key is asked for 1/k as often as the first.
     shares = np.cumsum(1.0 / np.arange(1, keyspace.nkeys + 1))
-    return np.searchsorted(shares, rng.random(count) * shares[-1]).astype(np.int64)
+    picks: np.ndarray[Any, np.dtype[np.int64]] = np.searchsorted(shares, rng.random(count) * shares[-1])
+    return picks
 
 
 def _pools(
     keyspaces: Sequence[Keyspace], rng: np.random.Generator
 ) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    """Keys and values of each keyspace; no key is in two of them, or values of wrong lengths would be read."""
+    """Keys and values of each keyspace; no key is in two, or values of wrong lengths would be read."""
     first = 0
     for keyspace in keyspaces:
         last = first + keyspace.nkeys

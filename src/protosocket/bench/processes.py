@@ -22,7 +22,6 @@ __all__ = ["Child", "ProcessError", "Processes", "run_until_signalled"]
 
 LISTENING = "listening on "
 LINE_LIMIT = 1 << 26
-SECONDS_TO_STOP = 5.0
 
 
 class ProcessError(Error):
@@ -30,11 +29,16 @@ class ProcessError(Error):
 
 
 class Child:
-    """A running program. ``name`` is for people, ``pid`` its process id, ``urls`` what it listens on."""
+    """A running program. ``name`` is for people, ``pid`` its process id, ``url`` what it listens on, once it
+    does.
+    """
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, errors: IO[bytes]) -> None:
+    def __init__(
+        self, name: str, process: asyncio.subprocess.Process, errors: IO[bytes], grace: float
+    ) -> None:
         self.name = name
-        self.urls: list[str] = []
+        self._grace = grace
+        self.url = ""
         self._process = process
         self._errors = errors
 
@@ -42,13 +46,6 @@ class Child:
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
-
-    def url(self, scheme: str) -> str:
-        """What it listens on with ``scheme``. Raises ProcessError if nothing."""
-        for url in self.urls:
-            if url.startswith(f"{scheme}://"):
-                return url
-        raise ProcessError(f"{self.name} listens on {', '.join(self.urls)}: nothing with {scheme}://")
 
     async def write_line(self, line: bytes) -> None:
         """Send one line to its standard input. Raises ProcessError if it has ended."""
@@ -67,17 +64,18 @@ class Child:
             raise ProcessError(await self.post_mortem())
         return line
 
-    async def wait_listening(self, listeners: int, timeout: float) -> None:
-        """Wait until it has said ``listening on <url>`` ``listeners`` times.
+    async def wait_listening(self, timeout: float) -> None:
+        """Wait until it has said ``listening on <url>``.
 
-        Raises ProcessError, with what it wrote to standard error, if it ends before or takes longer than ``timeout``.
+        Raises ProcessError, with what it wrote to standard error, if it ends before or takes longer than
+        ``timeout``.
         """
         try:
             async with asyncio.timeout(timeout):
-                while len(self.urls) < listeners:
+                while not self.url:
                     line = (await self.read_line()).decode(errors="replace").strip()
                     if line.startswith(LISTENING):
-                        self.urls.append(line.removeprefix(LISTENING))
+                        self.url = line.removeprefix(LISTENING)
         except TimeoutError as error:
             raise ProcessError(
                 f"{self.name} did not listen within {timeout:g} s{self._last_words()}"
@@ -86,20 +84,22 @@ class Child:
     async def post_mortem(self) -> str:
         """What there is to say about a program that has closed its output."""
         try:
-            async with asyncio.timeout(SECONDS_TO_STOP):
+            async with asyncio.timeout(self._grace):
                 code = await self._process.wait()
         except TimeoutError:
             return f"{self.name} closed its output{self._last_words()}"
         return f"{self.name} ended with code {code}{self._last_words()}"
 
     async def stop(self) -> None:
-        """Ask it to end, make it end after five seconds, and wait until it has."""
+        """Ask it to end, make it end if it takes too long, and wait until it has. Again does nothing."""
+        if self._errors.closed:
+            return
         if self._process.stdin is not None:
             self._process.stdin.close()
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(SECONDS_TO_STOP):
+            async with asyncio.timeout(self._grace):
                 await self._read_to_the_end()
         except TimeoutError:
             with suppress(ProcessLookupError):
@@ -123,10 +123,12 @@ class Child:
 class Processes:
     """Child processes that end when the block does, in the reverse order of their start, whatever ends it.
 
-    Use it as ``async with Processes() as processes``.
+    Use it as ``async with Processes() as processes``. A child has ``grace`` seconds to end before it is
+    killed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grace: float = 5.0) -> None:
+        self._grace = grace
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -149,14 +151,16 @@ class Processes:
             stderr=errors,
             limit=LINE_LIMIT,
         )
-        child = Child(name, process, errors)
+        child = Child(name, process, errors, self._grace)
         self._stack.push_async_callback(child.stop)
         return child
 
-    async def program(self, name: str, *arguments: str, listeners: int = 1, timeout: float = 30.0) -> Child:
-        """Start ``protosocket`` with ``arguments`` and wait until it listens. Raises ProcessError if it does not."""
+    async def program(self, name: str, *arguments: str, timeout: float = 30.0) -> Child:
+        """Start ``protosocket`` with ``arguments`` and wait until it listens. Raises ProcessError if it does
+        not.
+        """
         child = await self.start(name, "-m", "protosocket", *arguments)
-        await child.wait_listening(listeners, timeout)
+        await child.wait_listening(timeout)
         return child
 
 

@@ -26,8 +26,8 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 class Records:
     """Times are seconds of ``time.perf_counter()``: when a call was to begin, began, and was answered.
 
-    An array of doubles costs a few ten nanoseconds an append and nothing in the garbage collector. A loop appends to
-    ``intended``, ``ended`` and, if it can be late, ``started`` once for every answer.
+    An array of doubles costs a few ten nanoseconds an append and nothing in the garbage collector. A loop
+    appends to ``intended``, ``ended`` and, if it can be late, ``started`` once for every answer.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,6 @@
-"""When the requests of an open loop are due: random or even spacing at given rates, the same for the same seed."""
+"""When the requests of an open loop are due: random or even spacing at given rates, the same for the same
+seed.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ def arrivals(
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
     """The times (seconds from the start, rising) at which requests are due.
 
-    ``phases`` are (seconds, requests per second) one after the other. ``poisson``: as many independent users make
-    them, so also several at once. ``fixed``: evenly. ``part`` numbers the processes that share a run.
+    ``phases`` are (seconds, requests per second) one after the other. ``poisson``: as many independent users
+    make them, so also several at once. ``fixed``: evenly. ``part`` numbers the processes that share a run.
     """
     rng = np.random.default_rng([zlib.crc32(seed.encode()), 2, part])
     start = 0.0

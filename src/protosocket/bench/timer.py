@@ -1,4 +1,6 @@
-"""A timer for event loops that is precise to microseconds: Linux's timerfd; the loops' own timers round to 1 ms."""
+"""A timer for event loops that is precise to microseconds: Linux's timerfd; the loops' own timers round to 1
+ms.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ class TimerSpec(ctypes.Structure):
 class PreciseTimer:
     """Calls ``callback`` on the running loop at a time of ``time.monotonic()``; set it again after each call.
 
-    ``time.perf_counter()`` is the same clock on Linux. Close it when done. Raises OSError if there is no timerfd.
+    ``time.perf_counter()`` is the same clock on Linux. Close it when done. Raises OSError if there is no
+    timerfd.
     """
 
     def __init__(self, callback: Callable[[], None]) -> None:

@@ -1,4 +1,6 @@
-"""What a measured window cost: CPU time of every process and bytes on every hop, read at its start and its end."""
+"""What a measured window cost: CPU time of every process and bytes on every hop, read at its start and its
+end.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watch:
-    """Reads the cost of this process (``client``), of ``pids`` with their children, and of the ``hops``' connections.
+    """Reads the cost of this process (``client``), of ``pids`` with their children, and of the ``hops``'
+    connections.
 
     The children are those alive when the watch is made. Raises psutil.NoSuchProcess if a process is gone.
     """

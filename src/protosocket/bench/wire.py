@@ -1,8 +1,10 @@
-"""Bytes on the wire, as the kernel counts them: TCP payload of every connection to an address, both directions.
+"""Bytes on the wire, as the kernel counts them: TCP payload of every connection to an address, both
+directions.
 
-Linux's ``sock_diag`` netlink interface lists the TCP sockets of the network namespace with their ``tcp_info``;
-no privilege is needed for it. The client's end of a connection is read: ``tcpi_bytes_acked`` is what it sent and the
-peer has acknowledged, ``tcpi_bytes_received`` what it received. Neither holds TCP/IP headers or retransmissions.
+Linux's ``sock_diag`` netlink interface lists the TCP sockets of the network namespace with their
+``tcp_info``; no privilege is needed for it. The client's end of a connection is read: ``tcpi_bytes_acked`` is
+what it sent and the peer has acknowledged, ``tcpi_bytes_received`` what it received. Neither holds TCP/IP
+headers or retransmissions.
 """
 
 from __future__ import annotations
@@ -64,8 +66,8 @@ class WireBytes(msgspec.Struct, frozen=True, kw_only=True):
 class WireMeter:
     """Counts the bytes on connections *to* some addresses: ``hops`` maps a name to the URL of a listener.
 
-    Connections that end between two readings take their bytes with them, so read while they are open. Raises OSError
-    if an address does not resolve or the kernel has no ``sock_diag``.
+    Connections that end between two readings take their bytes with them, so read while they are open. Raises
+    OSError if an address does not resolve or the kernel has no ``sock_diag``.
     """
 
     def __init__(self, hops: Mapping[str, str]) -> None:

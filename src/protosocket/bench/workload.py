@@ -1,4 +1,5 @@
-"""Workload files: rpc-perf's own TOML layout, read into frozen structs, refusing what this generator cannot do.
+"""Workload files: rpc-perf's own TOML layout, read into frozen structs, refusing what this generator cannot
+do.
 
 Key names and meanings are rpc-perf's (``[general] [target] [client] [workload] [[workload.keyspace]]``); the
 keys that are this project's own are marked so in docs/benchmarks.md.
@@ -75,7 +76,8 @@ UNIT_SECONDS = {
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a duration as rpc-perf writes it: whole numbers with units, ``"15m"``, ``"1h 30m"``, ``"1500ms"``.
+    """Seconds of a duration as rpc-perf writes it: whole numbers with units, ``"15m"``, ``"1h 30m"``,
+    ``"1500ms"``.
 
     Raises ValueError for anything else.
     """
@@ -88,11 +90,7 @@ def parse_duration(text: str) -> float:
     return sum(int(number) * UNIT_SECONDS[unit] for number, unit in parts)
 
 
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of a workload file; a key that is not a field is an error."""
-
-
-class General(Section):
+class General(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[general]``: what is run, for how long.
 
     ``interval``, ``duration`` and ``warmup`` (ours) are seconds. The warm-up comes before ``duration`` and is
@@ -106,22 +104,23 @@ class General(Section):
     initial_seed: str = "0"
 
 
-class Target(Section):
+class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[target]``: ``endpoints`` as URLs or ``HOST:PORT``; an empty list starts a router and a storage here.
 
-    With endpoints the protocol is ``protosocket`` or ``grpc-unary``, for what lies behind them is not ours to say.
-    ``cache_name`` is the cache (namespace) the keys live in.
+    With endpoints the protocol is ``protosocket`` or ``grpc-unary``, for what lies behind them is not ours to
+    say. ``cache_name`` is the cache (namespace) the keys live in.
     """
 
     endpoints: tuple[str, ...] = ()
     cache_name: str = "default"
 
 
-class Client(Section):
+class Client(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[client]``: how many connections, and how many requests on each at once.
 
-    ``threads`` is the number of load generator processes that share the connections; ``poolsize`` the connections
-    to each endpoint; ``concurrency`` the requests in flight on each; both timeouts are milliseconds.
+    ``threads`` is the number of load generator processes that share the connections; ``poolsize`` the
+    connections to each endpoint; ``concurrency`` the requests in flight on each; both timeouts are
+    milliseconds.
     """
 
     threads: Positive = 1
@@ -138,7 +137,7 @@ class Client(Section):
             )
 
 
-class Command(Section):
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An entry of ``commands``: a verb and its share of the keyspace's operations."""
 
     verb: Literal["get", "set", "delete", "del"]
@@ -146,11 +145,11 @@ class Command(Section):
     cardinality: Literal[1] = 1
 
 
-class Keyspace(Section):
+class Keyspace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[[workload.keyspace]]``: keys and values of one kind, and what is done with them.
 
-    ``klen`` and ``vlen`` are bytes, ``weight`` the share of all operations, ``ttl`` a duration (none: as long as the
-    cache allows), ``compression_ratio`` the values' length over the part of them that is random.
+    ``klen`` and ``vlen`` are bytes, ``weight`` the share of all operations, ``ttl`` a duration (none: as long
+    as the cache allows), ``compression_ratio`` the values' length over the part of them that is random.
     """
 
     klen: Positive
@@ -178,12 +177,12 @@ class Keyspace(Section):
         return None if self.ttl is None else parse_duration(self.ttl)
 
 
-class Ratelimit(Section):
+class Ratelimit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[workload.ratelimit]``: operations per second offered, whatever the answers do (an open loop).
 
-    ``start`` alone is one rate. With ``end``, ``step`` and ``interval`` (seconds) the rate climbs from start to end;
-    ``ramp`` and ``on_ramp_completion`` are rpc-perf's. ``arrival`` (ours) spaces the requests at random, as
-    independent users do (``poisson``), or evenly (``fixed``).
+    ``start`` alone is one rate. With ``end``, ``step`` and ``interval`` (seconds) the rate climbs from start
+    to end; ``ramp`` and ``on_ramp_completion`` are rpc-perf's. ``arrival`` (ours) spaces the requests at
+    random, as independent users do (``poisson``), or evenly (``fixed``).
     """
 
     start: Positive
@@ -222,12 +221,12 @@ class Ratelimit(Section):
         return [(length, float(rate)) for length, rate in zip(lengths, rates, strict=True)]
 
 
-class Traffic(Section):
+class Traffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[workload]``: the keyspaces, and the rate if there is one.
 
     Without ``ratelimit`` every connection keeps ``client.concurrency`` requests in flight (a closed loop).
-    ``prefill`` (ours) sets every key once before the warm-up. ``threads`` can only be 1: operations are generated
-    before the run.
+    ``prefill`` (ours) sets every key once before the warm-up. ``threads`` can only be 1: operations are
+    generated before the run.
     """
 
     keyspace: Annotated[tuple[Keyspace, ...], msgspec.Meta(min_length=1)]
@@ -236,7 +235,7 @@ class Traffic(Section):
     prefill: bool = True
 
 
-class Workload(Section):
+class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A whole workload file."""
 
     general: General
@@ -248,22 +247,25 @@ class Workload(Section):
         """Refuse a router's inner hop that is not ours to choose."""
         if self.target.endpoints and self.general.protocol not in ("protosocket", "grpc-unary"):
             raise ValueError(
-                f"general.protocol = {self.general.protocol!r} says how a router reaches its storage, which only"
-                " holds for programs started here: leave target.endpoints empty, or take 'protosocket' or 'grpc-unary'"
+                f"general.protocol = {self.general.protocol!r} says how a router reaches its storage,"
+                " which is only ours to say for programs started here: leave target.endpoints empty, or take"
+                " 'protosocket' or 'grpc-unary'"
             )
 
 
 def load_workload(path: str | Path) -> Workload:
     """The workload in the file ``path``.
 
-    Raises OptionError, naming file and key, for a key or value that is not supported or not TOML, and OSError if the
-    file cannot be read.
+    Raises OptionError, naming file and key, for a key or value that is not supported or not TOML, and OSError
+    if the file cannot be read.
     """
     return parse_workload(Path(path).read_bytes(), source=str(path))
 
 
 def parse_workload(text: str | bytes, source: str = "workload") -> Workload:
-    """The workload in TOML ``text``; ``source`` names it in errors. Raises OptionError as ``load_workload`` does."""
+    """The workload in TOML ``text``; ``source`` names it in errors. Raises OptionError as ``load_workload``
+    does.
+    """
     try:
         return msgspec.toml.decode(text, type=Workload)
     except msgspec.ValidationError as error:
