@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from google.protobuf import proto
 from google.protobuf.message import Message
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.oracle import messagepack, protobuf, samples, strategies
 from tests.oracle.framing import Decoder, Frame, Framing, Incomplete, frame
@@ -20,6 +20,9 @@ from tests.oracle.messagepack import ArrayLayout, MapLayout
 from tests.oracle.protobuf import Wire
 
 TWINS = Twins()
+
+# The same examples every time, and none too slow for a busy machine.
+repeatable = settings(deadline=None, derandomize=True)
 implementations = pytest.mark.parametrize(
     "implementation", IMPLEMENTATIONS, ids=lambda each: type(each).__name__
 )
@@ -38,6 +41,7 @@ def scanned(implementation: Implementation, layout: Layout, message: bytes) -> H
 
 
 @implementations
+@repeatable
 @given(strategies.streams())
 def test_framing_is_the_twins(implementation: Implementation, stream: tuple[Framing, bytes, int]) -> None:
     kind, data, limit = stream
@@ -46,6 +50,7 @@ def test_framing_is_the_twins(implementation: Implementation, stream: tuple[Fram
 
 
 @implementations
+@repeatable
 @given(strategies.anything_nearly(), strategies.headers)
 def test_header_is_the_twins(
     implementation: Implementation, case: tuple[Layout, bytes], header: Header
@@ -63,6 +68,7 @@ def test_header_is_the_twins(
 # Framing.
 
 
+@repeatable
 @given(strategies.streams(), st.data())
 def test_pieces_do_not_matter(stream: tuple[Framing, bytes, int], data: st.DataObject) -> None:
     kind, received, limit = stream
@@ -75,12 +81,14 @@ def test_pieces_do_not_matter(stream: tuple[Framing, bytes, int], data: st.DataO
         assert type(decoder.broken) is type(whole.broken)
 
 
+@repeatable
 @given(st.sampled_from(Framing), st.lists(st.binary(max_size=300), max_size=5))
 def test_what_is_framed_is_found(kind: Framing, payloads: list[bytes]) -> None:
     payloads = [payload for payload in payloads if kind is not Framing.LINES or b"\n" not in payload]
     assert Decoder(kind, 300).feed(b"".join(frame(kind, payload) for payload in payloads)) == payloads
 
 
+@repeatable
 @given(st.binary(max_size=40_000))
 def test_varint_framing_is_protobufs_delimited_form(body: bytes) -> None:
     message = samples.PROTOBUF["samples.Simple"](body=body)
@@ -92,6 +100,7 @@ def test_varint_framing_is_protobufs_delimited_form(body: bytes) -> None:
     assert step.total == len(output.getvalue())
 
 
+@repeatable
 @given(st.binary(max_size=20))
 def test_incomplete_asks_for_what_helps(data: bytes) -> None:
     for kind in Framing:
@@ -138,6 +147,7 @@ def with_header(message: Message, header: Header) -> bytes:
     return changed.SerializeToString(deterministic=True)
 
 
+@repeatable
 @given(messages(), st.lists(strategies.headers, min_size=2, max_size=2))
 def test_protobuf_splice_is_what_the_library_writes(case: tuple[str, Message], both: list[Header]) -> None:
     kind, message = case
@@ -148,6 +158,7 @@ def test_protobuf_splice_is_what_the_library_writes(case: tuple[str, Message], b
         assert layout.splice(encoded, both[1]) == with_header(message, both[1])
 
 
+@repeatable
 @given(st.lists(strategies.protobuf_parts(), max_size=8), strategies.headers)
 def test_protobuf_reads_any_fields_as_the_library(
     parts: list[tuple[int, Wire, bytes]], header: Header
@@ -168,6 +179,7 @@ def test_protobuf_reads_any_fields_as_the_library(
     assert simple.FromString(layout.splice(message, header)) == theirs
 
 
+@repeatable
 @given(st.data(), strategies.headers)
 def test_protobuf_splice_leaves_the_rest_alone(data: st.DataObject, header: Header) -> None:
     layout = data.draw(strategies.protobuf_layouts())
@@ -183,6 +195,7 @@ def test_protobuf_splice_leaves_the_rest_alone(data: st.DataObject, header: Head
     assert layout.splice(changed, header) == changed
 
 
+@repeatable
 @given(st.binary(max_size=40))
 def test_protobuf_accepts_nothing_the_library_refuses(data: bytes) -> None:
     layout = samples.protobuf_layout("samples.Simple")
@@ -212,6 +225,7 @@ def arrays(draw: st.DrawFn) -> tuple[ArrayLayout, list[Any], Header]:
     return layout, items, header
 
 
+@repeatable
 @given(arrays(), strategies.headers)
 def test_messagepack_array_is_what_the_library_writes(
     case: tuple[ArrayLayout, list[Any], Header], header: Header
@@ -223,6 +237,7 @@ def test_messagepack_array_is_what_the_library_writes(
     assert layout.splice(encoded, header) == msgspec.msgpack.encode(items)
 
 
+@repeatable
 @given(strategies.integers_of_any_form(), strategies.headers)
 def test_messagepack_reads_a_number_in_any_form(number: tuple[int, bytes], header: Header) -> None:
     value, encoded = number
@@ -232,6 +247,7 @@ def test_messagepack_reads_a_number_in_any_form(number: tuple[int, bytes], heade
     assert layout.splice(message, header) == msgspec.msgpack.encode([None, header.id, int(header.control)])
 
 
+@repeatable
 @given(
     strategies.map_layouts,
     st.dictionaries(st.text(max_size=5), strategies.messagepack_values, max_size=5),
@@ -265,6 +281,7 @@ def test_messagepack_map_is_what_the_library_reads(
         assert changed == msgspec.msgpack.encode(header | rest)
 
 
+@repeatable
 @given(strategies.messagepack_values, st.binary(max_size=3))
 def test_messagepack_skips_any_value(value: Any, rest: bytes) -> None:
     encoded = msgspec.msgpack.encode(value)
@@ -273,6 +290,7 @@ def test_messagepack_skips_any_value(value: Any, rest: bytes) -> None:
     assert reader.at == len(encoded)
 
 
+@repeatable
 @given(st.binary(max_size=12))
 def test_messagepack_skips_what_the_library_reads(data: bytes) -> None:
     try:
@@ -296,7 +314,7 @@ def test_messagepack_depth_is_no_danger() -> None:
 def test_a_map_that_grows_gets_a_longer_header() -> None:
     layout = MapLayout(id="id", control="code")
     for count in (13, 14, 15, 65_533, 65_534):
-        items: dict[int | str, object] = {index: None for index in range(count)}
+        items: dict[int | str, int | None] = dict.fromkeys(range(count))
         changed = layout.splice(msgspec.msgpack.encode(items), Header(7, Control.END))
         assert msgspec.msgpack.decode(changed) == {"id": 7, "code": 2, **items}
 
