@@ -1,1 +1,27 @@
-"""protosocket: message-oriented TCP streams and RPC, wire-compatible with the Rust crate."""
+"""protosocket: message-oriented TCP streams and RPC, wire-compatible with the Rust crate.
+
+``connect`` and ``listen`` carry messages; ``protosocket.rpc`` carries calls on them; ``protosocket.codecs``
+says what a message is. Addresses are URLs, timeouts are seconds, sizes are bytes, and every error is a
+``protosocket.Error``.
+"""
+
+from protosocket import codecs, errors, rpc
+from protosocket.connection import TLS, Connection, Server, connect, listen
+from protosocket.errors import Error
+from protosocket.options import ConnectionOptions
+from protosocket.telemetry import ConnectionStatistics, LoopLag
+
+__all__ = [
+    "TLS",
+    "Connection",
+    "ConnectionOptions",
+    "ConnectionStatistics",
+    "Error",
+    "LoopLag",
+    "Server",
+    "codecs",
+    "connect",
+    "errors",
+    "listen",
+    "rpc",
+]

@@ -12,6 +12,7 @@
     ├── RpcError                           a call ended without its answer
     │   ├── DeadlineExceeded (TimeoutError)  its timeout passed; the server was told to stop
     │   ├── CancelledRemotely              the server rejected or aborted it
+    │   ├── Rejected                       raised by a handler that refuses a call
     │   └── Unavailable                    nobody is there to answer it
     └── CacheError                         the cache answered with an error
         ├── Unauthenticated                no token, or a wrong one
@@ -36,6 +37,7 @@ __all__ = [
     "MessageTooLarge",
     "OptionError",
     "ProtocolError",
+    "Rejected",
     "RpcError",
     "Unauthenticated",
     "Unavailable",
@@ -105,6 +107,10 @@ class DeadlineExceeded(RpcError, TimeoutError):
 
 class CancelledRemotely(RpcError):
     """The server sent Cancel: it rejected or aborted the call."""
+
+
+class Rejected(RpcError):
+    """A handler raises this to refuse a call: its caller sees ``CancelledRemotely``, nothing is logged."""
 
 
 class Unavailable(RpcError):

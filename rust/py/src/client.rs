@@ -154,7 +154,7 @@ impl ClientReactor {
             };
             if let Some((id, call)) = expired {
                 Self::send_cancel(slf, id)?;
-                slf.call_method1(intern!(py, "_expired"), (call.waiter(),))?;
+                slf.call_method1(intern!(py, "_call_expired"), (call.waiter(),))?;
             }
         }
         let next = {
@@ -219,7 +219,7 @@ impl ClientReactor {
     fn set_deadline(slf: &Bound<'_, Self>, id: u64, timeout: f64, clock: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let now: f64 = clock.call_method0(intern!(py, "time"))?.extract()?;
-        let when = now + timeout;
+        let when = now + timeout.max(0.0);
         let set = {
             let mut calls = slf.get().calls.borrow(py);
             let Calls { pending, deadlines, timer } = &mut *calls;
@@ -272,7 +272,7 @@ impl ClientReactor {
                     Ok(message) => drop(future.bind(py).call_method1(intern!(py, "set_result"), (message,))),
                     Err(error) => {
                         let why = Broken::Invalid(error.to_string());
-                        slf.call_method1(intern!(py, "_undecodable"), (future, error.value(py)))?;
+                        slf.call_method1(intern!(py, "_call_undecodable"), (future, error.value(py)))?;
                         return broken(slf.as_any(), link, why);
                     }
                 },
@@ -283,10 +283,10 @@ impl ClientReactor {
                     Err(error) => return broken(slf.as_any(), link, Broken::Invalid(error.to_string())),
                 },
                 (Answer::End(call), _) => {
-                    slf.call_method1(intern!(py, "_ended"), (call.waiter(),))?;
+                    slf.call_method1(intern!(py, "_call_ended"), (call.waiter(),))?;
                 }
                 (Answer::Cancelled(call), _) => {
-                    slf.call_method1(intern!(py, "_cancelled"), (call.waiter(),))?;
+                    slf.call_method1(intern!(py, "_call_cancelled"), (call.waiter(),))?;
                 }
                 _ => {}
             }

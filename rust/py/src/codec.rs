@@ -16,6 +16,8 @@ use crate::errors;
 #[pyclass(frozen, module = "protosocket._core")]
 pub struct WireCodec {
     pub framing: Framing,
+    /// A codec that does its own framing: `unpack(unread)` gives (what, count, message).
+    pub unpack: Option<Py<PyAny>>,
     encode: Py<PyAny>,
     decode: Py<PyAny>,
     pub send: Option<Side>,
@@ -112,15 +114,37 @@ impl WireCodec {
     ) -> PyResult<Self> {
         Ok(WireCodec {
             framing: self::framing(framing)?,
+            unpack: None,
             encode,
             decode,
             send: send.map(|layout| layout.get().0.clone()),
             receive: receive.map(|layout| layout.get().0.clone()),
         })
     }
+
+    /// A codec that frames its messages itself. `encode(message)` gives all bytes of a message;
+    /// `unpack(unread)` gets a memoryview of what has arrived and gives `(what, count, message)`:
+    /// 0, bytes used and the message; 1 and the bytes needed in all; 2 and the bytes to skip.
+    #[staticmethod]
+    fn custom(py: Python<'_>, encode: Py<PyAny>, unpack: Py<PyAny>) -> Self {
+        let decode = unpack.clone_ref(py);
+        WireCodec { framing: Framing::Varint, unpack: Some(unpack), encode, decode, send: None, receive: None }
+    }
 }
 
 impl WireCodec {
+    /// Appends an encoded message to `output`, framed.
+    #[inline]
+    pub fn put(&self, payload: &[u8], output: &mut Vec<u8>) {
+        if self.unpack.is_some() {
+            output.extend_from_slice(payload);
+            return;
+        }
+        self.framing.prefix(payload.len(), output);
+        output.extend_from_slice(payload);
+        output.extend_from_slice(self.framing.suffix());
+    }
+
     /// The bytes of a message; whatever goes wrong is an `EncodeError`.
     #[inline]
     pub fn encode<'py>(&self, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {

@@ -110,6 +110,17 @@ impl LinkState {
         }
     }
 
+    /// Whether more has arrived than the last look found wanting.
+    pub fn is_worth_a_look(&self) -> bool {
+        let unread = self.receive.unread().len();
+        unread > 0 && unread >= self.need
+    }
+
+    /// Looks again when `need` unread bytes are there.
+    pub fn wait_for(&mut self, need: usize) {
+        self.need = need;
+    }
+
     /// Forgets a message that was handled.
     #[inline]
     pub fn consume(&mut self, total: usize) {
@@ -195,11 +206,15 @@ impl Link {
         !state.closed && !state.paused && !state.proceed_scheduled
     }
 
-    /// Hands everything queued to the transport.
+    /// Hands everything queued to the transport, unless it has enough.
     pub fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        if self.state(py).writable { self.write_out(py) } else { Ok(()) }
+    }
+
+    fn write_out(&self, py: Python<'_>) -> PyResult<()> {
         let (data, write) = {
             let mut state = self.state(py);
-            if state.output.is_empty() || !state.writable || state.closed {
+            if state.output.is_empty() || state.closed {
                 return Ok(());
             }
             let Some(write) = state.write.as_ref().map(|write| write.clone_ref(py)) else {
@@ -377,6 +392,27 @@ impl Link {
     fn _flush(&self, py: Python<'_>) -> PyResult<()> {
         self.state(py).flush_scheduled = false;
         self.flush(py)
+    }
+
+    /// Hands over everything queued even if the transport has enough: nothing will follow.
+    fn _finish(&self, py: Python<'_>) -> PyResult<()> {
+        self.write_out(py)
+    }
+
+    /// Stops reading from the peer.
+    fn _pause(&self, py: Python<'_>) -> PyResult<()> {
+        self.pause(py)
+    }
+
+    /// Reads from the peer again, beginning with what waits in the receive buffer.
+    fn _unpause(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_paused(py) { self.proceed_soon(py) } else { Ok(()) }
+    }
+
+    /// Bytes received that are no whole message yet.
+    #[getter]
+    fn _unread(&self, py: Python<'_>) -> usize {
+        self.state(py).receive.unread().len()
     }
 
     /// The reactors override this: handles messages that wait.

@@ -38,6 +38,8 @@ struct ServerState {
     spare: Option<Py<HandlerTask>>,
     /// Requests wait in the receive buffer because too many handlers run or the send queue is full.
     stalled: bool,
+    /// `_drained()` is called when the last handler has ended.
+    draining: bool,
 }
 
 /// A request taken off the receive buffer.
@@ -112,6 +114,15 @@ impl ServerReactor {
     #[getter]
     fn _in_flight(&self, py: Python<'_>) -> usize {
         self.state.borrow(py).running
+    }
+
+    /// Takes no more requests; true if no handler runs, else `_drained()` is called when that is so.
+    fn _drain(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        slf.as_super().get().pause(py)?;
+        let mut state = slf.get().state.borrow(py);
+        state.draining = true;
+        Ok(state.running == 0)
     }
 
     /// Cancels every handler that runs.
@@ -328,6 +339,13 @@ impl ServerReactor {
         } else if let Err(error) = outcome {
             slf.call_method1(intern!(py, "_failed"), (id, error.value(py)))?;
         }
+        let drained = {
+            let state = this.state.borrow(py);
+            state.draining && state.running == 0
+        };
+        if drained {
+            slf.call_method0(intern!(py, "_drained"))?;
+        }
         Self::go_on(slf)
     }
 
@@ -338,7 +356,7 @@ impl ServerReactor {
         let link = slf.as_super().get();
         let go_on = {
             let mut state = this.state.borrow(py);
-            let go_on = state.stalled && state.running < this.max_calls && link.state(py).has_room();
+            let go_on = state.stalled && !state.draining && state.running < this.max_calls && link.state(py).has_room();
             state.stalled &= !go_on;
             go_on
         };

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
 use crate::codec::WireCodec;
 use crate::guarded::Guarded;
@@ -70,10 +70,7 @@ impl StreamReactor {
             if state.closed {
                 return Ok(());
             }
-            let payload = encoded.as_bytes();
-            codec.framing.prefix(payload.len(), &mut state.output);
-            state.output.extend_from_slice(payload);
-            state.output.extend_from_slice(codec.framing.suffix());
+            codec.put(encoded.as_bytes(), &mut state.output);
         }
         link.appended(py)
     }
@@ -112,6 +109,7 @@ impl StreamReactor {
         let this = slf.get();
         let budget = link.state(py).limits.read_messages;
         let mut handled = 0;
+        let mut custom = Unread::default();
         let result = loop {
             if this.inbox.borrow(py).is_full(&link.state(py).limits) {
                 link.pause(py)?;
@@ -123,27 +121,18 @@ impl StreamReactor {
                 break Ok(());
             }
             handled += 1;
-            let payload = {
-                let mut state = link.state(py);
-                match state.next() {
-                    Next::Frame { header, total } => {
-                        let end = total - this.codec.get().framing.suffix().len();
-                        let payload = PyBytes::new(py, &state.receive.unread()[header..end]);
-                        state.consume(total);
-                        payload
-                    }
-                    Next::Wait => break Ok(()),
-                    Next::Broken(why) => break Err(why),
-                }
+            let taken = match &this.codec.get().unpack {
+                None => this.framed(link, py),
+                Some(unpack) => custom.take(link, unpack.bind(py)),
             };
-            let size = payload.as_bytes().len();
-            match this.codec.get().decode(payload) {
-                Ok(message) => {
+            match taken {
+                Ok(Some((message, size))) => {
                     let mut inbox = this.inbox.borrow(py);
-                    inbox.messages.push_back((message.unbind(), size));
+                    inbox.messages.push_back((message, size));
                     inbox.bytes += size;
                 }
-                Err(error) => break Err(Broken::Invalid(error.to_string())),
+                Ok(None) => break Ok(()),
+                Err(why) => break Err(why),
             }
             if link.state(py).closed {
                 break Ok(());
@@ -160,6 +149,92 @@ impl StreamReactor {
         match result {
             Ok(()) => Ok(()),
             Err(why) => broken(slf.as_any(), link, why),
+        }
+    }
+    /// The next message of a codec whose framing is native.
+    fn framed(&self, link: &Link, py: Python<'_>) -> Result<Option<(Py<PyAny>, usize)>, Broken> {
+        let codec = self.codec.get();
+        let payload = {
+            let mut state = link.state(py);
+            match state.next() {
+                Next::Frame { header, total } => {
+                    let end = total - codec.framing.suffix().len();
+                    let payload = PyBytes::new(py, &state.receive.unread()[header..end]);
+                    state.consume(total);
+                    payload
+                }
+                Next::Wait => return Ok(None),
+                Next::Broken(why) => return Err(why),
+            }
+        };
+        let size = payload.as_bytes().len();
+        match codec.decode(payload) {
+            Ok(message) => Ok(Some((message.unbind(), size))),
+            Err(error) => Err(Broken::Invalid(error.to_string())),
+        }
+    }
+}
+
+/// What a codec with framing of its own looks at: one copy of the unread bytes a batch.
+#[derive(Default)]
+struct Unread<'py> {
+    view: Option<Bound<'py, PyAny>>,
+    offset: usize,
+    length: usize,
+}
+
+impl<'py> Unread<'py> {
+    fn take(&mut self, link: &Link, unpack: &Bound<'py, PyAny>) -> Result<Option<(Py<PyAny>, usize)>, Broken> {
+        self.try_take(link, unpack).unwrap_or_else(|error| Err(Broken::Invalid(error.to_string())))
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn try_take(
+        &mut self,
+        link: &Link,
+        unpack: &Bound<'py, PyAny>,
+    ) -> PyResult<Result<Option<(Py<PyAny>, usize)>, Broken>> {
+        let py = unpack.py();
+        loop {
+            if self.view.is_none() {
+                let copy = {
+                    let state = link.state(py);
+                    if !state.is_worth_a_look() {
+                        return Ok(Ok(None));
+                    }
+                    PyBytes::new(py, state.receive.unread())
+                };
+                self.length = copy.as_bytes().len();
+                self.view = Some(PyMemoryView::from(copy.as_any())?.into_any());
+            }
+            let left = self.length - self.offset;
+            let (Some(view), true) = (&self.view, left > 0) else { return Ok(Ok(None)) };
+            let slice = PySlice::new(py, self.offset as isize, self.length as isize, 1);
+            let (what, count, message): (u8, usize, Py<PyAny>) = unpack.call1((view.get_item(slice)?,))?.extract()?;
+            let mut state = link.state(py);
+            match what {
+                1 => {
+                    let need = count.max(left + 1);
+                    if need > state.limits.receive {
+                        return Ok(Err(Broken::TooLarge(need as u64)));
+                    }
+                    state.wait_for(need);
+                    return Ok(Ok(None));
+                }
+                _ if count == 0 || count > left => {
+                    let why = format!("the codec used {count} of {left} unread bytes");
+                    return Ok(Err(Broken::Invalid(why)));
+                }
+                2 => {
+                    state.receive.consume(count);
+                    self.offset += count;
+                }
+                _ => {
+                    state.consume(count);
+                    self.offset += count;
+                    return Ok(Ok(Some((message, count))));
+                }
+            }
         }
     }
 }

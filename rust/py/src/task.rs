@@ -120,7 +120,7 @@ impl HandlerTask {
         let py = slf.py();
         let this = slf.get();
         let server = this.server.bind(py);
-        let (coroutine, context, error) = {
+        let (coroutine, error) = {
             let mut state = this.state.borrow(py);
             state.waiter = None;
             if state.done {
@@ -132,18 +132,19 @@ impl HandlerTask {
                 (Some(message), Some(_)) => Some(cancelled(py, message)),
                 (None, error) => error,
             };
-            match (&state.coroutine, &state.context) {
-                (Some(coroutine), Some(context)) => (coroutine.clone_ref(py), context.clone_ref(py), error),
-                _ => return Ok(()),
+            match &state.coroutine {
+                Some(coroutine) => (coroutine.clone_ref(py), error),
+                None => return Ok(()),
             }
         };
         let r#loop = server.get().event_loop(py)?;
         let coroutine = coroutine.bind(py);
         Self::enter(slf, &r#loop)?;
-        let sent = in_context(context.bind(py), || match error {
+        // The loop runs the callback in the handler's context: `suspend` asked for that.
+        let sent = match error {
             None => send(py, coroutine),
             Some(error) => throw(py, coroutine, error),
-        });
+        };
         let suspended = match &sent {
             Sent::Yielded(awaited) => Some(Self::suspend(slf, awaited.bind(py), &r#loop)),
             _ => None,

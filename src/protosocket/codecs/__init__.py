@@ -1,0 +1,20 @@
+"""Codecs: what a message is on the wire, and what it is in Python."""
+
+from protosocket.codecs.bytes import Bytes
+from protosocket.codecs.lines import Lines
+from protosocket.codecs.messagepack import MessagePack
+from protosocket.codecs.protobuf import Protobuf
+from protosocket.connection import Codec, Decoded, FramedCodec, Incomplete, Invalid, Skip
+
+__all__ = [
+    "Bytes",
+    "Codec",
+    "Decoded",
+    "FramedCodec",
+    "Incomplete",
+    "Invalid",
+    "Lines",
+    "MessagePack",
+    "Protobuf",
+    "Skip",
+]

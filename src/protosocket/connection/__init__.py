@@ -1,0 +1,46 @@
+"""Connections: where they go, how they open and close, and the messages on them."""
+
+from protosocket.connection.address import Address, parse_address
+from protosocket.connection.codec import (
+    AnyCodec,
+    Codec,
+    Decoded,
+    FramedCodec,
+    Incomplete,
+    Invalid,
+    Skip,
+    wire_codec,
+)
+from protosocket.connection.connecting import connect
+from protosocket.connection.endpoint import Listener, open_transport, peer_name
+from protosocket.connection.opening import Opening
+from protosocket.connection.protocol import ConnectionProtocol, native_limits
+from protosocket.connection.server import Server, listen, open_server
+from protosocket.connection.stream import Connection
+from protosocket.connection.tls import TLS, TLSOption
+
+__all__ = [
+    "TLS",
+    "Address",
+    "AnyCodec",
+    "Codec",
+    "Connection",
+    "ConnectionProtocol",
+    "Decoded",
+    "FramedCodec",
+    "Incomplete",
+    "Invalid",
+    "Listener",
+    "Opening",
+    "Server",
+    "Skip",
+    "TLSOption",
+    "connect",
+    "listen",
+    "native_limits",
+    "open_server",
+    "open_transport",
+    "parse_address",
+    "peer_name",
+    "wire_codec",
+]

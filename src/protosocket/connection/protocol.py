@@ -1,0 +1,191 @@
+"""The life of a connection: made, closed gracefully or cut off, lost; what every protocol object shares."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import types
+from typing import TYPE_CHECKING, Any, cast
+
+from protosocket.connection.endpoint import configure_socket, peer_name
+from protosocket.errors import ConnectionClosed, InvalidMessage, MessageTooLarge, ProtocolError
+from protosocket.options import ConnectionOptions
+from protosocket.telemetry import ConnectionStatistics
+
+if TYPE_CHECKING:
+    from protosocket._core import Link
+
+    _Native = Link
+else:
+    _Native = object
+
+__all__ = ["ConnectionProtocol", "native_limits"]
+
+_logger = logging.getLogger("protosocket")
+
+
+def native_limits(options: ConnectionOptions) -> tuple[int, int, int, int]:
+    """The limits of ``options`` in the order in which the native reactors take them."""
+    return (
+        options.receive_limit,
+        options.send_queue_messages,
+        options.send_queue_bytes,
+        options.read_budget_messages,
+    )
+
+
+class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
+    """The Python half of a protocol object; the other half is a native reactor.
+
+    A class derives from a reactor first and from this second. The native half reads, queues and flushes;
+    this half knows the transport's life. ``_ended`` is the hook for what happens when it is over.
+    """
+
+    def _setup(self, options: ConnectionOptions) -> None:
+        self._options = options
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._closed = self._loop.create_future()
+        self._error: ConnectionClosed | None = None
+        self._closing = False
+        self._room_waiters: list[asyncio.Future[None]] = []
+        self.peer = "unknown peer"
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # aiofastnet's transports have the methods of asyncio.Transport, not its type.
+        self._transport = cast("asyncio.Transport", transport)
+        self.peer = peer_name(transport)
+        configure_socket(transport, self._options)
+        self._attach(transport, self._loop, type(transport).__module__.startswith("aiofastnet"))
+
+    def eof_received(self) -> None:
+        if self._unread and self._error is None:
+            self._error = ConnectionClosed(
+                f"{self.peer} closed the connection in the middle of a message", peer=self.peer
+            )
+        self._finish()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        if self._error is None and exc is not None:
+            self._error = ConnectionClosed(f"the connection to {self.peer} was lost: {exc}", peer=self.peer)
+            self._error.__cause__ = exc
+        self._detach()
+        self._transport = None
+        if not self._closed.done():
+            self._closed.set_result(None)
+        self._room()
+        self._ended()
+
+    # What the native half calls.
+
+    def _broken(self, kind: str, detail: str, size: int) -> None:
+        limit = self._options.receive_limit
+        error: ProtocolError
+        if kind == "too large":
+            error = MessageTooLarge(
+                f"{self.peer} sent a message of {size} bytes, over the receive limit of {limit}; "
+                f"raise receive_limit if that is intended",
+                peer=self.peer,
+                size=size,
+                limit=limit,
+            )
+        else:
+            error = InvalidMessage(f"{self.peer} sent bytes that are no message: {detail}", peer=self.peer)
+        _logger.warning("connection ended: %s", error)
+        self._fail(error)
+
+    def _room(self) -> None:
+        waiters, self._room_waiters = self._room_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # What the layers above use.
+
+    def _ended(self) -> None:
+        """The connection is over; overridden by what has calls or receivers waiting."""
+
+    def _fail(self, error: ConnectionClosed) -> None:
+        """Cut the connection off because of ``error``."""
+        if self._error is None:
+            self._error = error
+        self.abort()
+
+    def _closed_error(self) -> ConnectionClosed:
+        """What to raise for an attempt to use the connection after its end."""
+        if self._error is not None:
+            # A fresh one each time: tracebacks would pile up on a shared object.
+            error = type(self._error)(str(self._error), peer=self.peer)
+            if isinstance(error, MessageTooLarge) and isinstance(self._error, MessageTooLarge):
+                error.size, error.limit = self._error.size, self._error.limit
+            error.__cause__ = self._error.__cause__
+            return error
+        return ConnectionClosed(f"the connection to {self.peer} is closed", peer=self.peer)
+
+    async def _until_room(self) -> None:
+        """Wait until the send queue has room; ``ConnectionClosed`` if the connection ends first."""
+        while not self._has_room():
+            waiter = self._loop.create_future()
+            self._room_waiters.append(waiter)
+            await waiter
+        if self._closing:
+            raise self._closed_error()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended or is being closed: nothing more can be sent."""
+        return self._closing
+
+    async def close(self) -> None:
+        """Send what is queued, then close; cut off after ``close_timeout`` seconds. May be repeated.
+
+        Cancelling it cuts the connection off at once.
+        """
+        if self._transport is not None and not self._closing:
+            self._closing = True
+            self._finish()
+            self._transport.close()
+            self._room()
+        try:
+            async with asyncio.timeout(self._options.close_timeout):
+                await asyncio.shield(self._closed)
+        except TimeoutError:
+            self.abort()
+            await asyncio.shield(self._closed)
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Cut the connection off: what is queued is lost. May be repeated."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection has ended. Cancelling it changes nothing."""
+        await asyncio.shield(self._closed)
+
+    def statistics(self) -> ConnectionStatistics:
+        """The connection's counters now."""
+        messages, size = self._queue
+        return ConnectionStatistics(
+            **self._counts(),
+            send_queue_messages=messages,
+            send_queue_bytes=size,
+            in_flight=getattr(self, "_in_flight", 0),
+        )
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: types.TracebackType | None,
+    ) -> None:
+        await self.close()

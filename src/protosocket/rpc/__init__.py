@@ -1,0 +1,23 @@
+"""RPC on message streams: unary and streaming calls, cancellation, deadlines, pools; nothing added to the wire."""
+
+from protosocket.errors import CancelledRemotely, DeadlineExceeded, Rejected, RpcError, Unavailable
+from protosocket.rpc.client import Client, connect
+from protosocket.rpc.codec import Codec, MessagePackCodec, ProtobufCodec
+from protosocket.rpc.server import ServedConnection, serve
+from protosocket.rpc.service import Service
+
+__all__ = [
+    "CancelledRemotely",
+    "Client",
+    "Codec",
+    "DeadlineExceeded",
+    "MessagePackCodec",
+    "ProtobufCodec",
+    "Rejected",
+    "RpcError",
+    "ServedConnection",
+    "Service",
+    "Unavailable",
+    "connect",
+    "serve",
+]

@@ -1,0 +1,231 @@
+"""``connect``: a client with a pool of connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any, Generic, Self, TypeVar
+
+from protosocket.connection import Address, Opening, TLSOption, open_transport, parse_address
+from protosocket.errors import ConnectionClosed, DeadlineExceeded, OptionError
+from protosocket.options import ConnectionOptions
+from protosocket.rpc.channel import Channel, Responses
+from protosocket.rpc.codec import Codec
+from protosocket.telemetry import ConnectionStatistics
+
+__all__ = ["Client", "connect"]
+
+S = TypeVar("S")
+R = TypeVar("R")
+
+
+class Client(Generic[S, R]):
+    """Calls over N connections to one address; made by ``rpc.connect``.
+
+    A connection is made when its turn to carry a call comes first, and made again when it is found dead;
+    calls take turns over the connections. Every method belongs to the event loop's own thread.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        codec: Codec[S, R],
+        connections: int,
+        options: ConnectionOptions,
+        tls: TLSOption | None,
+    ) -> None:
+        self._address = address
+        self._wire = codec.client_wire()
+        self._options = options
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._channels: list[Channel | None] = [None] * connections
+        self._connecting: dict[int, asyncio.Task[Channel]] = {}
+        self._turn = 0
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._address}, {self.connections} connections{', closed' if self._closed else ''}>"
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open now."""
+        return sum(1 for channel in self._channels if channel is not None and not channel._closing)
+
+    async def unary(self, request: S, *, timeout: float | None = None) -> R:
+        """Send ``request`` and wait for its one response.
+
+        ``timeout`` (seconds; default: none) covers everything, connecting included. When it passes, and
+        when the call is cancelled, the server is told to stop. Raises ``DeadlineExceeded``;
+        ``CancelledRemotely`` when the server rejected or aborted the call; ``ConnectError`` when there is no
+        connection; ``ConnectionClosed`` when it is lost before the answer, which the server may or may not
+        have worked on; ``EncodeError`` when the request cannot be encoded.
+        """
+        index = self._turn
+        channel = self._channels[index]
+        self._turn = index + 1 if index + 1 < len(self._channels) else 0
+        call_id = 0
+        if channel is not None:
+            future = self._loop.create_future()
+            call_id = channel._call(request, future, timeout, self._loop)
+        if not call_id or channel is None:
+            channel, future, call_id = await self._start(index, request, timeout)
+        try:
+            response: R = await future
+            return response
+        except BaseException as error:
+            channel._cancel(call_id)
+            if isinstance(error, DeadlineExceeded) and timeout is not None:
+                error.timeout = timeout
+            raise
+
+    async def stream(self, request: S, *, timeout: float | None = None) -> AsyncGenerator[R, None]:
+        """Send ``request`` and iterate over its responses: ``async for item in client.stream(request)``.
+
+        Leaving the loop early cancels the call: at once under ``contextlib.aclosing``, else when the
+        iterator is collected. ``timeout`` (seconds; default: none) covers the whole stream. A stream that
+        nobody reads stops the reading of its connection once ``send_queue_messages`` items wait, so that
+        memory stays bounded; other calls on that connection wait too. Raises what ``unary`` raises.
+        """
+        index = self._turn
+        self._turn = index + 1 if index + 1 < len(self._channels) else 0
+        channel, responses, call_id = await self._open(index, request, timeout)
+        try:
+            while True:
+                item, more = await responses.next()
+                if not more:
+                    return
+                yield item
+        except DeadlineExceeded as error:
+            error.timeout = timeout or 0.0
+            raise
+        finally:
+            channel._cancel(call_id)
+            responses.close()
+
+    async def ready(self) -> None:
+        """Make every connection now; raises ``ConnectError`` if one cannot be made."""
+        await asyncio.gather(*(self._channel(index) for index in range(len(self._channels))))
+
+    def statistics(self) -> list[ConnectionStatistics]:
+        """The counters of each connection that was made and not replaced."""
+        return [channel.statistics() for channel in self._channels if channel is not None]
+
+    async def close(self) -> None:
+        """Close every connection; calls in flight end with ``ConnectionClosed``. May be repeated."""
+        self._closed = True
+        for task in self._connecting.values():
+            task.cancel()
+        await asyncio.gather(*self._connecting.values(), return_exceptions=True)
+        await asyncio.gather(*(channel.close() for channel in self._channels if channel is not None))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def _start(
+        self, index: int, request: S, timeout: float | None
+    ) -> tuple[Channel, asyncio.Future[R], int]:
+        """A unary call that has to wait for its connection or for room in the send queue."""
+        deadline = _Deadline(self._loop, self._address, timeout)
+        while True:
+            channel = await deadline.wait(self._usable(index))
+            future: asyncio.Future[R] = self._loop.create_future()
+            call_id = channel._call(request, future, deadline.left(), self._loop)
+            if call_id:
+                return channel, future, call_id
+
+    async def _open(
+        self, index: int, request: S, timeout: float | None
+    ) -> tuple[Channel, Responses, int]:
+        deadline = _Deadline(self._loop, self._address, timeout)
+        while True:
+            channel = await deadline.wait(self._usable(index))
+            responses = Responses(channel, self._options.send_queue_messages)
+            call_id = channel._open(request, responses, deadline.left(), self._loop)
+            if call_id:
+                return channel, responses, call_id
+
+    async def _usable(self, index: int) -> Channel:
+        """The connection at ``index``, alive and with room for a call."""
+        channel = await self._channel(index)
+        if not channel._has_room():
+            await channel._until_room()
+        return channel
+
+    async def _channel(self, index: int) -> Channel:
+        channel = self._channels[index]
+        if channel is not None and not channel._closing:
+            return channel
+        if self._closed:
+            raise ConnectionClosed(f"the client of {self._address} is closed", peer=str(self._address))
+        task = self._connecting.get(index)
+        if task is None:
+            task = self._loop.create_task(self._connect(index))
+            self._connecting[index] = task
+        # Several calls may wait for this connection: one that is cancelled does not take it from the others.
+        return await asyncio.shield(task)
+
+    async def _connect(self, index: int) -> Channel:
+        try:
+            _, channel = await open_transport(
+                self._address, lambda: Channel(self._wire, self._options), self._options, self._tls
+            )
+            self._channels[index] = channel
+            return channel
+        finally:
+            del self._connecting[index]
+
+
+class _Deadline:
+    """The time a call has left while it has to wait before it is sent."""
+
+    __slots__ = ("_address", "_loop", "_timeout", "_when")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, address: Address, timeout: float | None) -> None:
+        self._loop = loop
+        self._address = address
+        self._timeout = timeout
+        self._when = None if timeout is None else loop.time() + timeout
+
+    def left(self) -> float | None:
+        return None if self._when is None else self._when - self._loop.time()
+
+    async def wait(self, coroutine: Any) -> Any:
+        if self._timeout is None:
+            return await coroutine
+        scope = asyncio.timeout_at(self._when)
+        try:
+            async with scope:
+                return await coroutine
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            text = f"no call could be sent to {self._address} within {self._timeout} s"
+            raise DeadlineExceeded(text, timeout=self._timeout) from error
+
+
+def connect(
+    url: str,
+    codec: Codec[S, R],
+    *,
+    connections: int = 1,
+    options: ConnectionOptions | None = None,
+    tls: TLSOption | None = None,
+) -> Opening[Client[S, R]]:
+    """A client of the server at ``url``: ``async with rpc.connect(...) as client``; it may also be awaited.
+
+    Nothing is connected before the first call (``await client.ready()`` does it earlier). ``connections``
+    is the size of the pool. ``tls`` is for ``tls://`` addresses; without it the server is checked against
+    the system's roots. Raises ``AddressError`` and ``OptionError`` for what cannot be used.
+    """
+    address = parse_address(url)
+    if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
+        raise OptionError(f"connections is a whole number of at least 1, not {connections!r}")
+
+    async def open_() -> Client[S, R]:
+        return Client(address, codec, connections, options or ConnectionOptions(), tls)
+
+    return Opening(open_)
