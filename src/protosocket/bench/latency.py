@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -52,10 +53,14 @@ def merge(encoded: Iterable[str]) -> HdrHistogram:
 
 def percentiles(histogram: HdrHistogram) -> Percentiles:
     """The percentiles that are reported."""
-    if histogram.get_total_count() == 0:
+    total = histogram.get_total_count()
+    if total == 0:
         return Percentiles()
+    # The smallest value that at least this share is not above. The library rounds to the nearest rank, which
+    # of few values leaves out the largest; a share that is a whole rank already cannot be rounded.
     p50, p90, p99, p999 = (
-        histogram.get_value_at_percentile(percent) / 1e3 for percent in (50.0, 90.0, 99.0, 99.9)
+        histogram.get_value_at_percentile(100.0 * math.ceil(round(share * total, 6)) / total) / 1e3
+        for share in (0.5, 0.9, 0.99, 0.999)
     )
     return Percentiles(
         p50_ms=p50,

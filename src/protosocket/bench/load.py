@@ -17,7 +17,7 @@ import msgspec
 
 from protosocket.bench.driver import find_driver
 from protosocket.bench.jobs import Closed, Failed, Job, LoadResult, LoadSpec, Open, Prefill, Ready
-from protosocket.bench.loops import run_closed, run_open
+from protosocket.bench.loops import TICK_SECONDS, run_closed, run_open
 from protosocket.bench.operations import generate
 from protosocket.bench.watch import Watch
 from protosocket.errors import Error
@@ -124,6 +124,7 @@ def settings() -> dict[str, str]:
     """How this process is tuned, for the report."""
     return {
         "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
+        "tick": f"{TICK_SECONDS * 1e6:.0f} µs",
         "gc": f"frozen, threshold {gc.get_threshold()}",
     }
 

@@ -24,8 +24,10 @@ __all__ = ["run_closed", "run_open"]
 
 # Time for a failing caller to let the others work: a dead peer must not become a busy loop.
 PAUSE_AFTER_ERROR = 0.001
-# An open loop wakes at most this often; calls due in between are made together.
-TICK_SECONDS = 0.000_1
+# An open loop wakes at most this often; calls due in between are made together, on average half of it late,
+# which their latency shows. Waking an idle virtual processor costs up to 50 µs: four times as often would
+# take a third of one from the servers at 20,000 calls a second.
+TICK_SECONDS = 0.000_25
 
 
 async def run_closed(driver: Driver, job: Closed, watch: Watch) -> LoadResult:
@@ -157,7 +159,7 @@ class _OpenLoop:
             self._timer.at(max(self._due[due], now + TICK_SECONDS))
         elif self._next < len(self._due):
             # The last ones are due, but their workers have not run yet, or all are busy.
-            self._timer.at(now + 10 * TICK_SECONDS)
+            self._timer.at(now + 4 * TICK_SECONDS)
         else:
             self._all_made.set()
 

@@ -164,8 +164,8 @@ def conditions(report: TalkReport) -> list[str]:
         ),
         (
             f"Throughput: closed loop, the best of {' and '.join(map(str, settings.concurrencies))} calls in"
-            f" flight. Latency: open loop at {settings.latency_fraction:.0%} of that, from the moment each call"
-            f" was due. Medians of {settings.repeats} interleaved repeats, {settings.seconds:g} s."
+            f" flight. Latency: open loop at {settings.latency_fraction:.0%} of that, from when each call was"
+            f" due. Medians of {settings.repeats} interleaved repeats, {settings.seconds:g} s in all."
         ),
     ]
     for column in report.columns:
@@ -185,7 +185,7 @@ def conditions(report: TalkReport) -> list[str]:
 
 def show(report: TalkReport, console: Console) -> None:
     """Print the table and what it holds for."""
-    table = Table(header_style="bold", pad_edge=False)
+    table = Table(header_style="bold")
     table.add_column("")
     for column in report.columns:
         table.add_column(_title(column), justify="right")

@@ -123,7 +123,7 @@ async def _spec(workload: Workload, processes: Processes, progress: Callable[[st
 def show_run(report: RunReport, console: Console) -> None:
     """Print what the workload gave: each interval, then the whole."""
     result = report.result
-    table = Table(header_style="bold", pad_edge=False)
+    table = Table(header_style="bold")
     for title in ("seconds", "operations/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms"):
         table.add_column(title, justify="right")
     rows = [(f"{one.start:g}", one.ops_per_second, one.latency) for one in result.intervals]

@@ -29,7 +29,7 @@ def command() -> None:
 @command.command()
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=4),
+    type=click.FloatRange(min=1),
     default=60.0,
     show_default=True,
     help="How long to measure, all columns and repeats together; starting the programs comes on top.",

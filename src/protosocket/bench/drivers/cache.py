@@ -28,6 +28,7 @@ class CacheDriver:
         self._connect = connect
         self._clients: list[CacheClient] = []
         self._namespace = endpoint.cache_name
+        self._connect_timeout = endpoint.connect_timeout
         self._timeout = endpoint.request_timeout
         self._mask = operations.mask
         self._verbs = operations.verbs
@@ -38,8 +39,10 @@ class CacheDriver:
         self._prefill = operations.prefill
 
     async def start(self) -> None:
-        """Connect. Raises the client's errors."""
+        """Connect, which some clients do with the first call. Raises the client's errors."""
         self._clients = await self._connect()
+        for client in self._clients:
+            await client.get(self._namespace, self._keys[0], timeout=self._connect_timeout)
 
     def call(self, index: int) -> Awaitable[object]:
         """Begin operation number ``index``."""
