@@ -1,7 +1,7 @@
 """RPC on message streams: unary and streaming calls, cancellation, deadlines, pools; nothing added to the wire."""
 
 from protosocket.errors import CancelledRemotely, DeadlineExceeded, Rejected, RpcError, Unavailable
-from protosocket.rpc.client import Client, connect
+from protosocket.rpc.client import Client, FirstCall, Greeting, connect
 from protosocket.rpc.codec import Codec, MessagePackCodec, ProtobufCodec
 from protosocket.rpc.server import ServedConnection, serve
 from protosocket.rpc.service import Service
@@ -11,6 +11,8 @@ __all__ = [
     "Client",
     "Codec",
     "DeadlineExceeded",
+    "FirstCall",
+    "Greeting",
     "MessagePackCodec",
     "ProtobufCodec",
     "Rejected",

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Generic, Self, TypeVar
 
 from protosocket.connection import Address, Opening, TLSOption, open_transport, parse_address
-from protosocket.errors import ConnectionClosed, DeadlineExceeded, OptionError
+from protosocket.errors import ConnectError, ConnectionClosed, DeadlineExceeded, OptionError
 from protosocket.options import ConnectionOptions
 from protosocket.rpc.channel import Channel, Responses
 from protosocket.rpc.codec import Codec
 from protosocket.telemetry import ConnectionStatistics
 
-__all__ = ["Client", "connect"]
+__all__ = ["Client", "FirstCall", "Greeting", "connect"]
 
 S = TypeVar("S")
 R = TypeVar("R")
+
+FirstCall = Callable[[S], Awaitable[R]]
+"""Makes a call on a connection that is not in use yet."""
+
+Greeting = Callable[[FirstCall[S, R]], Awaitable[None]]
+"""What a client does first on each new connection."""
 
 
 class Client(Generic[S, R]):
@@ -33,7 +39,9 @@ class Client(Generic[S, R]):
         connections: int,
         options: ConnectionOptions,
         tls: TLSOption | None,
+        greet: Greeting[S, R] | None = None,
     ) -> None:
+        self._greet = greet
         self._address = address
         self._wire = codec.client_wire()
         self._options = options
@@ -173,10 +181,32 @@ class Client(Generic[S, R]):
             _, channel = await open_transport(
                 self._address, lambda: Channel(self._wire, self._options), self._options, self._tls
             )
+            if self._greet is not None:
+                await self._introduce(channel, self._greet)
             self._channels[index] = channel
             return channel
         finally:
             del self._connecting[index]
+
+
+    async def _introduce(self, channel: Channel, greet: Greeting[S, R]) -> None:
+        """Let ``greet`` make the first calls on a new connection; it is cut off if that fails."""
+
+        async def call(request: S) -> R:
+            future: asyncio.Future[R] = self._loop.create_future()
+            channel._call(request, future, None, self._loop)
+            return await future
+
+        try:
+            async with asyncio.timeout(self._options.connect_timeout):
+                await greet(call)
+        except TimeoutError as error:
+            channel.abort()
+            text = f"{self._address} did not answer the first call within {self._options.connect_timeout} s"
+            raise ConnectError(text, address=str(self._address)) from error
+        except BaseException:
+            channel.abort()
+            raise
 
 
 class _Deadline:
@@ -214,18 +244,21 @@ def connect(
     connections: int = 1,
     options: ConnectionOptions | None = None,
     tls: TLSOption | None = None,
+    greet: Greeting[S, R] | None = None,
 ) -> Opening[Client[S, R]]:
     """A client of the server at ``url``: ``async with rpc.connect(...) as client``; it may also be awaited.
 
     Nothing is connected before the first call (``await client.ready()`` does it earlier). ``connections``
     is the size of the pool. ``tls`` is for ``tls://`` addresses; without it the server is checked against
-    the system's roots. Raises ``AddressError`` and ``OptionError`` for what cannot be used.
+    the system's roots. ``greet`` makes the first calls on each new connection, such as an authentication:
+    an async function that is given ``call(request)``; what it raises reaches the calls that wait for that
+    connection. Raises ``AddressError`` and ``OptionError`` for what cannot be used.
     """
     address = parse_address(url)
     if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
         raise OptionError(f"connections is a whole number of at least 1, not {connections!r}")
 
     async def open_() -> Client[S, R]:
-        return Client(address, codec, connections, options or ConnectionOptions(), tls)
+        return Client(address, codec, connections, options or ConnectionOptions(), tls, greet)
 
     return Opening(open_)
