@@ -8,6 +8,7 @@ mod engine;
 mod errors;
 mod guarded;
 mod link;
+mod relay;
 mod server;
 mod stream;
 mod task;
@@ -23,6 +24,8 @@ mod _core {
     use crate::engine::{CacheEngine, key_hash};
     #[pymodule_export]
     use crate::link::Link;
+    #[pymodule_export]
+    use crate::relay::{RelayBack, RelayFront, RelayRoutes};
     #[pymodule_export]
     use crate::server::ServerReactor;
     #[pymodule_export]

@@ -1,0 +1,98 @@
+"""A client of the cache over protosocket."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from protosocket import rpc
+from protosocket.cache.commands import (
+    cache_error,
+    delete_command,
+    get_command,
+    read_delete,
+    read_get,
+    read_set,
+    set_command,
+)
+from protosocket.cache.protosocket_cache_pb2 import (
+    UNAVAILABLE,
+    AuthenticateCommand,
+    CacheCommand,
+    CacheResponse,
+    Unary,
+)
+from protosocket.cache.protosocket_codec import cache_codec
+from protosocket.cache.results import GetResult
+from protosocket.connection import TLSOption, parse_address
+from protosocket.errors import CancelledRemotely, ConnectError, ConnectionClosed
+from protosocket.options import ConnectionOptions
+
+__all__ = ["ProtosocketCacheClient"]
+
+
+class ProtosocketCacheClient:
+    """Implements ``CacheClient`` over ``connections`` protosocket connections to ``url``.
+
+    Connections are made when they are first needed, and made again when they were lost; each begins with
+    Authenticate when there is a ``token``. To be made inside a running event loop. Raises ``AddressError``
+    and ``OptionError`` for what cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        connections: int = 1,
+        options: ConnectionOptions | None = None,
+        tls: TLSOption | None = None,
+    ) -> None:
+        self._url = url
+        self._token = token
+        self._client: rpc.Client[CacheCommand, CacheResponse] = rpc.Client(
+            parse_address(url),
+            cache_codec(),
+            connections,
+            options or ConnectionOptions(),
+            tls,
+            greet=None if token is None else self._authenticate,
+        )
+
+    async def get(self, namespace: str, key: bytes, *, timeout: float | None = None) -> GetResult:
+        """``Hit`` with the value, or ``Miss``; see ``CacheClient``."""
+        return read_get(await self._call(get_command(namespace, key), timeout))
+
+    async def set(
+        self, namespace: str, key: bytes, value: bytes, ttl: float, *, timeout: float | None = None
+    ) -> None:
+        """Store ``value`` for ``ttl`` seconds; see ``CacheClient``."""
+        read_set(await self._call(set_command(namespace, key, value, ttl), timeout))
+
+    async def delete(self, namespace: str, key: bytes, *, timeout: float | None = None) -> None:
+        """Remove the key; see ``CacheClient``."""
+        read_delete(await self._call(delete_command(namespace, key), timeout))
+
+    async def close(self) -> None:
+        """Close the connections; calls still waiting fail with ``CacheUnavailable``."""
+        await self._client.close()
+
+    async def _call(self, command: CacheCommand, timeout: float | None) -> CacheResponse:
+        try:
+            return await self._client.unary(command, timeout=timeout)
+        except (ConnectError, ConnectionClosed, CancelledRemotely) as error:
+            raise cache_error(UNAVAILABLE, str(error)) from error
+
+    async def _authenticate(self, call: rpc.FirstCall[CacheCommand, CacheResponse]) -> None:
+        assert self._token is not None
+        response = await call(CacheCommand(unary=Unary(auth=AuthenticateCommand(token=self._token))))
+        if response.WhichOneof("kind") == "error":
+            raise cache_error(response.error.code, response.error.message)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        await self.close()

@@ -1,0 +1,126 @@
+"""A router of the cache, served over protosocket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Self
+
+from protosocket import rpc
+from protosocket._core import RelayFront
+from protosocket.cache.auth import TokenPolicy, require_tokens
+from protosocket.cache.authentication import answer_unforwarded
+from protosocket.cache.commands import error_response, routing_key
+from protosocket.cache.interface import Backend, Listening
+from protosocket.cache.protosocket_backend import ProtosocketBackend
+from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
+from protosocket.cache.protosocket_codec import cache_codec
+from protosocket.cache.protosocket_listening import ServerListening
+from protosocket.connection import ConnectionProtocol, Server, TLSOption, open_server
+from protosocket.errors import CacheError, ConnectionClosed
+from protosocket.options import ConnectionOptions
+
+__all__ = ["ProtosocketBackend", "serve_router"]
+
+_logger = logging.getLogger("protosocket")
+
+# Commands of one client that may wait for their answers before it is read no further.
+_MAX_CALLS = 16_384
+
+
+class _RelayedClient(RelayFront, ConnectionProtocol):
+    """One client whose commands the native relay forwards."""
+
+    def __new__(
+        cls, backend: ProtosocketBackend, server: Server[Any], tokens: TokenPolicy, options: ConnectionOptions
+    ) -> Self:
+        return super().__new__(
+            cls,
+            backend.routes,
+            not tokens.required,
+            options.receive_limit,
+            options.send_queue_bytes,
+            _MAX_CALLS,
+        )
+
+    def __init__(
+        self, backend: ProtosocketBackend, server: Server[Any], tokens: TokenPolicy, options: ConnectionOptions
+    ) -> None:
+        self._setup(options)
+        self._server = server
+        self._tokens = tokens
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._server.added(self)
+
+    def _ended(self) -> None:
+        self._abandon()
+        self._server.removed(self)
+
+    def _local(self, request: bytes) -> bytes:
+        response, opened = answer_unforwarded(CacheCommand.FromString(request), self._tokens)
+        if opened:
+            self._set_open()
+        return response.SerializeToString()
+
+    def _unread_answers(self, size: int) -> None:
+        error = ConnectionClosed(f"{self.peer} left {size} bytes of answers unread; cut off", peer=self.peer)
+        _logger.warning("connection ended: %s", error)
+        self._fail(error)
+
+
+class _ForwardedClient(rpc.Service):
+    """One client whose commands travel on over another transport."""
+
+    def __init__(self, backend: Backend, tokens: TokenPolicy) -> None:
+        self._backend = backend
+        self._tokens = tokens
+        self._open = not tokens.required
+
+    async def unary(self, request: CacheCommand) -> CacheResponse:
+        key = routing_key(request)
+        if key is None or not self._open:
+            response, opened = answer_unforwarded(request, self._tokens)
+            self._open |= opened
+            return response
+        try:
+            answer = await self._backend.call(key, request.message_id, request.SerializeToString())
+        except CacheError as error:
+            return error_response(request.message_id, error)
+        return CacheResponse.FromString(answer)
+
+
+async def serve_router(
+    listen_url: str,
+    backend: Backend,
+    *,
+    tokens: TokenPolicy,
+    options: ConnectionOptions | None = None,
+    tls: TLSOption | None = None,
+) -> Listening:
+    """Serve clients on ``listen_url`` until the result is closed; ``backend`` leads to the storages.
+
+    Over a ``ProtosocketBackend`` the native relay forwards each command without looking at its payload.
+    Raises ``OptionError`` when other machines could reach it and ``tokens`` is empty, ``AddressError`` and
+    ``ConnectError`` when it cannot listen.
+    """
+    require_tokens(listen_url, tokens)
+    settings = options or ConnectionOptions()
+    if not isinstance(backend, ProtosocketBackend):
+        return ServerListening(
+            await rpc.serve(
+                listen_url, lambda: _ForwardedClient(backend, tokens), cache_codec(), options=settings, tls=tls
+            )
+        )
+    server: Server[_RelayedClient] = Server(settings)
+    await open_server(
+        server,
+        listen_url,
+        lambda: _RelayedClient(backend, server, tokens, settings),
+        settings,
+        tls,
+        reuse_port=False,
+        backlog=1024,
+    )
+    return ServerListening(server)
