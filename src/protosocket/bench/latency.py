@@ -58,10 +58,9 @@ def percentiles(histogram: HdrHistogram) -> Percentiles:
         return Percentiles()
     # The smallest value that at least this share is not above. The library rounds to the nearest rank, which
     # of few values leaves out the largest; a share that is a whole rank already cannot be rounded.
-    p50, p90, p99, p999 = (
-        histogram.get_value_at_percentile(100.0 * math.ceil(round(share * total, 6)) / total) / 1e3
-        for share in (0.5, 0.9, 0.99, 0.999)
-    )
+    ranks = [100.0 * math.ceil(round(share * total, 6)) / total for share in (0.5, 0.9, 0.99, 0.999)]
+    values = histogram.get_percentile_to_value_dict(ranks)
+    p50, p90, p99, p999 = (values[rank] / 1e3 for rank in ranks)
     return Percentiles(
         p50_ms=p50,
         p90_ms=p90,

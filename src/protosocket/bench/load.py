@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from protosocket.bench.jobs import Closed, Failed, Job, LoadResult, LoadSpec, Op
 from protosocket.bench.loops import TICK_SECONDS, run_closed, run_open
 from protosocket.bench.operations import generate
 from protosocket.bench.watch import Watch
+from protosocket.cache.grpc_environment import GRPC_ENVIRONMENT, prepare_grpc
 from protosocket.errors import Error
 
 if TYPE_CHECKING:
@@ -125,6 +127,7 @@ def settings() -> dict[str, str]:
     return {
         "loop": type(asyncio.get_running_loop()).__module__.partition(".")[0],
         "tick": f"{TICK_SECONDS * 1e6:.0f} µs",
+        "environment": " ".join(f"{name}={os.environ.get(name, '')}" for name in GRPC_ENVIRONMENT),
         "gc": f"frozen, threshold {gc.get_threshold()}",
     }
 
@@ -149,6 +152,9 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 def main() -> None:
     """Serve standard input and output."""
+    # Before a driver imports gRPC: the generator is a program, and its gRPC is tuned as the other programs'
+    # is.
+    prepare_grpc()
     gc.set_threshold(*GC_THRESHOLD)
     answers = sys.stdout.buffer
     # What a library prints must not end up between the answers.

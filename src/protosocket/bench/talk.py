@@ -124,6 +124,17 @@ async def _start(
     processes: Processes, settings: TalkSettings, systems: Sequence[Column], steps: _Steps
 ) -> list[Running]:
     """All programs of all columns: they idle while another column is measured, so repeats can alternate."""
+    steps.tell("starting routers and storages, and filling them")
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_start_column(processes, settings, column)) for column in systems]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+async def _start_column(processes: Processes, settings: TalkSettings, column: Column) -> Running:
+    system = await start_system(processes, column, settings.connections)
     keyspace = Keyspace(
         klen=settings.key_bytes,
         vlen=settings.value_bytes,
@@ -133,34 +144,22 @@ async def _start(
             Command(verb="set", weight=100 - settings.get_percent),
         ),
     )
-    steps.tell("starting routers and storages")
-    try:
-        async with asyncio.TaskGroup() as group:
-            starting = [
-                group.create_task(start_system(processes, column, settings.connections)) for column in systems
-            ]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    columns = []
-    for column, system in zip(systems, (task.result() for task in starting), strict=True):
-        steps.tell(f"{column.name}: connecting and filling")
-        spec = LoadSpec(
-            driver=column.driver,
-            endpoint=Endpoint(
-                urls=(system.url,),
-                connections=settings.connections,
-                cache_name=CACHE_NAME,
-                request_timeout=settings.request_timeout,
-            ),
-            keyspaces=(keyspace,),
-            seed=settings.seed,
-            pids=system.pids,
-            hops=system.hops,
-        )
-        load = await GeneratorGroup.start(processes, spec)
-        await load.prefill(system.prefill(CACHE_NAME))
-        columns.append(Running(column, system, load))
-    return columns
+    spec = LoadSpec(
+        driver=column.driver,
+        endpoint=Endpoint(
+            urls=(system.url,),
+            connections=settings.connections,
+            cache_name=CACHE_NAME,
+            request_timeout=settings.request_timeout,
+        ),
+        keyspaces=(keyspace,),
+        seed=settings.seed,
+        pids=system.pids,
+        hops=system.hops,
+    )
+    load = await GeneratorGroup.start(processes, spec)
+    await load.prefill(system.prefill(CACHE_NAME))
+    return Running(column, system, load)
 
 
 def _closed(concurrency: int, seconds: float) -> Closed:

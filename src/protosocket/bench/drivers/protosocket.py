@@ -1,0 +1,24 @@
+"""Drives a router (or a storage) of the cache over protosocket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from protosocket.bench.drivers.cache import CacheDriver
+from protosocket.cache.protosocket_client import ProtosocketCacheClient
+
+if TYPE_CHECKING:
+    from protosocket.bench.driver import Driver, Endpoint
+    from protosocket.bench.operations import Operations
+    from protosocket.cache.interface import CacheClient
+
+__all__ = ["driver"]
+
+
+def driver(endpoint: Endpoint, operations: Operations) -> Driver:
+    """A driver with a client, which is one connection, for each connection of ``endpoint``."""
+
+    async def connect() -> list[CacheClient]:
+        return [ProtosocketCacheClient(url) for _ in range(endpoint.connections) for url in endpoint.urls]
+
+    return CacheDriver(connect, endpoint, operations)
