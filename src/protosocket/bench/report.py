@@ -127,18 +127,18 @@ def _ratio(value: float | None) -> str:
 
 
 ROWS: tuple[tuple[str, Callable[[ColumnReport], str]], ...] = (
-    ("operations per second", lambda c: _thousands(c.ops_per_second)),
-    ("  lowest to highest repeat", lambda c: " – ".join(map(_thousands, c.ops_per_second_spread))),
-    ("  times gRPC unary", lambda c: _ratio(c.ratio_to_grpc_unary)),
+    ("operations/s", lambda c: _thousands(c.ops_per_second)),
+    ("  lowest – highest", lambda c: " – ".join(map(_thousands, c.ops_per_second_spread))),
+    ("  to gRPC unary", lambda c: _ratio(c.ratio_to_grpc_unary)),
     ("  calls in flight", lambda c: str(c.concurrency)),
-    ("latency measured at, per second", lambda c: _thousands(c.latency_rate)),
-    ("  p50, ms", lambda c: _milliseconds(c.p50_ms)),
-    ("  p99, ms", lambda c: _milliseconds(c.p99_ms)),
-    ("  p99.9, ms", lambda c: _milliseconds(c.p999_ms)),
-    ("client CPU, µs per operation", lambda c: _microseconds(c.client_cpu_us_per_op)),
-    ("router CPU, µs per operation", lambda c: _microseconds(c.router_cpu_us_per_op)),
-    ("storage CPU, µs per operation", lambda c: _microseconds(c.storage_cpu_us_per_op)),
-    ("bytes on the wire per operation", lambda c: _thousands(c.wire_bytes_per_op)),
+    ("latency at, per s", lambda c: _thousands(c.latency_rate)),
+    ("  p50 ms", lambda c: _milliseconds(c.p50_ms)),
+    ("  p99 ms", lambda c: _milliseconds(c.p99_ms)),
+    ("  p99.9 ms", lambda c: _milliseconds(c.p999_ms)),
+    ("client CPU µs/op", lambda c: _microseconds(c.client_cpu_us_per_op)),
+    ("router CPU µs/op", lambda c: _microseconds(c.router_cpu_us_per_op)),
+    ("storage CPU µs/op", lambda c: _microseconds(c.storage_cpu_us_per_op)),
+    ("wire bytes/op", lambda c: _thousands(c.wire_bytes_per_op)),
     ("errors", lambda c: str(c.errors)),
 )
 
@@ -186,7 +186,7 @@ def conditions(report: TalkReport) -> list[str]:
 def show(report: TalkReport, console: Console) -> None:
     """Print the table and what it holds for."""
     table = Table(header_style="bold")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for column in report.columns:
         table.add_column(_title(column), justify="right")
     for label, value in ROWS:

@@ -11,7 +11,7 @@ import random
 import re
 from itertools import chain, cycle, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import msgspec
 
@@ -290,9 +290,3 @@ def explain(message: str) -> str:
     if missing:
         return f"{where}.{missing[1]}: missing".removeprefix(".")
     return f"{where}: {text}" if where else text
-
-
-def to_dict(workload: Workload) -> dict[str, Any]:
-    """The workload as plain data, every default written out, for a report."""
-    plain: dict[str, Any] = msgspec.to_builtins(workload)
-    return plain
