@@ -284,12 +284,14 @@ impl ServerReactor {
         // SAFETY: a type check of a live object.
         let (coroutine, is_stream) = if unsafe { ffi::PyCoro_CheckExact(result.as_ptr()) } != 0 {
             (result, false)
+        } else if !is_asynchronous(&result) {
+            // A handler that is an ordinary function has answered already.
+            return this.answer(slf, id, false, Ok(result.unbind())).map(|()| false);
         } else {
             let (coroutine, is_stream): (Option<Bound<'_, PyAny>>, bool) =
                 slf.call_method1(intern!(py, "_adopt"), (id, &result))?.extract()?;
             match coroutine {
                 Some(coroutine) => (coroutine, is_stream),
-                // A handler that is an ordinary function has answered already.
                 None => return this.answer(slf, id, false, Ok(result.unbind())).map(|()| false),
             }
         };
@@ -400,5 +402,15 @@ impl ServerReactor {
             .layout
             .frame(framing, payload, id, control, &mut state.output)
             .map_err(|malformed| PyValueError::new_err(malformed.0))
+    }
+}
+
+/// Whether an object's type can be awaited or iterated over asynchronously.
+#[inline]
+fn is_asynchronous(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: the type of a live object is alive, and so are its slots.
+    unsafe {
+        let slots = (*ffi::Py_TYPE(object.as_ptr())).tp_as_async;
+        !slots.is_null() && ((*slots).am_await.is_some() || (*slots).am_aiter.is_some())
     }
 }

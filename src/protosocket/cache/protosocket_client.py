@@ -25,10 +25,12 @@ from protosocket.cache.protosocket_cache_pb2 import (
 from protosocket.cache.protosocket_codec import cache_codec
 from protosocket.cache.results import GetResult
 from protosocket.connection import TLSOption, parse_address
-from protosocket.errors import CancelledRemotely, ConnectError, ConnectionClosed
+from protosocket.errors import CacheError, CancelledRemotely, ConnectError, ConnectionClosed
 from protosocket.options import ConnectionOptions
 
 __all__ = ["ProtosocketCacheClient"]
+
+_NO_ANSWER = (ConnectError, ConnectionClosed, CancelledRemotely)
 
 
 class ProtosocketCacheClient:
@@ -61,27 +63,33 @@ class ProtosocketCacheClient:
 
     async def get(self, namespace: str, key: bytes, *, timeout: float | None = None) -> GetResult:
         """``Hit`` with the value, or ``Miss``; see ``CacheClient``."""
-        return read_get(await self._call(get_command(namespace, key), timeout))
+        try:
+            response = await self._client.unary(get_command(namespace, key), timeout=timeout)
+        except _NO_ANSWER as error:
+            raise _unavailable(error) from error
+        return read_get(response)
 
     async def set(
         self, namespace: str, key: bytes, value: bytes, ttl: float, *, timeout: float | None = None
     ) -> None:
         """Store ``value`` for ``ttl`` seconds; see ``CacheClient``."""
-        read_set(await self._call(set_command(namespace, key, value, ttl), timeout))
+        try:
+            response = await self._client.unary(set_command(namespace, key, value, ttl), timeout=timeout)
+        except _NO_ANSWER as error:
+            raise _unavailable(error) from error
+        read_set(response)
 
     async def delete(self, namespace: str, key: bytes, *, timeout: float | None = None) -> None:
         """Remove the key; see ``CacheClient``."""
-        read_delete(await self._call(delete_command(namespace, key), timeout))
+        try:
+            response = await self._client.unary(delete_command(namespace, key), timeout=timeout)
+        except _NO_ANSWER as error:
+            raise _unavailable(error) from error
+        read_delete(response)
 
     async def close(self) -> None:
         """Close the connections; calls still waiting fail with ``CacheUnavailable``."""
         await self._client.close()
-
-    async def _call(self, command: CacheCommand, timeout: float | None) -> CacheResponse:
-        try:
-            return await self._client.unary(command, timeout=timeout)
-        except (ConnectError, ConnectionClosed, CancelledRemotely) as error:
-            raise cache_error(UNAVAILABLE, str(error)) from error
 
     async def _authenticate(self, call: rpc.FirstCall[CacheCommand, CacheResponse]) -> None:
         assert self._token is not None
@@ -96,3 +104,7 @@ class ProtosocketCacheClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         await self.close()
+
+
+def _unavailable(error: Exception) -> CacheError:
+    return cache_error(UNAVAILABLE, str(error))

@@ -20,7 +20,7 @@ class _Storage(rpc.Service):
     """One connection: commands are carried out once a token was accepted, or none is needed."""
 
     def __init__(self, handler: StorageHandler, tokens: TokenPolicy) -> None:
-        self._handle = handler.handle
+        self._handle = handler.carry_out
         self._tokens = tokens
         self._open = not tokens.required
 
