@@ -28,7 +28,11 @@ impl FlushPolicy {
     /// but the largest recent batch grows with it.
     #[inline]
     pub fn observe_batch(&mut self, messages: usize) {
-        self.window = if messages > self.window { messages } else { self.window - (self.window - messages) / 16 };
+        self.window = if messages > self.window {
+            messages
+        } else {
+            self.window - (self.window - messages) / 16
+        };
     }
 
     /// Whether `messages` of `bytes` in all should be written now.

@@ -52,8 +52,12 @@ impl Framing {
         match self {
             Framing::Varint => match varint::read(unread) {
                 varint::Read::Value { value, length } => whole(unread, length, value, limit),
-                varint::Read::Incomplete => Step::Incomplete { need: unread.len() + 1 },
-                varint::Read::Invalid => Step::Invalid("the length prefix is longer than ten bytes or over 64 bits"),
+                varint::Read::Incomplete => Step::Incomplete {
+                    need: unread.len() + 1,
+                },
+                varint::Read::Invalid => {
+                    Step::Invalid("the length prefix is longer than ten bytes or over 64 bits")
+                }
             },
             Framing::MessagePack => match unread {
                 [] => Step::Incomplete { need: 5 },
@@ -63,11 +67,23 @@ impl Framing {
                 [MESSAGEPACK_U32, ..] => Step::Incomplete { need: 5 },
                 _ => Step::Invalid("the length prefix does not begin with 0xce"),
             },
-            Framing::Lines => match unread[searched.min(unread.len())..].iter().position(|byte| *byte == b'\n') {
-                Some(at) if searched + at > limit => Step::TooLarge { size: (searched + at) as u64 },
-                Some(at) => Step::Frame { header: 0, total: searched + at + 1 },
-                None if unread.len() > limit => Step::TooLarge { size: unread.len() as u64 },
-                None => Step::Incomplete { need: unread.len() + 1 },
+            Framing::Lines => match unread[searched.min(unread.len())..]
+                .iter()
+                .position(|byte| *byte == b'\n')
+            {
+                Some(at) if searched + at > limit => Step::TooLarge {
+                    size: (searched + at) as u64,
+                },
+                Some(at) => Step::Frame {
+                    header: 0,
+                    total: searched + at + 1,
+                },
+                None if unread.len() > limit => Step::TooLarge {
+                    size: unread.len() as u64,
+                },
+                None => Step::Incomplete {
+                    need: unread.len() + 1,
+                },
             },
         }
     }
@@ -110,7 +126,11 @@ fn whole(unread: &[u8], header: usize, size: u64, limit: usize) -> Step {
         return Step::TooLarge { size };
     }
     let total = header + size as usize;
-    if unread.len() < total { Step::Incomplete { need: total } } else { Step::Frame { header, total } }
+    if unread.len() < total {
+        Step::Incomplete { need: total }
+    } else {
+        Step::Frame { header, total }
+    }
 }
 
 #[cfg(test)]
@@ -119,7 +139,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn framings() -> impl Strategy<Value = Framing> {
-        prop_oneof![Just(Framing::Varint), Just(Framing::MessagePack), Just(Framing::Lines)]
+        prop_oneof![
+            Just(Framing::Varint),
+            Just(Framing::MessagePack),
+            Just(Framing::Lines)
+        ]
     }
 
     fn encode(framing: Framing, payload: &[u8]) -> Vec<u8> {
@@ -157,8 +181,14 @@ mod tests {
 
     #[test]
     fn an_endless_length_is_invalid() {
-        assert!(matches!(Framing::Varint.next(&[0x80; 9], 10), Step::Incomplete { need: 10 }));
+        assert!(matches!(
+            Framing::Varint.next(&[0x80; 9], 10),
+            Step::Incomplete { need: 10 }
+        ));
         assert!(matches!(Framing::Varint.next(&[0x80; 10], 10), Step::Invalid(_)));
-        assert!(matches!(Framing::Varint.next(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], 10), Step::Invalid(_)));
+        assert!(matches!(
+            Framing::Varint.next(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2], 10),
+            Step::Invalid(_)
+        ));
     }
 }

@@ -20,7 +20,10 @@ pub struct ReceiveBuffer {
 impl ReceiveBuffer {
     /// An empty buffer; memory is taken at the first read.
     pub fn new() -> Self {
-        ReceiveBuffer { read_size: SMALLEST, ..Default::default() }
+        ReceiveBuffer {
+            read_size: SMALLEST,
+            ..Default::default()
+        }
     }
 
     /// Room for the next read: at least one byte, at most a read budget. Only here memory moves.
@@ -35,12 +38,15 @@ impl ReceiveBuffer {
         }
         let unread = self.end - self.start;
         if self.data.len() - self.end < self.read_size.min(LARGEST_READ) {
-            self.data.copy_within(self.start..self.end, 0);
-            self.start = 0;
-            self.end = unread;
-            let wanted = unread + self.read_size;
-            if self.data.len() < wanted {
-                // An exact size: doubling is decided by `read_size`, which follows what arrives.
+            if self.start > 0 {
+                self.data.copy_within(self.start..self.end, 0);
+                self.start = 0;
+                self.end = unread;
+            }
+            if self.data.len() - self.end < self.read_size.min(LARGEST_READ) {
+                // By a part of what is there, so that a long message is moved a few times only however
+                // small the pieces are in which it arrives.
+                let wanted = unread + self.read_size.max(unread / 2);
                 self.data.reserve_exact(wanted - self.data.len());
                 self.data.resize(wanted, 0);
             }
@@ -117,6 +123,19 @@ mod tests {
                 prop_assert!(buffer.unread().iter().eq(model.iter()));
             }
         }
+    }
+
+    #[test]
+    fn a_long_message_in_small_pieces_is_moved_a_few_times_only() {
+        let mut buffer = ReceiveBuffer::new();
+        let mut sizes = std::collections::BTreeSet::new();
+        while buffer.unread().len() < 4 * 1024 * 1024 {
+            let count = buffer.writable().len().min(100);
+            buffer.filled(count);
+            sizes.insert(buffer.capacity());
+            assert!(buffer.capacity() <= 2 * buffer.unread().len() + 4 * 1024);
+        }
+        assert!(sizes.len() < 25, "{}", sizes.len());
     }
 
     #[test]

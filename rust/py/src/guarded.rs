@@ -1,6 +1,6 @@
 //! Interior state of the native classes, reached only by a thread that is attached to Python.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Ref, RefCell, RefMut};
 
 use pyo3::Python;
 
@@ -22,5 +22,11 @@ impl<T> Guarded<T> {
     #[inline]
     pub fn borrow<'a>(&'a self, _py: Python<'a>) -> RefMut<'a, T> {
         self.0.borrow_mut()
+    }
+
+    /// For the garbage collector's visit: nothing while the state is being changed, which makes
+    /// the collector keep what it holds.
+    pub fn peek(&self) -> Option<Ref<'_, T>> {
+        self.0.try_borrow().ok()
     }
 }

@@ -9,6 +9,7 @@ use protosocket_core::flush::FlushPolicy;
 use protosocket_core::framing::{Framing, Step};
 use protosocket_core::receive::ReceiveBuffer;
 use pyo3::exceptions::PyBufferError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView};
 use pyo3::{ffi, intern};
@@ -70,6 +71,8 @@ pub struct LinkState {
     pub in_batch: bool,
     /// A sender waits for room.
     wants_room: bool,
+    /// The transport was told to stop reading.
+    halted: bool,
     /// A transport holds a view of the receive buffer.
     exported: bool,
     /// The transport takes any buffer object, and lets go of it before it asks for the next one.
@@ -85,7 +88,10 @@ pub enum Broken {
 /// The next thing in the receive buffer.
 pub enum Next {
     /// A payload at `unread()[header..total]`.
-    Frame { header: usize, total: usize },
+    Frame {
+        header: usize,
+        total: usize,
+    },
     Wait,
     Broken(Broken),
 }
@@ -145,12 +151,12 @@ impl LinkState {
         self.queued < self.limits.send_messages && self.output.len() < self.limits.send_bytes
     }
 
-    /// Takes note of a message appended to `output`; true if it is time to flush.
+    /// Takes note of a message appended to `output`; true if it is time to flush. It always is when the
+    /// queue is full: nobody has to wait for room while the transport takes bytes.
     #[inline]
     pub fn wrote(&mut self) -> bool {
         self.queued += 1;
-        self.counts.messages_sent += 1;
-        self.writable && self.policy.is_due(self.queued, self.output.len())
+        self.writable && (self.policy.is_due(self.queued, self.output.len()) || !self.has_room())
     }
 }
 
@@ -185,6 +191,7 @@ impl Link {
                 closed: false,
                 in_batch: false,
                 wants_room: false,
+                halted: false,
                 exported: false,
                 direct: false,
             }),
@@ -199,16 +206,24 @@ impl Link {
     /// Takes note of bytes read; false if there is nothing to do with them.
     pub fn received(&self, py: Python<'_>, count: usize) -> bool {
         let mut state = self.state(py);
+        if state.closed {
+            // A transport may read on until the end of the tick in which it was aborted.
+            return false;
+        }
         state.receive.filled(count);
         state.counts.reads += 1;
         state.counts.bytes_received += count as u64;
         // While reading is stopped, or the rest of a batch waits for its turn, bytes only gather.
-        !state.closed && !state.paused && !state.proceed_scheduled
+        !state.paused && !state.proceed_scheduled
     }
 
     /// Hands everything queued to the transport, unless it has enough.
     pub fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        if self.state(py).writable { self.write_out(py) } else { Ok(()) }
+        if self.state(py).writable {
+            self.write_out(py)
+        } else {
+            Ok(())
+        }
     }
 
     fn write_out(&self, py: Python<'_>) -> PyResult<()> {
@@ -222,6 +237,7 @@ impl Link {
             };
             let data = PyBytes::new(py, &state.output);
             state.counts.writes += 1;
+            state.counts.messages_sent += state.queued as u64;
             state.counts.bytes_sent += state.output.len() as u64;
             state.output.clear();
             if state.output.capacity() > 64 * 1024 {
@@ -234,6 +250,23 @@ impl Link {
         Ok(())
     }
 
+    /// Flushes, then tells senders that wait that there is room.
+    fn flush_and_tell(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let link = slf.get();
+        link.flush(py)?;
+        let wanted = {
+            let mut state = link.state(py);
+            let wanted = state.wants_room && state.writable && state.has_room();
+            state.wants_room &= !wanted;
+            wanted
+        };
+        if wanted {
+            slf.call_method0(intern!(py, "_room"))?;
+        }
+        Ok(())
+    }
+
     /// Flushes at the end of this loop tick.
     #[inline]
     pub fn flush_soon(&self, py: Python<'_>) -> PyResult<()> {
@@ -242,22 +275,26 @@ impl Link {
             if state.flush_scheduled || state.in_batch || !state.writable || state.closed {
                 return Ok(());
             }
+            let (Some(call_soon), Some(callback)) = (&state.call_soon, &state.flush_callback) else {
+                return Ok(());
+            };
+            let scheduled = (call_soon.clone_ref(py), callback.clone_ref(py));
             state.flush_scheduled = true;
-            match (&state.call_soon, &state.flush_callback) {
-                (Some(call_soon), Some(callback)) => Some((call_soon.clone_ref(py), callback.clone_ref(py))),
-                _ => None,
-            }
+            scheduled
         };
-        if let Some((call_soon, callback)) = scheduled {
-            call_soon.bind(py).call1((callback,))?;
-        }
+        let (call_soon, callback) = scheduled;
+        call_soon.bind(py).call1((callback,))?;
         Ok(())
     }
 
     /// After a message was appended: flush now if it is time, else at the end of the tick.
     #[inline]
     pub fn appended(&self, py: Python<'_>) -> PyResult<()> {
-        if self.state(py).wrote() { self.flush(py) } else { self.flush_soon(py) }
+        if self.state(py).wrote() {
+            self.flush(py)
+        } else {
+            self.flush_soon(py)
+        }
     }
 
     /// Stops reading from the peer until [`Link::proceed_soon`].
@@ -268,6 +305,10 @@ impl Link {
                 return Ok(());
             }
             state.paused = true;
+            if state.halted {
+                return Ok(());
+            }
+            state.halted = true;
             state.counts.read_pauses += 1;
             state.transport.as_ref().map(|transport| transport.clone_ref(py))
         };
@@ -310,10 +351,11 @@ impl Link {
     /// Reads from the peer again, unless handling the waiting messages stopped it once more.
     pub fn resume_reading(&self, py: Python<'_>) -> PyResult<()> {
         let transport = {
-            let state = self.state(py);
-            if state.paused || state.closed || state.proceed_scheduled {
+            let mut state = self.state(py);
+            if state.paused || state.closed || state.proceed_scheduled || !state.halted {
                 return Ok(());
             }
+            state.halted = false;
             state.transport.as_ref().map(|transport| transport.clone_ref(py))
         };
         if let Some(transport) = transport {
@@ -355,17 +397,21 @@ impl Link {
         let call_soon = r#loop.getattr(intern!(py, "call_soon"))?.unbind();
         let flush = slf.getattr(intern!(py, "_flush"))?.unbind();
         let proceed = slf.getattr(intern!(py, "_proceed"))?.unbind();
-        {
+        let replaced = {
             let mut state = slf.get().state(py);
-            state.transport = Some(transport.unbind());
             state.direct = direct;
-            state.write = Some(write);
-            state.call_soon = Some(call_soon);
-            state.flush_callback = Some(flush);
-            state.proceed_callback = Some(proceed);
-        }
+            (
+                state.transport.replace(transport.unbind()),
+                state.write.replace(write),
+                state.call_soon.replace(call_soon),
+                state.flush_callback.replace(flush),
+                state.proceed_callback.replace(proceed),
+            )
+        };
+        // Dropped outside the borrow: the last reference may run Python code.
+        drop(replaced);
         // What was sent before the transport was there.
-        slf.get().flush(py)
+        Self::flush_and_tell(slf)
     }
 
     /// Lets go of the transport; nothing is read or written any more.
@@ -389,9 +435,9 @@ impl Link {
     }
 
     /// Writes everything queued now.
-    fn _flush(&self, py: Python<'_>) -> PyResult<()> {
-        self.state(py).flush_scheduled = false;
-        self.flush(py)
+    fn _flush(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().state(slf.py()).flush_scheduled = false;
+        Self::flush_and_tell(slf)
     }
 
     /// Hands over everything queued even if the transport has enough: nothing will follow.
@@ -406,7 +452,11 @@ impl Link {
 
     /// Reads from the peer again, beginning with what waits in the receive buffer.
     fn _unpause(&self, py: Python<'_>) -> PyResult<()> {
-        if self.is_paused(py) { self.proceed_soon(py) } else { Ok(()) }
+        if self.is_paused(py) {
+            self.proceed_soon(py)
+        } else {
+            Ok(())
+        }
     }
 
     /// Bytes received that are no whole message yet.
@@ -433,20 +483,8 @@ impl Link {
     }
 
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let link = slf.get();
-        link.state(py).writable = true;
-        link.flush(py)?;
-        let wanted = {
-            let mut state = link.state(py);
-            let wanted = state.wants_room && state.writable && state.has_room();
-            state.wants_room &= !wanted;
-            wanted
-        };
-        if wanted {
-            slf.call_method0(intern!(py, "_room"))?;
-        }
-        Ok(())
+        slf.get().state(slf.py()).writable = true;
+        Self::flush_and_tell(slf)
     }
 
     /// Whether the send queue has room. If not, `_room()` is called when it has.
@@ -486,6 +524,26 @@ impl Link {
         Ok(dict)
     }
 
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Some(state) = self.state.peek() else {
+            return Ok(());
+        };
+        for held in [
+            &state.transport,
+            &state.write,
+            &state.call_soon,
+            &state.flush_callback,
+            &state.proceed_callback,
+        ] {
+            visit.call(held)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(slf: &Bound<'_, Self>) {
+        slf.get()._detach(slf.py());
+    }
+
     /// The free part of the receive buffer, for the transport to read into.
     ///
     /// # Safety
@@ -497,14 +555,24 @@ impl Link {
         let (data, length) = {
             let mut state = link.state(py);
             if state.exported {
-                return Err(PyBufferError::new_err("the receive buffer is being read into already"));
+                return Err(PyBufferError::new_err(
+                    "the receive buffer is being read into already",
+                ));
             }
             let room = state.receive.writable();
             (room.as_mut_ptr(), room.len())
         };
         // SAFETY: `view` is the caller's to fill; data and length describe live, initialised memory.
-        let filled =
-            unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), data.cast(), length as ffi::Py_ssize_t, 0, flags) };
+        let filled = unsafe {
+            ffi::PyBuffer_FillInfo(
+                view,
+                slf.as_ptr(),
+                data.cast(),
+                length as ffi::Py_ssize_t,
+                0,
+                flags,
+            )
+        };
         if filled != 0 {
             return Err(PyErr::fetch(py));
         }

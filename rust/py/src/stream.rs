@@ -2,6 +2,9 @@
 
 use std::collections::VecDeque;
 
+use pyo3::exceptions::PyException;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
@@ -40,14 +43,25 @@ impl StreamReactor {
         send_bytes: usize,
         read_messages: usize,
     ) -> PyClassInitializer<Self> {
-        let limits = Limits { receive: receive_limit, send_messages, send_bytes, read_messages };
+        let limits = Limits {
+            receive: receive_limit,
+            send_messages,
+            send_bytes,
+            read_messages,
+        };
         let link = Link::create(codec.get().framing, limits);
-        PyClassInitializer::from(link)
-            .add_subclass(StreamReactor { codec, inbox: Guarded::new(Inbox::default()) })
+        PyClassInitializer::from(link).add_subclass(StreamReactor {
+            codec,
+            inbox: Guarded::new(Inbox::default()),
+        })
     }
 
     fn buffer_updated(slf: &Bound<'_, Self>, count: usize) -> PyResult<()> {
-        if slf.as_super().get().received(slf.py(), count) { Self::handle(slf) } else { Ok(()) }
+        if slf.as_super().get().received(slf.py(), count) {
+            Self::handle(slf)
+        } else {
+            Ok(())
+        }
     }
 
     fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -100,10 +114,69 @@ impl StreamReactor {
         let found = message.is_some();
         Ok((message, found))
     }
+
+    /// Decodes everything that has arrived, whatever the inbox may hold: no more will come.
+    fn _take_rest(slf: &Bound<'_, Self>) -> PyResult<()> {
+        if slf.as_super().get().state(slf.py()).closed {
+            return Ok(());
+        }
+        Self::decode(slf, false)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.codec)?;
+        let Some(inbox) = self.inbox.peek() else {
+            return Ok(());
+        };
+        for (message, _) in &inbox.messages {
+            visit.call(message)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let messages = std::mem::take(&mut *self.inbox.borrow(py));
+        drop(messages);
+    }
+}
+
+/// What a look at the received bytes gives.
+enum Taken {
+    /// A message, and the bytes it took.
+    Message(Py<PyAny>, usize),
+    /// Bytes that belong to no message.
+    Skipped,
+    /// No whole message.
+    Nothing,
+}
+
+/// Why there is no next message.
+enum Failure {
+    /// The peer sent what is no message.
+    Broken(Broken),
+    /// Something that is not the peer's doing, such as KeyboardInterrupt.
+    Raised(PyErr),
+}
+
+impl Failure {
+    /// What an exception of the codec means.
+    fn of(py: Python<'_>, error: PyErr) -> Self {
+        if error.is_instance_of::<PyException>(py) {
+            Failure::Broken(Broken::Invalid(error.to_string()))
+        } else {
+            Failure::Raised(error)
+        }
+    }
 }
 
 impl StreamReactor {
     fn handle(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::decode(slf, true)
+    }
+
+    /// Moves messages from the receive buffer to the inbox, `bounded` by what that may hold and by the
+    /// read budget.
+    fn decode(slf: &Bound<'_, Self>, bounded: bool) -> PyResult<()> {
         let py = slf.py();
         let link = slf.as_super().get();
         let this = slf.get();
@@ -111,48 +184,55 @@ impl StreamReactor {
         let mut handled = 0;
         let mut custom = Unread::default();
         let result = loop {
-            if this.inbox.borrow(py).is_full(&link.state(py).limits) {
-                link.pause(py)?;
-                break Ok(());
+            if bounded {
+                if this.inbox.borrow(py).is_full(&link.state(py).limits) {
+                    link.pause(py)?;
+                    break Ok(());
+                }
+                if handled == budget {
+                    link.pause(py)?;
+                    link.proceed_soon(py)?;
+                    break Ok(());
+                }
+                handled += 1;
             }
-            if handled == budget {
-                link.pause(py)?;
-                link.proceed_soon(py)?;
-                break Ok(());
-            }
-            handled += 1;
             let taken = match &this.codec.get().unpack {
                 None => this.framed(link, py),
                 Some(unpack) => custom.take(link, unpack.bind(py)),
             };
             match taken {
-                Ok(Some((message, size))) => {
+                Ok(Taken::Message(message, size)) => {
                     let mut inbox = this.inbox.borrow(py);
                     inbox.messages.push_back((message, size));
                     inbox.bytes += size;
                 }
-                Ok(None) => break Ok(()),
+                Ok(Taken::Skipped) => {}
+                Ok(Taken::Nothing) => break Ok(()),
                 Err(why) => break Err(why),
             }
             if link.state(py).closed {
                 break Ok(());
             }
         };
-        if std::mem::take(&mut this.inbox.borrow(py).awaited) {
-            let arrived = !this.inbox.borrow(py).messages.is_empty();
-            if arrived {
-                slf.call_method0("_arrived")?;
-            } else {
-                this.inbox.borrow(py).awaited = true;
-            }
+        let arrived = {
+            let mut inbox = this.inbox.borrow(py);
+            let arrived = inbox.awaited && !inbox.messages.is_empty();
+            inbox.awaited &= !arrived;
+            arrived
+        };
+        if arrived {
+            slf.call_method0(intern!(py, "_arrived"))?;
         }
         match result {
             Ok(()) => Ok(()),
-            Err(why) => broken(slf.as_any(), link, why),
+            Err(Failure::Broken(why)) => broken(slf.as_any(), link, why),
+            Err(Failure::Raised(error)) => Err(error),
         }
     }
+
     /// The next message of a codec whose framing is native.
-    fn framed(&self, link: &Link, py: Python<'_>) -> Result<Option<(Py<PyAny>, usize)>, Broken> {
+    #[inline]
+    fn framed(&self, link: &Link, py: Python<'_>) -> Result<Taken, Failure> {
         let codec = self.codec.get();
         let payload = {
             let mut state = link.state(py);
@@ -163,14 +243,14 @@ impl StreamReactor {
                     state.consume(total);
                     payload
                 }
-                Next::Wait => return Ok(None),
-                Next::Broken(why) => return Err(why),
+                Next::Wait => return Ok(Taken::Nothing),
+                Next::Broken(why) => return Err(Failure::Broken(why)),
             }
         };
         let size = payload.as_bytes().len();
         match codec.decode(payload) {
-            Ok(message) => Ok(Some((message.unbind(), size))),
-            Err(error) => Err(Broken::Invalid(error.to_string())),
+            Ok(message) => Ok(Taken::Message(message.unbind(), size)),
+            Err(error) => Err(Failure::of(py, error)),
         }
     }
 }
@@ -184,57 +264,69 @@ struct Unread<'py> {
 }
 
 impl<'py> Unread<'py> {
-    fn take(&mut self, link: &Link, unpack: &Bound<'py, PyAny>) -> Result<Option<(Py<PyAny>, usize)>, Broken> {
-        self.try_take(link, unpack).unwrap_or_else(|error| Err(Broken::Invalid(error.to_string())))
+    /// Asks the codec once. `unpack(unread)` gives `(what, count, message)`: 0, the bytes used and the
+    /// message; 1 and the bytes needed in all; 2 and the bytes to skip; 3, 0 and why they are invalid.
+    fn take(&mut self, link: &Link, unpack: &Bound<'py, PyAny>) -> Result<Taken, Failure> {
+        let py = unpack.py();
+        let (what, count, message) = match self.ask(link, unpack) {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return Ok(Taken::Nothing),
+            Err(error) => return Err(Failure::of(py, error)),
+        };
+        let left = self.length - self.offset;
+        let mut state = link.state(py);
+        let limit = state.limits.receive;
+        if what == 1 {
+            let need = usize::try_from(count).unwrap_or(0).max(left + 1);
+            if need > limit {
+                return Err(Failure::Broken(Broken::TooLarge(need as u64)));
+            }
+            state.wait_for(need);
+            return Ok(Taken::Nothing);
+        }
+        if what == 3 {
+            return Err(Failure::Broken(Broken::Invalid(message.bind(py).to_string())));
+        }
+        let Some(count) = usize::try_from(count)
+            .ok()
+            .filter(|count| (1..=left).contains(count))
+        else {
+            let why = format!("the codec says it took {count} of {left} unread bytes");
+            return Err(Failure::Broken(Broken::Invalid(why)));
+        };
+        self.offset += count;
+        if what == 2 {
+            state.receive.consume(count);
+            state.wait_for(0);
+            return Ok(Taken::Skipped);
+        }
+        if count > limit {
+            return Err(Failure::Broken(Broken::TooLarge(count as u64)));
+        }
+        state.consume(count);
+        Ok(Taken::Message(message, count))
     }
 
-    #[allow(clippy::type_complexity)]
-    fn try_take(
-        &mut self,
-        link: &Link,
-        unpack: &Bound<'py, PyAny>,
-    ) -> PyResult<Result<Option<(Py<PyAny>, usize)>, Broken>> {
+    /// What the codec makes of the unread bytes; nothing if it need not be asked.
+    fn ask(&mut self, link: &Link, unpack: &Bound<'py, PyAny>) -> PyResult<Option<(u8, i64, Py<PyAny>)>> {
         let py = unpack.py();
-        loop {
-            if self.view.is_none() {
-                let copy = {
-                    let state = link.state(py);
-                    if !state.is_worth_a_look() {
-                        return Ok(Ok(None));
-                    }
-                    PyBytes::new(py, state.receive.unread())
-                };
-                self.length = copy.as_bytes().len();
-                self.view = Some(PyMemoryView::from(copy.as_any())?.into_any());
+        if self.view.is_none() {
+            let copy = {
+                let state = link.state(py);
+                if !state.is_worth_a_look() {
+                    return Ok(None);
+                }
+                PyBytes::new(py, state.receive.unread())
+            };
+            self.length = copy.as_bytes().len();
+            self.view = Some(PyMemoryView::from(copy.as_any())?.into_any());
+        }
+        match &self.view {
+            Some(view) if self.offset < self.length => {
+                let slice = PySlice::new(py, self.offset as isize, self.length as isize, 1);
+                unpack.call1((view.get_item(slice)?,))?.extract().map(Some)
             }
-            let left = self.length - self.offset;
-            let (Some(view), true) = (&self.view, left > 0) else { return Ok(Ok(None)) };
-            let slice = PySlice::new(py, self.offset as isize, self.length as isize, 1);
-            let (what, count, message): (u8, usize, Py<PyAny>) = unpack.call1((view.get_item(slice)?,))?.extract()?;
-            let mut state = link.state(py);
-            match what {
-                1 => {
-                    let need = count.max(left + 1);
-                    if need > state.limits.receive {
-                        return Ok(Err(Broken::TooLarge(need as u64)));
-                    }
-                    state.wait_for(need);
-                    return Ok(Ok(None));
-                }
-                _ if count == 0 || count > left => {
-                    let why = format!("the codec used {count} of {left} unread bytes");
-                    return Ok(Err(Broken::Invalid(why)));
-                }
-                2 => {
-                    state.receive.consume(count);
-                    self.offset += count;
-                }
-                _ => {
-                    state.consume(count);
-                    self.offset += count;
-                    return Ok(Ok(Some((message, count))));
-                }
-            }
+            _ => Ok(None),
         }
     }
 }

@@ -1,5 +1,7 @@
 """Codecs: what a message is on the wire, and what it is in Python."""
 
+from __future__ import annotations
+
 from protosocket.codecs.bytes import Bytes
 from protosocket.codecs.lines import Lines
 from protosocket.codecs.messagepack import MessagePack

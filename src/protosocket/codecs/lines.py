@@ -12,7 +12,7 @@ _LINE_FEED = ord("\n")
 
 
 class Lines(FramedCodec[str, str]):
-    """Messages are ``str`` without their line end; ``\\n`` goes out, ``\\n`` and ``\\r\\n`` are taken.
+    r"""Messages are ``str`` without their line end; ``\n`` goes out, ``\n`` and ``\r\n`` are taken.
 
     ``encoding`` (default UTF-8) is one in which a line feed is the byte 10, which UTF-16 is not; another is
     an ``OptionError``. A text with a line feed in it cannot be sent (``EncodeError``).

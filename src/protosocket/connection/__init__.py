@@ -1,5 +1,7 @@
 """Connections: where they go, how they open and close, and the messages on them."""
 
+from __future__ import annotations
+
 from protosocket.connection.address import Address, parse_address
 from protosocket.connection.codec import (
     AnyCodec,
@@ -19,28 +21,10 @@ from protosocket.connection.server import Server, listen, open_server
 from protosocket.connection.stream import Connection
 from protosocket.connection.tls import TLS, TLSOption
 
+# fmt: off
 __all__ = [
-    "TLS",
-    "Address",
-    "AnyCodec",
-    "Codec",
-    "Connection",
-    "ConnectionProtocol",
-    "Decoded",
-    "FramedCodec",
-    "Incomplete",
-    "Invalid",
-    "Listener",
-    "Opening",
-    "Server",
-    "Skip",
-    "TLSOption",
-    "connect",
-    "listen",
-    "native_limits",
-    "open_server",
-    "open_transport",
-    "parse_address",
-    "peer_name",
-    "wire_codec",
+    "TLS", "Address", "AnyCodec", "Codec", "Connection", "ConnectionProtocol", "Decoded", "FramedCodec",
+    "Incomplete", "Invalid", "Listener", "Opening", "Server", "Skip", "TLSOption", "connect", "listen",
+    "native_limits", "open_server", "open_transport", "parse_address", "peer_name", "wire_codec",
 ]
+# fmt: on

@@ -11,9 +11,9 @@ from protosocket.errors import AddressError
 
 __all__ = ["Address", "Scheme", "parse_address"]
 
-Scheme = Literal["tcp", "tls", "unix"]
+Scheme = Literal["tcp", "tls", "unix", "memory"]
 
-_EXPECTED = "expected tcp://host:port, tls://host:port or unix:///path"
+_EXPECTED = "expected tcp://host:port, tls://host:port, unix:///path or memory://name"
 _NOT_IN_A_HOST = re.compile(r"[\s\x00-\x1f\x7f/\\?#@\[\]]")
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
@@ -23,7 +23,8 @@ class Address:
     """One address; ``str()`` gives its URL, which ``parse_address`` reads back as the same address.
 
     ``host`` (a name or an IP address, IPv6 without brackets) and ``port`` (0 to 65535; 0 lets the system
-    choose one for a listener) belong to ``tcp`` and ``tls``, ``path`` to ``unix``.
+    choose one for a listener) belong to ``tcp`` and ``tls``, ``path`` to ``unix``, and to ``memory``, where
+    it is the name.
     Raises ``AddressError`` when the parts do not make an address.
     """
 
@@ -41,6 +42,12 @@ class Address:
             if self.host or self.port:
                 raise AddressError(f"{str(self)!r}: a unix address has a path, no host and no port")
             return
+        if self.scheme == "memory":
+            if not self.path or _NOT_IN_A_HOST.search(self.path):
+                raise AddressError(f"{str(self)!r}: {self.path!r} is not a name; write memory://name")
+            if self.host or self.port:
+                raise AddressError(f"{str(self)!r}: a memory address has a name, no host and no port")
+            return
         if self.scheme not in ("tcp", "tls"):
             raise AddressError(f"{str(self)!r}: unknown scheme {self.scheme!r}; {_EXPECTED}")
         if self.path:
@@ -50,8 +57,8 @@ class Address:
         self._check_host()
 
     def __str__(self) -> str:
-        if self.scheme == "unix":
-            return f"unix://{self.path}"
+        if self.scheme in ("unix", "memory"):
+            return f"{self.scheme}://{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.path}"
 
@@ -72,6 +79,7 @@ def parse_address(url: str) -> Address:
 
     ``tcp://host:port``, ``tls://host:port`` (an IPv6 address in brackets: ``tcp://[::1]:9000``),
     ``unix:///absolute/path`` or ``unix://relative/path``. A path is taken as it stands: no escapes, no query.
+    ``memory://name`` is for tests and for parts of one program: it connects within one event loop.
     Raises ``AddressError``, whose text says which part is wrong and what is expected.
     """
     scheme, separator, rest = url.partition("://")
@@ -79,8 +87,8 @@ def parse_address(url: str) -> Address:
         hint = f"; did you mean tcp://{url}?" if re.fullmatch(r"\S+:[0-9]+", url) else f"; {_EXPECTED}"
         raise AddressError(f"{url!r} has no scheme{hint}")
     scheme = scheme.lower()
-    if scheme == "unix":
-        return Address("unix", path=rest)
+    if scheme in ("unix", "memory"):
+        return Address(cast(Scheme, scheme), path=rest)
     if scheme not in ("tcp", "tls"):
         raise AddressError(f"{url!r}: unknown scheme {scheme!r}; {_EXPECTED}")
     for character, part in (("?", "a query"), ("#", "a fragment"), ("/", "a path"), ("@", "a user")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
@@ -18,10 +19,10 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded(Generic[R]):
+class Decoded(Generic[R_co]):
     """A message, and how many of the unread bytes it took (at least 1)."""
 
-    message: R
+    message: R_co
     consumed: int
 
 
@@ -46,13 +47,12 @@ class Invalid:
     reason: str
 
 
-@runtime_checkable
-class FramedCodec(Protocol[S_contra, R_co]):
+class FramedCodec(ABC, Generic[S_contra, R_co]):
     """A codec whose framing is native: those in ``protosocket.codecs`` and ``protosocket.rpc``."""
 
+    @abstractmethod
     def wire(self) -> WireCodec:
         """The native codec; asked for once a connection."""
-        ...
 
 
 @runtime_checkable
@@ -105,7 +105,7 @@ def _unpacker(codec: Codec[Any, Any]) -> Callable[[memoryview], tuple[int, int, 
         if isinstance(step, Skip):
             return 2, step.count, None
         if isinstance(step, Invalid):
-            raise ValueError(step.reason)
+            return 3, 0, step.reason
         raise TypeError(f"the codec's decode gave {step!r}; it gives Decoded, Incomplete, Skip or Invalid")
 
     return unpack

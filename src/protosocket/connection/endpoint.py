@@ -10,10 +10,11 @@ import socket
 import ssl
 import stat
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from protosocket.connection.address import Address
 from protosocket.connection.fastnet import FastNet, ListeningSocket
+from protosocket.connection.memory import MemoryListener, MemoryTransport, open_memory_transport
 from protosocket.connection.tls import TLS, TLSOption, client_context, server_context
 from protosocket.errors import AddressError, ConnectError, OptionError
 from protosocket.options import ConnectionOptions
@@ -30,6 +31,10 @@ _KEEPALIVE_IDLE: int = getattr(socket, "TCP_KEEPIDLE" if hasattr(socket, "TCP_KE
 _AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
 
+class _Accepting(Protocol):
+    def close(self) -> None: ...
+
+
 class Listener:
     """Sockets that accept connections until ``close``; made by ``listen``."""
 
@@ -38,8 +43,8 @@ class Listener:
     def __init__(
         self,
         addresses: tuple[Address, ...],
-        servers: list[asyncio.AbstractServer],
-        unix_file: _UnixFile | None,
+        servers: Sequence[_Accepting],
+        unix_file: _UnixFile | None = None,
     ) -> None:
         self._addresses = addresses
         self._servers = servers
@@ -90,7 +95,7 @@ async def open_transport(
     remedy; ``AddressError`` for port 0; ``OptionError`` for TLS settings that cannot be used. Cancelling
     leaves nothing open.
     """
-    if address.scheme != "unix" and address.port == 0:
+    if address.scheme in ("tcp", "tls") and address.port == 0:
         raise AddressError(f"{str(address)!r}: port 0 is for listening; give the server's port")
     _refuse_tls_elsewhere(address, tls)
     context = client_context(tls) if address.scheme == "tls" else None
@@ -98,6 +103,8 @@ async def open_transport(
 
     stage = "the name lookup"
     try:
+        if address.scheme == "memory":
+            return await open_memory_transport(address.path, protocol_factory)
         async with asyncio.timeout(options.connect_timeout):
             targets = await _resolve(address)
             stage = "the connection"
@@ -135,12 +142,14 @@ async def listen(
     """
     if backlog < 1:
         raise OptionError(f"backlog is a whole number of at least 1, not {backlog!r}")
-    if reuse_port and address.scheme == "unix":
+    if reuse_port and address.scheme not in ("tcp", "tls"):
         raise OptionError(f"reuse_port is for tcp:// and tls:// addresses, not for {address}")
     _refuse_tls_elsewhere(address, tls)
     context = server_context(tls) if address.scheme == "tls" else None
 
     try:
+        if address.scheme == "memory":
+            return Listener((address,), [MemoryListener(address.path, protocol_factory)])
         with contextlib.ExitStack() as undo:
             unix_file: _UnixFile | None = None
             if address.scheme == "unix":
@@ -184,9 +193,12 @@ def configure_socket(transport: asyncio.BaseTransport, options: ConnectionOption
 def peer_name(transport: asyncio.BaseTransport) -> str:
     """Who is at the other end, for error texts and logs: ``tcp://127.0.0.1:50312``, ``unix:///run/x.sock``.
 
-    The accepted side of a Unix socket gives its own path, since the peer has no name.
+    The accepted side of a Unix socket gives its own path, since the peer has no name; that of a memory
+    connection the address and a running number.
     ``"unknown peer"`` when the transport cannot tell, as after the connection was lost.
     """
+    if isinstance(transport, MemoryTransport):
+        return str(transport.get_extra_info("peer"))
     name = transport.get_extra_info("peername")
     if isinstance(name, tuple):
         scheme = "tcp" if transport.get_extra_info("sslcontext") is None else "tls"

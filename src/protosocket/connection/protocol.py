@@ -46,14 +46,17 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._closed = self._loop.create_future()
-        self._error: ConnectionClosed | None = None
+        self.error: ConnectionClosed | None = None
+        """What ended the connection; ``None`` if it lives, or was closed or cut off on purpose."""
         self._closing = False
+        self._cut_off: asyncio.TimerHandle | None = None
         self._room_waiters: list[asyncio.Future[None]] = []
         self.peer = "unknown peer"
 
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
         # aiofastnet's transports have the methods of asyncio.Transport, not its type.
         self._transport = cast("asyncio.Transport", transport)
         self.peer = peer_name(transport)
@@ -61,23 +64,44 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._attach(transport, self._loop, type(transport).__module__.startswith("aiofastnet"))
 
     def eof_received(self) -> None:
-        if self._unread and self._error is None:
-            self._error = ConnectionClosed(
-                f"{self.peer} closed the connection in the middle of a message", peer=self.peer
-            )
-        self._finish()
+        """The peer sends no more, which ends the connection."""
+        if not self._closing:
+            self._judge_end(None)
+            # The transport closes itself now; a peer that does not read either must not keep it for ever.
+            self._begin_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._closing = True
-        if self._error is None and exc is not None:
-            self._error = ConnectionClosed(f"the connection to {self.peer} was lost: {exc}", peer=self.peer)
-            self._error.__cause__ = exc
+        """The connection has ended, because of ``exc`` or as it should."""
+        if not self._closing:
+            # Without an EOF before: a reset, or TLS cut off underneath.
+            self._judge_end(exc)
+            self._closing = True
+        if self._cut_off is not None:
+            self._cut_off.cancel()
+            self._cut_off = None
         self._detach()
         self._transport = None
         if not self._closed.done():
             self._closed.set_result(None)
         self._room()
         self._ended()
+
+    def _judge_end(self, exc: Exception | None) -> None:
+        """Nothing more arrives, and not by our doing: it is an error unless the peer closed properly."""
+        if exc is not None:
+            self.error = ConnectionClosed(f"the connection to {self.peer} was lost: {exc}", peer=self.peer)
+            self.error.__cause__ = exc
+        elif self._unread:
+            self.error = ConnectionClosed(
+                f"{self.peer} closed the connection in the middle of a message", peer=self.peer
+            )
+
+    def _begin_closing(self) -> None:
+        """Nothing more is sent but what is queued, for which there is ``close_timeout``."""
+        self._closing = True
+        self._finish()
+        self._cut_off = self._loop.call_later(self._options.close_timeout, self.abort)
+        self._room()
 
     # What the native half calls.
 
@@ -110,18 +134,18 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
 
     def _fail(self, error: ConnectionClosed) -> None:
         """Cut the connection off because of ``error``."""
-        if self._error is None:
-            self._error = error
+        if self.error is None:
+            self.error = error
         self.abort()
 
     def _closed_error(self) -> ConnectionClosed:
         """What to raise for an attempt to use the connection after its end."""
-        if self._error is not None:
+        if self.error is not None:
             # A fresh one each time: tracebacks would pile up on a shared object.
-            error = type(self._error)(str(self._error), peer=self.peer)
-            if isinstance(error, MessageTooLarge) and isinstance(self._error, MessageTooLarge):
-                error.size, error.limit = self._error.size, self._error.limit
-            error.__cause__ = self._error.__cause__
+            error = type(self.error)(str(self.error), peer=self.peer)
+            if isinstance(error, MessageTooLarge) and isinstance(self.error, MessageTooLarge):
+                error.size, error.limit = self.error.size, self.error.limit
+            error.__cause__ = self.error.__cause__
             return error
         return ConnectionClosed(f"the connection to {self.peer} is closed", peer=self.peer)
 
@@ -130,7 +154,12 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         while not self._has_room():
             waiter = self._loop.create_future()
             self._room_waiters.append(waiter)
-            await waiter
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter in self._room_waiters:
+                    self._room_waiters.remove(waiter)
+                raise
         if self._closing:
             raise self._closed_error()
 
@@ -144,16 +173,12 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
 
         Cancelling it cuts the connection off at once.
         """
-        if self._transport is not None and not self._closing:
-            self._closing = True
-            self._finish()
+        if self._transport is None:
+            return
+        if not self._closing:
+            self._begin_closing()
             self._transport.close()
-            self._room()
         try:
-            async with asyncio.timeout(self._options.close_timeout):
-                await asyncio.shield(self._closed)
-        except TimeoutError:
-            self.abort()
             await asyncio.shield(self._closed)
         except asyncio.CancelledError:
             self.abort()

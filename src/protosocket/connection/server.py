@@ -33,7 +33,8 @@ class Server(Generic[P]):
 
     def __init__(self, options: ConnectionOptions) -> None:
         self._options = options
-        self._listener: Listener | None = None
+        self.listener: Listener | None = None
+        """Its sockets; there once it listens."""
         self._protocols: set[P] = set()
         self._closed = asyncio.Event()
         self._closing = False
@@ -41,7 +42,7 @@ class Server(Generic[P]):
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where it listens, as URLs, with the ports the system chose."""
-        return tuple(str(address) for address in self._listener.addresses) if self._listener else ()
+        return tuple(str(address) for address in self.listener.addresses) if self.listener else ()
 
     @property
     def connections(self) -> int:
@@ -73,11 +74,18 @@ class Server(Generic[P]):
         Cancelling it cuts the connections off.
         """
         self._closing = True
-        if self._listener is not None:
-            self._listener.close()
-            await self._listener.wait_closed()
-        await asyncio.gather(*(protocol.close() for protocol in tuple(self._protocols)))
-        self._closed.set()
+        if self.listener is not None:
+            self.listener.close()
+        try:
+            if self.listener is not None:
+                await self.listener.wait_closed()
+            await asyncio.gather(*(protocol.close() for protocol in tuple(self._protocols)))
+        except asyncio.CancelledError:
+            for protocol in tuple(self._protocols):
+                protocol.abort()
+            raise
+        finally:
+            self._closed.set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,8 +105,17 @@ async def open_server(
     backlog: int,
 ) -> Server[P]:
     """Make ``server`` listen on ``url``; every connection gets a protocol object of its own."""
-    server._listener = await listen_on(
-        parse_address(url), protocol_factory, options, tls, reuse_port=reuse_port, backlog=backlog
+
+    def make_protocol() -> P:
+        try:
+            return protocol_factory()
+        except Exception:
+            # aiofastnet tells nobody.
+            _logger.exception("a connection to %s was refused: its protocol could not be made", url)
+            raise
+
+    server.listener = await listen_on(
+        parse_address(url), make_protocol, options, tls, reuse_port=reuse_port, backlog=backlog
     )
     return server
 
@@ -133,11 +150,12 @@ class _ServedStream(StreamProtocol):
     async def _run(self) -> None:
         try:
             await self._handler(Connection(self))
-        except ConnectionClosed as error:
-            _logger.debug("%s: %s", self.peer, error)
-        except Exception:
-            _logger.exception("the handler of the connection from %s failed; closing it", self.peer)
-            self.abort()
+        except Exception as error:
+            if isinstance(error, ConnectionClosed) and self._closing:
+                _logger.debug("%s: %s", self.peer, error)
+            else:
+                _logger.exception("the handler of the connection from %s failed; cutting it off", self.peer)
+                self.abort()
         finally:
             with contextlib.suppress(asyncio.CancelledError):
                 await super().close()
@@ -147,7 +165,11 @@ class _ServedStream(StreamProtocol):
         """Cancel the handler, send what is queued and close."""
         if self._task is not None and not self._task.done() and self._task is not asyncio.current_task():
             self._task.cancel()
-            await asyncio.wait([self._task], timeout=self._options.close_timeout)
+            try:
+                await asyncio.wait([self._task], timeout=self._options.close_timeout)
+            except asyncio.CancelledError:
+                self.abort()
+                raise
         await super().close()
 
 

@@ -22,11 +22,23 @@ class StreamProtocol(StreamReactor, ConnectionProtocol):
     """The protocol object of a message stream; ``Connection`` is its public face."""
 
     def __new__(cls, wire: WireCodec, options: ConnectionOptions) -> Self:
+        """The native half takes the codec and the limits."""
         return super().__new__(cls, wire, *native_limits(options))
 
     def __init__(self, wire: WireCodec, options: ConnectionOptions) -> None:
         self._setup(options)
         self._receiver: asyncio.Future[None] | None = None
+
+    def eof_received(self) -> None:
+        """The peer sends no more: give out what has arrived, then end."""
+        self._take_rest()
+        super().eof_received()
+        self._arrived()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended; what has arrived can still be received."""
+        self._take_rest()
+        super().connection_lost(exc)
 
     def _arrived(self) -> None:
         receiver, self._receiver = self._receiver, None
@@ -36,20 +48,31 @@ class StreamProtocol(StreamReactor, ConnectionProtocol):
     def _ended(self) -> None:
         self._arrived()
 
+    async def send(self, message: object) -> None:
+        """Queue a message, as ``Connection.send``."""
+        if self._closing:
+            raise self._closed_error()
+        if not self._has_room():
+            await self._until_room()
+        self._send(message)
+
     async def receive(self) -> Any:
+        """The next message, as ``Connection.receive``."""
         while True:
             message, found = self._receive()
             if found:
                 return message
-            if self._closed.done() or (self._closing and self._error is None):
+            if self._closing:
                 raise self._closed_error()
             if self._receiver is not None:
                 raise RuntimeError("two tasks receive from one connection; use one receiver")
-            self._receiver = self._loop.create_future()
+            receiver = self._receiver = self._loop.create_future()
             try:
-                await self._receiver
+                await receiver
             finally:
-                self._receiver = None
+                # Not another's that came in the meantime.
+                if self._receiver is receiver:
+                    self._receiver = None
 
 
 class Connection(Generic[S, R]):
@@ -85,15 +108,10 @@ class Connection(Generic[S, R]):
         cannot encode it (the connection lives on) and ``ConnectionClosed`` when the connection has ended.
         Cancelled while it waits, it has sent nothing.
         """
-        protocol = self._protocol
-        if protocol.closed:
-            raise protocol._closed_error()
-        if not protocol._has_room():
-            await protocol._until_room()
-        protocol._send(message)
+        await self._protocol.send(message)
 
     async def receive(self) -> R:
-        """The next message. Cancelling it loses none.
+        """The next message. Cancelling it loses none. Only one task may wait for a message at a time.
 
         Raises ``ConnectionClosed`` when there will be no more (``InvalidMessage`` or ``MessageTooLarge``
         if the peer broke the protocol), after every message that had arrived was given out.
@@ -110,7 +128,7 @@ class Connection(Generic[S, R]):
             try:
                 message = await protocol.receive()
             except ConnectionClosed:
-                if protocol._error is None:
+                if protocol.error is None:
                     return
                 raise
             yield message
