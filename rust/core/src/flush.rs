@@ -1,13 +1,13 @@
 //! When what was written is handed to the socket before the tick ends.
 //!
 //! One write a tick puts both ends in lock-step: the whole window moves as one batch and the time
-//! per call is the sum of both sides. A write after every message costs a system call each. A
-//! quarter of the calls in flight at a time keeps both ends busy.
+//! per call is the sum of both sides. A write after every message costs a system call and a wake-up
+//! each. Half of the calls in flight at a time keeps both ends busy (figures: docs/decisions/0004).
 
 /// The least number of messages worth a write of their own.
-const LEAST: usize = 8;
+const LEAST: usize = 32;
 /// More than this at once gains nothing.
-const MOST: usize = 64;
+const MOST: usize = 128;
 /// Bytes that are always worth a write.
 const BYTES: usize = 64 * 1024;
 
@@ -38,7 +38,7 @@ impl FlushPolicy {
     /// Whether `messages` of `bytes` in all should be written now.
     #[inline]
     pub fn is_due(&self, messages: usize, bytes: usize) -> bool {
-        messages >= (self.window / 4).clamp(LEAST, MOST) || bytes >= BYTES
+        messages >= (self.window / 2).clamp(LEAST, MOST) || bytes >= BYTES
     }
 }
 
@@ -47,9 +47,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quarter_of_the_window_within_bounds() {
+    fn half_of_the_window_within_bounds() {
         let mut policy = FlushPolicy::default();
-        for (in_flight, messages) in [(0, 8), (1, 8), (64, 16), (256, 64), (5000, 64)] {
+        for (in_flight, messages) in [(0, 32), (1, 32), (64, 32), (128, 64), (256, 128), (5000, 128)] {
             policy.observe(in_flight);
             assert!(!policy.is_due(messages - 1, 0));
             assert!(policy.is_due(messages, 0));
@@ -62,10 +62,10 @@ mod tests {
         let mut policy = FlushPolicy::default();
         policy.observe_batch(256);
         policy.observe_batch(1);
-        assert!(!policy.is_due(48, 0));
+        assert!(!policy.is_due(100, 0));
         for _ in 0..200 {
             policy.observe_batch(1);
         }
-        assert!(policy.is_due(8, 0));
+        assert!(policy.is_due(32, 0));
     }
 }

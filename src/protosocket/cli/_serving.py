@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -11,6 +12,9 @@ from protosocket.cache.auth import TokenPolicy, read_tokens
 from protosocket.cache.interface import Listening
 
 __all__ = ["read_policy", "run", "serve_until_stopped"]
+
+# Containers allocated and not freed before the collector looks at them; Python's own default is 700.
+_GARBAGE_THRESHOLD = 50_000
 
 
 def run(main: Callable[[], Coroutine[object, object, None]]) -> None:
@@ -22,6 +26,10 @@ def run(main: Callable[[], Coroutine[object, object, None]]) -> None:
         loop_factory = uvloop.new_event_loop
     except ModuleNotFoundError:
         loop_factory = asyncio.new_event_loop
+    # What was imported lives for ever; a server's own garbage is mostly freed by reference counts.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_THRESHOLD, 20, 100)
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(main())
 
