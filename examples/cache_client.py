@@ -2,7 +2,7 @@
 
     python examples/cache_client.py [URL]
 
-URL is where a router listens. Without it, the programs ``storage`` and ``router`` are started for the occasion
+URL is where a router listens. Without it, the programs ``storage`` and ``router`` are started for it
 (they need the extra ``cli``).
 """
 

@@ -1,4 +1,4 @@
-"""The examples: every program runs as a real process and says what it should; their generated code is current."""
+"""The examples: each runs as a real process and says what it should; their generated code is current."""
 
 from __future__ import annotations
 
