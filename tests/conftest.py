@@ -18,6 +18,7 @@ from typing import Literal, cast
 import pytest
 import trustme
 import uvloop
+from tests.places import place, some_place  # noqa: F401 - fixtures
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 

@@ -55,6 +55,11 @@ impl ReceiveBuffer {
         &mut self.data[self.end..end]
     }
 
+    /// What is free without moving memory; may be nothing.
+    pub fn tail(&mut self) -> &mut [u8] {
+        &mut self.data[self.end..]
+    }
+
     /// Takes note of `count` bytes read into [`ReceiveBuffer::writable`].
     pub fn filled(&mut self, count: usize) {
         let count = count.min(self.data.len() - self.end);

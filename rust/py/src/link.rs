@@ -73,8 +73,8 @@ pub struct LinkState {
     wants_room: bool,
     /// The transport was told to stop reading.
     halted: bool,
-    /// A transport holds a view of the receive buffer.
-    exported: bool,
+    /// Views of the receive buffer that are alive: its memory must not move.
+    exports: usize,
     /// The transport takes any buffer object, and lets go of it before it asks for the next one.
     direct: bool,
 }
@@ -140,7 +140,7 @@ impl LinkState {
     fn drop_received(&mut self) {
         let unread = self.receive.unread().len();
         self.receive.consume(unread);
-        if !self.exported {
+        if self.exports == 0 {
             self.receive.clear();
         }
     }
@@ -192,7 +192,7 @@ impl Link {
                 in_batch: false,
                 wants_room: false,
                 halted: false,
-                exported: false,
+                exports: 0,
                 direct: false,
             }),
         }
@@ -547,19 +547,24 @@ impl Link {
     /// The free part of the receive buffer, for the transport to read into.
     ///
     /// # Safety
-    /// The memory stays where it is while it is exported: only this function moves it, and it
-    /// refuses while an export is alive.
+    /// The memory stays where it is while it is exported: only this function moves it, and only
+    /// while no export is alive.
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let py = slf.py();
         let link = slf.get();
         let (data, length) = {
             let mut state = link.state(py);
-            if state.exported {
+            // asyncio's TLS asks once more before it has let go of its last view, to see the end.
+            let room = if state.exports == 0 {
+                state.receive.writable()
+            } else {
+                state.receive.tail()
+            };
+            if room.is_empty() {
                 return Err(PyBufferError::new_err(
-                    "the receive buffer is being read into already",
+                    "the receive buffer is full and being read into",
                 ));
             }
-            let room = state.receive.writable();
             (room.as_mut_ptr(), room.len())
         };
         // SAFETY: `view` is the caller's to fill; data and length describe live, initialised memory.
@@ -576,13 +581,13 @@ impl Link {
         if filled != 0 {
             return Err(PyErr::fetch(py));
         }
-        link.state(py).exported = true;
+        link.state(py).exports += 1;
         Ok(())
     }
 
     /// # Safety
     /// Called by Python once for each export.
     unsafe fn __releasebuffer__(&self, py: Python<'_>, _view: *mut ffi::Py_buffer) {
-        self.state(py).exported = false;
+        self.state(py).exports -= 1;
     }
 }

@@ -1,4 +1,4 @@
-"""aiofastnet's transports under the event loop's own method names, two faults of aiofastnet 1.2 kept out."""
+"""aiofastnet's transports under the event loop's own method names, faults of aiofastnet 1.2 kept out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 import aiofastnet
 
-__all__ = ["FastNet", "ListeningSocket"]
+__all__ = ["FastNet", "ListeningSocket", "ResumingTLS"]
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -96,6 +96,32 @@ class ListeningSocket(socket.socket):
 
     def _resume(self) -> None:
         self._suspended = False
+
+
+class ResumingTLS:
+    """What a connection uses of a TLS transport, with a ``resume_reading`` that forgets nothing.
+
+    aiofastnet 1.2 looks on the socket only when reading is resumed: what it had taken off the socket before
+    the pause, and not given out, stays where it is until the peer sends more.
+    """
+
+    __slots__ = ("_call_soon", "_transport", "pause_reading", "write")
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._call_soon = loop.call_soon
+        self.pause_reading = transport.pause_reading
+        self.write = transport.write
+
+    def resume_reading(self) -> None:
+        """Read again, beginning with what is there already."""
+        self._transport.resume_reading()
+        self._call_soon(self._transport._retry_ssl_read)  # noqa: SLF001 - there is no other way
+
+    @staticmethod
+    def suits(transport: object) -> bool:
+        """Whether ``transport`` has that fault."""
+        return hasattr(transport, "_retry_ssl_read")
 
 
 class _LoopForTLS:

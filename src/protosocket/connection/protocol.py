@@ -8,6 +8,7 @@ import types
 from typing import TYPE_CHECKING, Any, cast
 
 from protosocket.connection.endpoint import configure_socket, peer_name
+from protosocket.connection.fastnet import ResumingTLS
 from protosocket.errors import ConnectionClosed, InvalidMessage, MessageTooLarge, ProtocolError
 from protosocket.options import ConnectionOptions
 from protosocket.telemetry import ConnectionStatistics
@@ -61,7 +62,8 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._transport = cast("asyncio.Transport", transport)
         self.peer = peer_name(transport)
         configure_socket(transport, self._options)
-        self._attach(transport, self._loop, type(transport).__module__.startswith("aiofastnet"))
+        used = ResumingTLS(transport, self._loop) if ResumingTLS.suits(transport) else transport
+        self._attach(used, self._loop, type(transport).__module__.startswith("aiofastnet"))
 
     def eof_received(self) -> None:
         """The peer sends no more, which ends the connection."""
