@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::codec::{Side, WireCodec};
+use crate::errors;
 use crate::guarded::Guarded;
 use crate::link::{Broken, Limits, Link, Next, broken};
 
@@ -43,6 +44,9 @@ impl Call {
     }
 }
 
+/// An answer and, where somebody wants it, its payload.
+type Taken<'py> = (Answer, Option<Bound<'py, PyBytes>>);
+
 /// What an answer means for its call.
 enum Answer {
     Response(Py<PyAny>),
@@ -62,13 +66,31 @@ impl ClientReactor {
         send_bytes: usize,
         read_messages: usize,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let limits = Limits { receive: receive_limit, send_messages, send_bytes, read_messages };
+        let limits = Limits {
+            receive: receive_limit,
+            send_messages,
+            send_bytes,
+            read_messages,
+        };
         let link = Link::create(codec.get().framing, limits);
         let (send, receive) = match (&codec.get().send, &codec.get().receive) {
             (Some(send), Some(receive)) => (send.clone(), receive.layout.clone()),
-            _ => return Err(PyValueError::new_err("a client needs to know where messages carry their id")),
+            _ => {
+                return Err(PyValueError::new_err(
+                    "a client needs to know where messages carry their id",
+                ));
+            }
         };
-        let calls = Calls { pending: Pending::new(send.largest_id), deadlines: Deadlines::default(), timer: None };
+        let largest_id = codec
+            .get()
+            .receive
+            .as_ref()
+            .map_or(send.largest_id, |side| side.largest_id.min(send.largest_id));
+        let calls = Calls {
+            pending: Pending::new(largest_id),
+            deadlines: Deadlines::default(),
+            timer: None,
+        };
         Ok(PyClassInitializer::from(link).add_subclass(ClientReactor {
             codec,
             send,
@@ -77,8 +99,12 @@ impl ClientReactor {
         }))
     }
 
-    fn buffer_updated(slf: &Bound<'_, Self>, count: usize) -> PyResult<()> {
-        if slf.as_super().get().received(slf.py(), count) { Self::handle(slf) } else { Ok(()) }
+    fn buffer_updated(slf: &Bound<'_, Self>, nbytes: usize) -> PyResult<()> {
+        if slf.as_super().get().received(slf.py(), nbytes) {
+            Self::handle(slf)
+        } else {
+            Ok(())
+        }
     }
 
     fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -91,8 +117,9 @@ impl ClientReactor {
     }
 
     /// Sends a request whose one answer completes `future`. The call's id, or 0 if nothing was sent
-    /// because the connection is closed or its send queue is full. Raises EncodeError.
-    fn _call(
+    /// because the connection is closed or its send queue is full. Raises EncodeError, and OptionError
+    /// for a timeout (seconds) that is none.
+    fn call(
         slf: &Bound<'_, Self>,
         request: &Bound<'_, PyAny>,
         future: Py<PyAny>,
@@ -103,7 +130,7 @@ impl ClientReactor {
     }
 
     /// The same for a request that is answered by a stream: `sink._item(message)`, then `sink._end()`.
-    fn _open(
+    fn open(
         slf: &Bound<'_, Self>,
         request: &Bound<'_, PyAny>,
         sink: Py<PyAny>,
@@ -114,7 +141,7 @@ impl ClientReactor {
     }
 
     /// Gives up a call: its answer is dropped and the server told to stop. False if it had ended.
-    fn _cancel(slf: &Bound<'_, Self>, id: u64) -> PyResult<bool> {
+    fn cancel(slf: &Bound<'_, Self>, id: u64) -> PyResult<bool> {
         let py = slf.py();
         let call = slf.get().calls.borrow(py).pending.remove(id);
         match call {
@@ -149,7 +176,9 @@ impl ClientReactor {
         loop {
             let expired = {
                 let mut calls = slf.get().calls.borrow(py);
-                let Some(id) = calls.deadlines.expired(now) else { break };
+                let Some(id) = calls.deadlines.expired(now) else {
+                    break;
+                };
                 calls.pending.remove(id).map(|call| (id, call))
             };
             if let Some((id, call)) = expired {
@@ -159,7 +188,9 @@ impl ClientReactor {
         }
         let next = {
             let mut calls = slf.get().calls.borrow(py);
-            let Calls { pending, deadlines, .. } = &mut *calls;
+            let Calls {
+                pending, deadlines, ..
+            } = &mut *calls;
             deadlines.earliest(|id| pending.contains(id))
         };
         match next {
@@ -181,6 +212,12 @@ impl ClientReactor {
         let py = slf.py();
         let this = slf.get();
         let link = slf.as_super().get();
+        if timeout.is_some_and(|timeout| !(timeout >= 0.0 && timeout.is_finite())) {
+            return Err(errors::option(
+                py,
+                "timeout is a number of seconds, 0 or more; None means no limit",
+            ));
+        }
         // Room is looked for first: a request that must wait is encoded when it is its turn.
         {
             let state = link.state(py);
@@ -199,40 +236,64 @@ impl ClientReactor {
             let id = calls.pending.next_id();
             let payload = encoded.as_bytes();
             if let Err(malformed) =
-                this.send.layout.frame(codec.framing, payload, id, Control::Normal, &mut state.output)
+                this.send
+                    .layout
+                    .frame(codec.framing, payload, id, Control::Normal, &mut state.output)
             {
-                return Err(crate::errors::encode(py, request, PyValueError::new_err(malformed.0)));
+                return Err(errors::encode(py, request, PyValueError::new_err(malformed.0)));
             }
             let id = calls.pending.insert(call);
             let in_flight = calls.pending.len();
             state.policy.observe(in_flight);
             (id, in_flight == 1, state.wrote())
         };
-        if let Some(timeout) = timeout {
-            Self::set_deadline(slf, id, timeout, clock)?;
-        }
+        let set = timeout.map_or(Ok(()), |timeout| Self::set_deadline(slf, id, timeout, clock));
         // A call that is alone gains nothing by waiting for others.
-        if due || alone { link.flush(py)? } else { link.flush_soon(py)? }
-        Ok(id)
+        let flushed = set.and_then(|()| {
+            if due || alone {
+                link.flush(py)
+            } else {
+                link.flush_soon(py)
+            }
+        });
+        match flushed {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                // The caller hears of it in this way, so nobody waits for the answer.
+                let call = this.calls.borrow(py).pending.remove(id);
+                drop(call);
+                Err(error)
+            }
+        }
     }
 
     fn set_deadline(slf: &Bound<'_, Self>, id: u64, timeout: f64, clock: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let now: f64 = clock.call_method0(intern!(py, "time"))?.extract()?;
-        let when = now + timeout.max(0.0);
+        let when = now + timeout;
         let set = {
             let mut calls = slf.get().calls.borrow(py);
-            let Calls { pending, deadlines, timer } = &mut *calls;
+            let Calls {
+                pending,
+                deadlines,
+                timer,
+            } = &mut *calls;
             let earliest = deadlines.add(when, id, pending.len(), |id| pending.contains(id));
             earliest && timer.as_ref().is_none_or(|(set, _)| when < *set)
         };
-        if set { Self::set_timer(slf, when, clock) } else { Ok(()) }
+        if set {
+            Self::set_timer(slf, when, clock)
+        } else {
+            Ok(())
+        }
     }
 
     fn set_timer(slf: &Bound<'_, Self>, when: f64, clock: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let tick = slf.getattr(intern!(py, "_tick"))?;
-        let timer = clock.call_method1(intern!(py, "call_at"), (when, tick, clock))?.unbind();
+        let timer = clock
+            .call_method1(intern!(py, "call_at"), (when, tick, clock))?
+            .unbind();
         let old = slf.get().calls.borrow(py).timer.replace((when, timer));
         if let Some((_, old)) = old {
             old.bind(py).call_method0(intern!(py, "cancel"))?;
@@ -250,7 +311,10 @@ impl ClientReactor {
                 return Ok(());
             }
             let framing = this.codec.get().framing;
-            let framed = this.send.layout.frame(framing, &this.send.empty, id, Control::Cancel, &mut state.output);
+            let framed =
+                this.send
+                    .layout
+                    .frame(framing, &this.send.empty, id, Control::Cancel, &mut state.output);
             debug_assert!(framed.is_ok());
         }
         link.appended(py)
@@ -269,7 +333,11 @@ impl ClientReactor {
             match (answer, payload) {
                 (Answer::Response(future), Some(payload)) => match slf.get().codec.get().decode(payload) {
                     // A future whose task was cancelled in this very tick refuses its result: nobody waits.
-                    Ok(message) => drop(future.bind(py).call_method1(intern!(py, "set_result"), (message,))),
+                    Ok(message) => drop(
+                        future
+                            .bind(py)
+                            .call_method1(intern!(py, "set_result"), (message,)),
+                    ),
                     Err(error) => {
                         let why = Broken::Invalid(error.to_string());
                         slf.call_method1(intern!(py, "_call_undecodable"), (future, error.value(py)))?;
@@ -300,7 +368,7 @@ impl ClientReactor {
 
     /// Takes the next answer off the receive buffer.
     #[inline]
-    fn next<'py>(slf: &Bound<'py, Self>) -> Result<Option<(Answer, Option<Bound<'py, PyBytes>>)>, Broken> {
+    fn next<'py>(slf: &Bound<'py, Self>) -> Result<Option<Taken<'py>>, Broken> {
         let py = slf.py();
         let this = slf.get();
         let mut state = slf.as_super().get().state(py);
@@ -313,7 +381,10 @@ impl ClientReactor {
             Next::Broken(why) => return Err(why),
         };
         let payload = &state.receive.unread()[start..total];
-        let header = this.receive.scan(payload).map_err(|malformed| Broken::Invalid(malformed.0.to_owned()))?;
+        let header = this
+            .receive
+            .scan(payload)
+            .map_err(|malformed| Broken::Invalid(malformed.0.to_owned()))?;
         let mut calls = this.calls.borrow(py);
         let answer = match header.control {
             Control::Normal => match calls.pending.get(header.id) {
@@ -324,8 +395,14 @@ impl ClientReactor {
                 },
                 None => Answer::Unknown,
             },
-            Control::End => calls.pending.remove(header.id).map_or(Answer::Unknown, Answer::End),
-            Control::Cancel => calls.pending.remove(header.id).map_or(Answer::Unknown, Answer::Cancelled),
+            Control::End => calls
+                .pending
+                .remove(header.id)
+                .map_or(Answer::Unknown, Answer::End),
+            Control::Cancel => calls
+                .pending
+                .remove(header.id)
+                .map_or(Answer::Unknown, Answer::Cancelled),
         };
         let wanted = matches!(answer, Answer::Response(_) | Answer::Item(_));
         let payload = wanted.then(|| PyBytes::new(py, payload));

@@ -3,9 +3,9 @@
 use protosocket_core::framing::Framing;
 use protosocket_core::header::Layout;
 use protosocket_core::protobuf::{Field, Kind};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyType};
 
 use crate::errors;
 
@@ -20,6 +20,8 @@ pub struct WireCodec {
     pub unpack: Option<Py<PyAny>>,
     encode: Py<PyAny>,
     decode: Py<PyAny>,
+    /// The class of what is sent, where `encode` would take another one's messages.
+    message: Option<Py<PyType>>,
     pub send: Option<Side>,
     pub receive: Option<Side>,
 }
@@ -45,22 +47,45 @@ impl HeaderLayout {
     #[staticmethod]
     fn protobuf(id: u32, id_kind: &str, largest_id: u64, control: u32, control_kind: &str) -> PyResult<Self> {
         let layout = Layout::protobuf(
-            Field { number: id, kind: kind(id_kind)? },
-            Field { number: control, kind: kind(control_kind)? },
+            Field {
+                number: id,
+                kind: kind(id_kind)?,
+            },
+            Field {
+                number: control,
+                kind: kind(control_kind)?,
+            },
         );
-        Ok(HeaderLayout(Side { layout, empty: Vec::new(), largest_id }))
+        Ok(HeaderLayout(Side {
+            layout,
+            empty: Vec::new(),
+            largest_id,
+        }))
     }
 
     /// Elements of a MessagePack array; `empty` is an encoded message with nothing in it.
     #[staticmethod]
     fn msgpack_array(id: usize, control: usize, empty: Vec<u8>) -> Self {
-        HeaderLayout(Side { layout: Layout::msgpack_array(id, control), empty, largest_id: i64::MAX as u64 })
+        HeaderLayout(Side {
+            layout: Layout::msgpack_array(id, control),
+            empty,
+            largest_id: i64::MAX as u64,
+        })
     }
 
     /// Values of a MessagePack map; `empty` is an encoded message with nothing in it.
     #[staticmethod]
-    fn msgpack_map(id: &str, control: &str, empty: Vec<u8>) -> Self {
-        HeaderLayout(Side { layout: Layout::msgpack_map(id, control), empty, largest_id: i64::MAX as u64 })
+    fn msgpack_map(id: &str, control: &str, empty: Vec<u8>) -> PyResult<Self> {
+        if id.len().max(control.len()) > LONGEST_KEY {
+            return Err(PyValueError::new_err(format!(
+                "a key is at most {LONGEST_KEY} bytes long"
+            )));
+        }
+        Ok(HeaderLayout(Side {
+            layout: Layout::msgpack_map(id, control),
+            empty,
+            largest_id: i64::MAX as u64,
+        }))
     }
 
     /// The id and the control code (0 Normal, 1 Cancel, 2 End) of an encoded message.
@@ -72,7 +97,13 @@ impl HeaderLayout {
     }
 
     /// The encoded message with this id and control code in it.
-    fn splice<'py>(&self, py: Python<'py>, message: &[u8], id: u64, control: u8) -> PyResult<Bound<'py, PyBytes>> {
+    fn splice<'py>(
+        &self,
+        py: Python<'py>,
+        message: &[u8],
+        id: u64,
+        control: u8,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let mut output = Vec::with_capacity(message.len() + 24);
         let control = protosocket_core::header::Control::from_wire(u64::from(control));
         match self.0.layout.splice(message, id, control, &mut output) {
@@ -81,6 +112,9 @@ impl HeaderLayout {
         }
     }
 }
+
+/// The longest key of a map that is put into a message.
+const LONGEST_KEY: usize = u16::MAX as usize;
 
 fn kind(name: &str) -> PyResult<Kind> {
     match name {
@@ -104,19 +138,21 @@ pub fn framing(name: &str) -> PyResult<Framing> {
 #[pymethods]
 impl WireCodec {
     #[new]
-    #[pyo3(signature = (framing, encode, decode, send=None, receive=None))]
+    #[pyo3(signature = (framing, encode, decode, send=None, receive=None, message=None))]
     fn new(
         framing: &str,
         encode: Py<PyAny>,
         decode: Py<PyAny>,
         send: Option<&Bound<'_, HeaderLayout>>,
         receive: Option<&Bound<'_, HeaderLayout>>,
+        message: Option<Py<PyType>>,
     ) -> PyResult<Self> {
         Ok(WireCodec {
             framing: self::framing(framing)?,
             unpack: None,
             encode,
             decode,
+            message,
             send: send.map(|layout| layout.get().0.clone()),
             receive: receive.map(|layout| layout.get().0.clone()),
         })
@@ -128,7 +164,15 @@ impl WireCodec {
     #[staticmethod]
     fn custom(py: Python<'_>, encode: Py<PyAny>, unpack: Py<PyAny>) -> Self {
         let decode = unpack.clone_ref(py);
-        WireCodec { framing: Framing::Varint, unpack: Some(unpack), encode, decode, send: None, receive: None }
+        WireCodec {
+            framing: Framing::Varint,
+            unpack: Some(unpack),
+            encode,
+            decode,
+            message: None,
+            send: None,
+            receive: None,
+        }
     }
 }
 
@@ -149,8 +193,25 @@ impl WireCodec {
     #[inline]
     pub fn encode<'py>(&self, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let py = message.py();
-        let encoded = self.encode.bind(py).call1((message,)).map_err(|cause| errors::encode(py, message, cause))?;
-        let encoded = encoded.cast_into::<PyBytes>().map_err(|cause| errors::encode(py, message, cause.into()))?;
+        if let Some(kind) = &self.message {
+            let kind = kind.bind(py);
+            if !message.is_exact_instance(kind) && !message.is_instance(kind)? {
+                let text = format!(
+                    "a {} is expected here, not a {}",
+                    kind.name()?,
+                    message.get_type().name()?
+                );
+                return Err(errors::encode(py, message, PyTypeError::new_err(text)));
+            }
+        }
+        let encoded = self
+            .encode
+            .bind(py)
+            .call1((message,))
+            .map_err(|cause| errors::encode(py, message, cause))?;
+        let encoded = encoded
+            .cast_into::<PyBytes>()
+            .map_err(|cause| errors::encode(py, message, cause.into()))?;
         if encoded.as_bytes().len() > self.framing.longest() {
             let cause = PyValueError::new_err("it is longer than its length prefix can say");
             return Err(errors::encode(py, message, cause));

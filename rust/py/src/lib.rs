@@ -6,6 +6,7 @@ mod client;
 mod codec;
 mod engine;
 mod errors;
+mod framing;
 mod guarded;
 mod link;
 mod relay;
@@ -22,6 +23,8 @@ mod _core {
     use crate::codec::{HeaderLayout, WireCodec};
     #[pymodule_export]
     use crate::engine::{CacheEngine, key_hash};
+    #[pymodule_export]
+    use crate::framing::next_frame;
     #[pymodule_export]
     use crate::link::Link;
     #[pymodule_export]

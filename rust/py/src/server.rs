@@ -1,8 +1,12 @@
 //! The server's reactor: requests in, handlers driven in place, answers out.
 
+use std::collections::{HashMap, VecDeque};
+
 use protosocket_core::header::{Control, Layout};
 use protosocket_core::table::IdMap;
+use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyo3::{ffi, intern};
@@ -10,18 +14,19 @@ use pyo3::{ffi, intern};
 use crate::codec::{Side, WireCodec};
 use crate::guarded::Guarded;
 use crate::link::{Broken, Limits, Link, Next, broken};
-use crate::task::{HandlerTask, Step, copy_context};
+use crate::task::{HandlerTask, Step, copy_context, current_context, in_context, is_plain};
 
 /// One connection of an RPC server.
 ///
-/// The Python class adds `_adopt(id, result)` (what to run for a handler's result that is no
-/// coroutine), `_failed(id, error)` (logs a handler's error; true if the call was rejected on
-/// purpose) and `_broken` of `Link`.
+/// The Python class adds `_adopt(task, result)` (what to run for a handler's result that is no
+/// coroutine), `_failed(id, error)` (logs a handler's error), `_drained()` and `_broken` of `Link`.
 #[pyclass(extends = Link, subclass, frozen, module = "protosocket._core")]
 pub struct ServerReactor {
     codec: Py<WireCodec>,
     receive: Layout,
     send: Side,
+    /// The largest id that an answer can carry.
+    largest_id: u64,
     max_calls: usize,
     state: Guarded<ServerState>,
 }
@@ -30,16 +35,31 @@ pub struct ServerReactor {
 struct ServerState {
     handler: Option<Py<PyAny>>,
     event_loop: Option<Py<PyAny>>,
+    /// What each handler's context is a copy of.
+    context: Option<Py<PyAny>>,
     /// Handlers that are suspended, by the id of their call.
     active: IdMap<Py<HandlerTask>>,
-    /// Handlers that run, those whose call was cancelled included.
+    /// Suspended handlers that no id leads to, by their address: the call was cancelled, or its id used again.
+    others: HashMap<usize, Py<HandlerTask>>,
+    /// Handlers in both tables.
     running: usize,
+    /// Requests for which no handler may start yet; taken off the receive buffer to see Cancels behind them.
+    waiting: VecDeque<(u64, Py<PyBytes>)>,
+    waiting_bytes: usize,
     /// A task object that nobody else holds, for the next handler.
     spare: Option<Py<HandlerTask>>,
-    /// Requests wait in the receive buffer because too many handlers run or the send queue is full.
+    /// Requests wait in the receive buffer because too many wait already or the send queue is full.
     stalled: bool,
-    /// `_drained()` is called when the last handler has ended.
+    /// Requests are refused, and `_drained()` is called when the last handler has ended.
     draining: bool,
+}
+
+impl ServerState {
+    fn take_waiting(&mut self, py: Python<'_>) -> Option<(u64, Py<PyBytes>)> {
+        let (id, payload) = self.waiting.pop_front()?;
+        self.waiting_bytes -= payload.as_bytes(py).len();
+        Some((id, payload))
+    }
 }
 
 /// A request taken off the receive buffer.
@@ -60,30 +80,53 @@ impl ServerReactor {
         read_messages: usize,
         max_calls: usize,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let limits = Limits { receive: receive_limit, send_messages, send_bytes, read_messages };
+        let limits = Limits {
+            receive: receive_limit,
+            send_messages,
+            send_bytes,
+            read_messages,
+        };
         let link = Link::create(codec.get().framing, limits);
         let (send, receive) = match (&codec.get().send, &codec.get().receive) {
             (Some(send), Some(receive)) => (send.clone(), receive.layout.clone()),
-            _ => return Err(PyValueError::new_err("a server needs to know where messages carry their id")),
+            _ => {
+                return Err(PyValueError::new_err(
+                    "a server needs to know where messages carry their id",
+                ));
+            }
+        };
+        // A 64-bit field carries any id, whichever of them its own clients choose.
+        let largest_id = if send.largest_id > u64::from(u32::MAX) {
+            u64::MAX
+        } else {
+            send.largest_id
         };
         Ok(PyClassInitializer::from(link).add_subclass(ServerReactor {
             codec,
             receive,
             send,
+            largest_id,
             max_calls,
             state: Guarded::new(ServerState::default()),
         }))
     }
 
-    /// Sets what is called with each request, and the loop it is called in.
-    fn _serve(&self, py: Python<'_>, handler: Py<PyAny>, event_loop: Py<PyAny>) {
+    /// Sets what is called with each request, in a copy of the present context, and the loop it is called in.
+    fn _serve(&self, py: Python<'_>, handler: Py<PyAny>, event_loop: Py<PyAny>) -> PyResult<()> {
+        let context = current_context(py)?.unbind();
         let mut state = self.state.borrow(py);
         state.handler = Some(handler);
         state.event_loop = Some(event_loop);
+        state.context = Some(context);
+        Ok(())
     }
 
-    fn buffer_updated(slf: &Bound<'_, Self>, count: usize) -> PyResult<()> {
-        if slf.as_super().get().received(slf.py(), count) { Self::handle(slf) } else { Ok(()) }
+    fn buffer_updated(slf: &Bound<'_, Self>, nbytes: usize) -> PyResult<()> {
+        if slf.as_super().get().received(slf.py(), nbytes) {
+            Self::handle(slf)
+        } else {
+            Ok(())
+        }
     }
 
     fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -97,17 +140,27 @@ impl ServerReactor {
 
     /// The send queue has room again.
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.py_super()?.call_method0(intern!(slf.py(), "resume_writing"))?;
+        slf.py_super()?
+            .call_method0(intern!(slf.py(), "resume_writing"))?;
         Self::go_on(slf)
     }
 
-    /// Sends an item of a stream; false if the send queue is full now.
-    fn _item(slf: &Bound<'_, Self>, id: u64, item: &Bound<'_, PyAny>) -> PyResult<bool> {
+    /// Sends an item of a stream; false if the send queue is full now. Raises EncodeError, and
+    /// CancelledError if the call was given up: a handler that caught that does not go on for nobody.
+    fn _item(
+        slf: &Bound<'_, Self>,
+        task: &Bound<'_, HandlerTask>,
+        item: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
         let py = slf.py();
+        if task.get().is_abandoned(py) {
+            return Err(CancelledError::new_err(()));
+        }
         let encoded = slf.get().codec.get().encode(item)?;
-        Self::put(slf, id, Control::Normal, encoded.as_bytes())?;
-        slf.as_super().get().appended(py)?;
-        Ok(slf.as_super().get().state(py).has_room())
+        Self::put(slf, task.get().id(py), Control::Normal, encoded.as_bytes())?;
+        let link = slf.as_super().get();
+        link.appended(py)?;
+        Ok(link.state(py).has_room())
     }
 
     /// Handlers that run.
@@ -116,31 +169,76 @@ impl ServerReactor {
         self.state.borrow(py).running
     }
 
-    /// Takes no more requests; true if no handler runs, else `_drained()` is called when that is so.
+    /// Refuses requests from now on; true if no handler runs, else `_drained()` is called when that is so.
+    /// Reading goes on: callers may cancel, and closing with bytes unread would cut answers off.
     fn _drain(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
-        slf.as_super().get().pause(py)?;
-        let mut state = slf.get().state.borrow(py);
-        state.draining = true;
-        Ok(state.running == 0)
+        let this = slf.get();
+        this.state.borrow(py).draining = true;
+        loop {
+            let Some((id, _)) = this.state.borrow(py).take_waiting(py) else {
+                break;
+            };
+            Self::refuse(slf, id)?;
+        }
+        Ok(this.state.borrow(py).running == 0)
     }
 
-    /// Cancels every handler that runs.
+    /// Cancels every handler that runs and was not cancelled before.
     fn _cancel_all(&self, py: Python<'_>) -> PyResult<usize> {
-        let mut active: Vec<_> = self.state.borrow(py).active.drain().collect();
-        active.sort_unstable_by_key(|(id, _)| *id);
-        for (_, task) in &active {
-            task.get().cancel(py, None)?;
+        let mut tasks: Vec<_> = {
+            let mut state = self.state.borrow(py);
+            let ServerState { active, others, .. } = &mut *state;
+            others.extend(active.drain().map(|(_, task)| (address(&task), task)));
+            others
+                .values()
+                .filter(|task| !task.get().is_abandoned(py))
+                .map(|task| task.clone_ref(py))
+                .collect()
+        };
+        tasks.sort_unstable_by_key(|task| task.get().id(py));
+        for task in &tasks {
+            task.get().abandon(py)?;
         }
-        Ok(active.len())
+        Ok(tasks.len())
     }
 
     /// Lets go of the service.
     fn _release(&self, py: Python<'_>) {
         let held = {
             let mut state = self.state.borrow(py);
-            (state.handler.take(), state.spare.take())
+            state.waiting_bytes = 0;
+            (
+                state.handler.take(),
+                state.spare.take(),
+                state.context.take(),
+                std::mem::take(&mut state.waiting),
+            )
         };
+        drop(held);
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.codec)?;
+        let Some(state) = self.state.peek() else {
+            return Ok(());
+        };
+        for held in [&state.handler, &state.event_loop, &state.context] {
+            visit.call(held)?;
+        }
+        for task in state
+            .active
+            .values()
+            .chain(state.others.values())
+            .chain(&state.spare)
+        {
+            visit.call(task)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let held = std::mem::take(&mut *self.state.borrow(py));
         drop(held);
     }
 }
@@ -149,7 +247,9 @@ impl ServerReactor {
     pub fn event_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match &self.state.borrow(py).event_loop {
             Some(event_loop) => Ok(event_loop.bind(py).clone()),
-            None => Err(PyRuntimeError::new_err("the server's connection has no event loop")),
+            None => Err(PyRuntimeError::new_err(
+                "the server's connection has no event loop",
+            )),
         }
     }
 
@@ -166,9 +266,14 @@ impl ServerReactor {
             state.policy.observe_batch(handled);
         }
         link.flush(py)?;
-        match result? {
-            None => Ok(()),
-            Some(why) => broken(slf.as_any(), link, why),
+        match result {
+            Ok(None) => Ok(()),
+            Ok(Some(why)) => broken(slf.as_any(), link, why),
+            Err(error) => {
+                // What stops the program is for the event loop; the requests behind it still wait here.
+                link.proceed_soon(py)?;
+                Err(error)
+            }
         }
     }
 
@@ -177,61 +282,98 @@ impl ServerReactor {
         let py = slf.py();
         let link = slf.as_super().get();
         let this = slf.get();
-        let (handler, event_loop) = {
+        let (handler, event_loop, context) = {
             let state = this.state.borrow(py);
-            match (&state.handler, &state.event_loop) {
-                (Some(handler), Some(event_loop)) => (handler.bind(py).clone(), event_loop.bind(py).clone()),
+            match (&state.handler, &state.event_loop, &state.context) {
+                (Some(handler), Some(event_loop), Some(context)) => (
+                    handler.bind(py).clone(),
+                    event_loop.bind(py).clone(),
+                    context.bind(py).clone(),
+                ),
                 _ => return Ok(None),
             }
         };
-        let budget = link.state(py).limits.read_messages;
+        let limits = link.state(py).limits;
         let mut task = this.task(slf)?;
         HandlerTask::enter(&task, &event_loop)?;
+        // SAFETY: reads the count of a live object.
+        let references = unsafe { ffi::Py_REFCNT(task.as_ptr()) };
         let result = loop {
-            let stalled = this.state.borrow(py).running >= this.max_calls || !link.state(py).has_room();
-            if stalled {
-                this.state.borrow(py).stalled = true;
-                link.pause(py)?;
-                break Ok(None);
+            if !link.state(py).has_room() {
+                break this.stall(link, py);
             }
-            if *handled == budget {
-                link.pause(py)?;
-                link.proceed_soon(py)?;
-                break Ok(None);
+            if *handled == limits.read_messages {
+                break link.pause(py).and_then(|()| link.proceed_soon(py)).map(|()| None);
             }
-            let request = match this.next(link, py) {
+            let (busy, waiting, bytes) = {
+                let state = this.state.borrow(py);
+                (
+                    state.running >= this.max_calls,
+                    state.waiting.len(),
+                    state.waiting_bytes,
+                )
+            };
+            let taken = if waiting > 0 && !busy {
+                let waited = this.state.borrow(py).take_waiting(py);
+                Ok(waited.map(|(id, payload)| Request::Call(id, payload.into_bound(py))))
+            } else if busy && (waiting >= this.max_calls || bytes >= limits.receive) {
+                break this.stall(link, py);
+            } else {
+                this.next(link, py)
+            };
+            let request = match taken {
                 Ok(Some(request)) => request,
                 Ok(None) => break Ok(None),
                 Err(why) => break Ok(Some(why)),
             };
             *handled += 1;
-            match request {
-                Request::Ignored => {}
-                Request::Cancel(id) => this.cancel(slf, id)?,
+            let done = match request {
+                Request::Ignored => Ok(false),
+                Request::Cancel(id) => this.cancel(slf, id).map(|()| false),
+                Request::Call(id, _) if this.state.borrow(py).draining => {
+                    Self::refuse(slf, id).map(|()| false)
+                }
+                Request::Call(id, payload) if busy => {
+                    let mut state = this.state.borrow(py);
+                    state.waiting_bytes += payload.as_bytes().len();
+                    state.waiting.push_back((id, payload.unbind()));
+                    Ok(false)
+                }
                 Request::Call(id, payload) => {
                     let request = match this.codec.get().decode(payload) {
                         Ok(request) => request,
                         Err(error) => break Ok(Some(Broken::Invalid(error.to_string()))),
                     };
-                    match Self::call(slf, &task, id, &handler, request, &event_loop) {
-                        Ok(false) => {}
-                        Ok(true) => {
-                            HandlerTask::leave(&task, &event_loop)?;
-                            task = HandlerTask::create(py, slf)?.into_bound(py);
-                            HandlerTask::enter(&task, &event_loop)?;
-                        }
-                        Err(error) => break Err(error),
-                    }
+                    Self::call(slf, &task, id, &handler, request, &event_loop, &context)
+                        .map(|suspended| suspended || !HandlerTask::is_fresh(&task, references))
                 }
+            };
+            match done {
+                Ok(false) => {}
+                Ok(true) => {
+                    HandlerTask::leave(&task, &event_loop)?;
+                    task.get().retire_unless_suspended(py);
+                    task = HandlerTask::create(py, slf)?.into_bound(py);
+                    HandlerTask::enter(&task, &event_loop)?;
+                }
+                Err(error) => break Err(error),
             }
         };
         HandlerTask::leave(&task, &event_loop)?;
-        // A task somebody kept hold of is not used for another handler.
-        // SAFETY: reads the count of a live object.
-        if unsafe { ffi::Py_REFCNT(task.as_ptr()) } == 1 {
-            this.state.borrow(py).spare = Some(task.unbind());
+        if result.is_ok() {
+            let mut state = this.state.borrow(py);
+            if state.handler.is_some() {
+                state.spare = Some(task.unbind());
+            }
         }
         result
+    }
+
+    /// Reads no further until there is room or a handler has ended.
+    #[cold]
+    fn stall(&self, link: &Link, py: Python<'_>) -> PyResult<Option<Broken>> {
+        self.state.borrow(py).stalled = true;
+        link.pause(py).map(|()| None)
     }
 
     fn task<'py>(&self, slf: &Bound<'py, Self>) -> PyResult<Bound<'py, HandlerTask>> {
@@ -255,7 +397,16 @@ impl ServerReactor {
             Next::Broken(why) => return Err(why),
         };
         let payload = &state.receive.unread()[start..total];
-        let header = self.receive.scan(payload).map_err(|malformed| Broken::Invalid(malformed.0.to_owned()))?;
+        let header = self
+            .receive
+            .scan(payload)
+            .map_err(|malformed| Broken::Invalid(malformed.0.to_owned()))?;
+        if header.id > self.largest_id {
+            return Err(Broken::Invalid(format!(
+                "the answer to it cannot carry its id, {}",
+                header.id
+            )));
+        }
         let request = match header.control {
             Control::Normal => Request::Call(header.id, PyBytes::new(py, payload)),
             Control::Cancel => Request::Cancel(header.id),
@@ -274,81 +425,118 @@ impl ServerReactor {
         handler: &Bound<'_, PyAny>,
         request: Bound<'_, PyAny>,
         event_loop: &Bound<'_, PyAny>,
+        context: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
-        let result = match handler.call1((request,)) {
-            Ok(result) => result,
-            Err(error) => return this.answer(slf, id, false, Err(error)).map(|()| false),
-        };
-        // SAFETY: a type check of a live object.
-        let (coroutine, is_stream) = if unsafe { ffi::PyCoro_CheckExact(result.as_ptr()) } != 0 {
-            (result, false)
-        } else if !is_asynchronous(&result) {
-            // A handler that is an ordinary function has answered already.
-            return this.answer(slf, id, false, Ok(result.unbind())).map(|()| false);
-        } else {
-            let (coroutine, is_stream): (Option<Bound<'_, PyAny>>, bool) =
-                slf.call_method1(intern!(py, "_adopt"), (id, &result))?.extract()?;
-            match coroutine {
-                Some(coroutine) => (coroutine, is_stream),
-                None => return this.answer(slf, id, false, Ok(result.unbind())).map(|()| false),
-            }
-        };
-        let context = copy_context(py)?;
-        match HandlerTask::start(task, id, is_stream, coroutine, &context, event_loop)? {
+        task.get().begin(py, id);
+        let context = copy_context(context)?;
+        let mut is_stream = false;
+        let step = in_context(&context, || {
+            let result = match handler.call1((request,)) {
+                Ok(result) => result,
+                Err(error) => return Ok(Step::Raised(error)),
+            };
+            // SAFETY: a type check of a live object.
+            let coroutine = if unsafe { ffi::PyCoro_CheckExact(result.as_ptr()) } != 0 {
+                result
+            } else if is_plain(&result) {
+                // A handler that is an ordinary function has answered already.
+                return Ok(Step::Returned(result.unbind()));
+            } else {
+                let adopted: (Option<Bound<'_, PyAny>>, bool) = slf
+                    .call_method1(intern!(py, "_adopt"), (task, &result))?
+                    .extract()?;
+                is_stream = adopted.1;
+                match adopted.0 {
+                    Some(coroutine) => coroutine,
+                    None => return Ok(Step::Returned(result.unbind())),
+                }
+            };
+            HandlerTask::start(task, is_stream, coroutine, &context, event_loop)
+        })?;
+        let outcome = match step {
+            Step::Returned(value) => Ok(value),
+            Step::Raised(error) => Err(error),
             Step::Suspended => {
                 let mut state = this.state.borrow(py);
                 state.running += 1;
-                state.active.insert(id, task.clone().unbind());
-                Ok(true)
+                if let Some(older) = state.active.insert(id, task.clone().unbind()) {
+                    // Both are answered, as the Rust crate does; a Cancel is for the younger.
+                    state.others.insert(address(&older), older);
+                }
+                return Ok(true);
             }
-            Step::Returned(value) => this.answer(slf, id, is_stream, Ok(value)).map(|()| false),
-            Step::Raised(error) => this.answer(slf, id, is_stream, Err(error)).map(|()| false),
-        }
+        };
+        let outcome = task.get().ended(py, outcome);
+        this.answer(slf, id, is_stream, outcome).map(|()| false)
     }
 
     /// The peer gave up a call: its handler is cancelled, and the peer told that it ended.
     fn cancel(&self, slf: &Bound<'_, Self>, id: u64) -> PyResult<()> {
         let py = slf.py();
-        let task = self.state.borrow(py).active.remove(&id);
-        match task {
-            None => Ok(()),
-            Some(task) => {
-                task.get().cancel(py, None)?;
-                Self::put(slf, id, Control::Cancel, &self.send.empty)?;
-                slf.as_super().get().appended(py)
+        let (task, waited) = {
+            let mut state = self.state.borrow(py);
+            match state.active.remove(&id) {
+                Some(task) => {
+                    state.others.insert(address(&task), task.clone_ref(py));
+                    (Some(task), None)
+                }
+                None => {
+                    let at = state.waiting.iter().position(|(waits, _)| *waits == id);
+                    let waited = at.and_then(|at| state.waiting.remove(at));
+                    if let Some((_, payload)) = &waited {
+                        state.waiting_bytes -= payload.as_bytes(py).len();
+                    }
+                    (None, waited)
+                }
             }
+        };
+        match &task {
+            Some(task) => task.get().abandon(py)?,
+            None if waited.is_none() => return Ok(()),
+            None => {}
         }
+        Self::refuse(slf, id)
+    }
+
+    /// Tells the caller that there will be no answer.
+    fn refuse(slf: &Bound<'_, Self>, id: u64) -> PyResult<()> {
+        Self::put(slf, id, Control::Cancel, &slf.get().send.empty)?;
+        slf.as_super().get().appended(slf.py())
     }
 
     /// A handler that had suspended has ended.
-    pub fn finished(slf: &Bound<'_, Self>, task: &Bound<'_, HandlerTask>, outcome: PyResult<Py<PyAny>>) -> PyResult<()> {
+    pub fn finished(
+        slf: &Bound<'_, Self>,
+        task: &Bound<'_, HandlerTask>,
+        outcome: PyResult<Py<PyAny>>,
+    ) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let id = task.get().id(py);
-        let wanted = {
+        let drained = {
             let mut state = this.state.borrow(py);
             state.running -= 1;
-            // The id is another's, or nobody's, if the call was cancelled or its id used again.
-            match state.active.get(&id) {
-                Some(current) if current.is(task) => state.active.remove(&id).is_some(),
-                _ => false,
+            if state.active.get(&id).is_some_and(|current| current.is(task)) {
+                state.active.remove(&id);
+            } else {
+                state.others.remove(&(task.as_ptr() as usize));
             }
-        };
-        if wanted {
-            this.answer(slf, id, task.get().is_stream(py), outcome)?;
-        } else if let Err(error) = outcome {
-            slf.call_method1(intern!(py, "_failed"), (id, error.value(py)))?;
-        }
-        let drained = {
-            let state = this.state.borrow(py);
             state.draining && state.running == 0
+        };
+        let answered = if !task.get().is_abandoned(py) {
+            this.answer(slf, id, task.get().is_stream(py), outcome)
+        } else if let Err(error) = outcome {
+            Self::failed(slf, id, &error)
+        } else {
+            Ok(())
         };
         if drained {
             slf.call_method0(intern!(py, "_drained"))?;
         }
-        Self::go_on(slf)
+        Self::go_on(slf)?;
+        answered
     }
 
     /// Takes requests again if there is reason to.
@@ -356,37 +544,53 @@ impl ServerReactor {
         let py = slf.py();
         let this = slf.get();
         let link = slf.as_super().get();
-        let go_on = {
+        {
             let mut state = this.state.borrow(py);
-            let go_on = state.stalled && !state.draining && state.running < this.max_calls && link.state(py).has_room();
-            state.stalled &= !go_on;
-            go_on
-        };
-        if go_on { link.proceed_soon(py) } else { Ok(()) }
+            let wanted = state.stalled || !state.waiting.is_empty();
+            if !wanted || state.running >= this.max_calls || !link.state(py).has_room() {
+                return Ok(());
+            }
+            state.stalled = false;
+        }
+        link.proceed_soon(py)
     }
 
     /// Sends the answer of a handler that has ended.
     #[inline]
-    fn answer(&self, slf: &Bound<'_, Self>, id: u64, is_stream: bool, outcome: PyResult<Py<PyAny>>) -> PyResult<()> {
+    fn answer(
+        &self,
+        slf: &Bound<'_, Self>,
+        id: u64,
+        is_stream: bool,
+        outcome: PyResult<Py<PyAny>>,
+    ) -> PyResult<()> {
         let py = slf.py();
         let sent = match outcome {
             Ok(_) if is_stream => Self::put(slf, id, Control::End, &self.send.empty),
             Ok(value) => match self.codec.get().encode(value.bind(py)) {
                 Ok(encoded) => Self::put(slf, id, Control::Normal, encoded.as_bytes()),
-                Err(error) => self.abort(slf, id, error),
+                Err(error) => Err(error),
             },
-            Err(error) => self.abort(slf, id, error),
+            Err(error) => Err(error),
         };
-        sent?;
-        slf.as_super().get().appended(py)
+        match sent {
+            Ok(()) => slf.as_super().get().appended(py),
+            Err(error) => Self::abort(slf, id, &error),
+        }
     }
 
-    /// Tells the caller that there will be no answer.
+    /// Tells the caller that there will be no answer, and Python why.
     #[cold]
-    fn abort(&self, slf: &Bound<'_, Self>, id: u64, error: PyErr) -> PyResult<()> {
+    fn abort(slf: &Bound<'_, Self>, id: u64, error: &PyErr) -> PyResult<()> {
+        Self::refuse(slf, id)?;
+        Self::failed(slf, id, error)
+    }
+
+    #[cold]
+    fn failed(slf: &Bound<'_, Self>, id: u64, error: &PyErr) -> PyResult<()> {
         let py = slf.py();
-        slf.call_method1(intern!(py, "_failed"), (id, error.value(py)))?;
-        Self::put(slf, id, Control::Cancel, &self.send.empty)
+        slf.call_method1(intern!(py, "_failed"), (id, error.value(py)))
+            .map(drop)
     }
 
     #[inline]
@@ -405,12 +609,6 @@ impl ServerReactor {
     }
 }
 
-/// Whether an object's type can be awaited or iterated over asynchronously.
-#[inline]
-fn is_asynchronous(object: &Bound<'_, PyAny>) -> bool {
-    // SAFETY: the type of a live object is alive, and so are its slots.
-    unsafe {
-        let slots = (*ffi::Py_TYPE(object.as_ptr())).tp_as_async;
-        !slots.is_null() && ((*slots).am_await.is_some() || (*slots).am_aiter.is_some())
-    }
+fn address(task: &Py<HandlerTask>) -> usize {
+    task.as_ptr() as usize
 }

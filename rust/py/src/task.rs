@@ -4,8 +4,9 @@
 //! `asyncio.Task`. One that does suspend goes on from the callback of the future it awaits. The
 //! object offers what libraries use of a task: cancel, cancelling, uncancel, names, context.
 
-use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::asyncio::CancelledError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
@@ -36,6 +37,8 @@ struct TaskState {
     name: Option<String>,
     done: bool,
     cancelled: bool,
+    /// The caller gave the call up: there is nobody to answer.
+    abandoned: bool,
 }
 
 /// How far a coroutine came.
@@ -66,17 +69,31 @@ fn asyncio(py: Python<'_>) -> PyResult<&Asyncio> {
 
 impl HandlerTask {
     pub fn create(py: Python<'_>, server: &Bound<'_, ServerReactor>) -> PyResult<Py<HandlerTask>> {
-        Py::new(py, HandlerTask { server: server.clone().unbind(), state: Guarded::new(TaskState::default()) })
+        Py::new(
+            py,
+            HandlerTask {
+                server: server.clone().unbind(),
+                state: Guarded::new(TaskState::default()),
+            },
+        )
     }
 
     /// Makes this the current task of `loop`.
     pub fn enter(slf: &Bound<'_, Self>, r#loop: &Bound<'_, PyAny>) -> PyResult<()> {
-        asyncio(slf.py())?.enter_task.bind(slf.py()).call1((r#loop, slf)).map(drop)
+        asyncio(slf.py())?
+            .enter_task
+            .bind(slf.py())
+            .call1((r#loop, slf))
+            .map(drop)
     }
 
     /// The other half of [`HandlerTask::enter`].
     pub fn leave(slf: &Bound<'_, Self>, r#loop: &Bound<'_, PyAny>) -> PyResult<()> {
-        asyncio(slf.py())?.leave_task.bind(slf.py()).call1((r#loop, slf)).map(drop)
+        asyncio(slf.py())?
+            .leave_task
+            .bind(slf.py())
+            .call1((r#loop, slf))
+            .map(drop)
     }
 
     pub fn is_stream(&self, py: Python<'_>) -> bool {
@@ -87,32 +104,81 @@ impl HandlerTask {
         self.state.borrow(py).id
     }
 
-    /// Starts a coroutine. The caller has entered this task.
+    pub fn is_abandoned(&self, py: Python<'_>) -> bool {
+        self.state.borrow(py).abandoned
+    }
+
+    /// Cancels a handler whose answer nobody wants any more.
+    pub fn abandon(&self, py: Python<'_>) -> PyResult<()> {
+        self.state.borrow(py).abandoned = true;
+        self.cancel(py, None).map(drop)
+    }
+
+    /// Becomes the task of the call `id`.
+    #[inline]
+    pub fn begin(&self, py: Python<'_>, id: u64) {
+        let mut state = self.state.borrow(py);
+        state.id = id;
+        state.is_stream = false;
+    }
+
+    /// Starts a coroutine. The caller has entered this task and `context`.
+    #[inline]
     pub fn start(
         slf: &Bound<'_, Self>,
-        id: u64,
         is_stream: bool,
         coroutine: Bound<'_, PyAny>,
         context: &Bound<'_, PyAny>,
         r#loop: &Bound<'_, PyAny>,
     ) -> PyResult<Step> {
         let py = slf.py();
-        let sent = in_context(context, || send(py, &coroutine));
-        match sent {
+        {
+            // There before it runs: cancel scopes of libraries look at it.
+            let mut state = slf.get().state.borrow(py);
+            state.is_stream = is_stream;
+            state.coroutine = Some(coroutine.clone().unbind());
+        }
+        match send(py, &coroutine) {
             Sent::Returned(value) => Ok(Step::Returned(value)),
             Sent::Raised(error) => Ok(Step::Raised(error)),
             Sent::Yielded(awaited) => {
-                {
-                    let mut state = slf.get().state.borrow(py);
-                    state.id = id;
-                    state.is_stream = is_stream;
-                    state.coroutine = Some(coroutine.unbind());
-                    state.context = Some(context.clone().unbind());
-                }
+                slf.get().state.borrow(py).context = Some(context.clone().unbind());
                 Self::suspend(slf, awaited.bind(py), r#loop)?;
                 Ok(Step::Suspended)
             }
         }
+    }
+
+    /// A handler ended that never suspended: its outcome, which is a cancellation if it cancelled itself.
+    #[inline]
+    pub fn ended(&self, py: Python<'_>, outcome: PyResult<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        let (coroutine, must_cancel) = {
+            let mut state = self.state.borrow(py);
+            (state.coroutine.take(), state.must_cancel.take())
+        };
+        drop(coroutine);
+        match must_cancel {
+            Some(message) if outcome.is_ok() => Err(cancelled(py, message)),
+            _ => outcome,
+        }
+    }
+
+    /// Whether nothing is left of the handler that ran last: the task can be another's.
+    #[inline]
+    pub fn is_fresh(slf: &Bound<'_, Self>, references: ffi::Py_ssize_t) -> bool {
+        // SAFETY: both look at a live object; the class has a list of weak references.
+        let unknown = unsafe {
+            ffi::Py_REFCNT(slf.as_ptr()) == references
+                && (*ffi::PyObject_GET_WEAKREFS_LISTPTR(slf.as_ptr())).is_null()
+        };
+        let state = slf.get().state.borrow(slf.py());
+        unknown && state.cancelling == 0 && state.name.is_none()
+    }
+
+    /// Not used for another handler: who kept hold of it sees that its handler has ended.
+    pub fn retire_unless_suspended(&self, py: Python<'_>) {
+        let mut state = self.state.borrow(py);
+        state.done = state.coroutine.is_none();
     }
 
     /// Goes on with the coroutine, from a callback of the loop.
@@ -152,10 +218,18 @@ impl HandlerTask {
         Self::leave(slf, &r#loop)?;
         let outcome = match sent {
             Sent::Yielded(_) => return suspended.unwrap_or(Ok(())),
-            Sent::Returned(value) => Ok(value),
+            Sent::Returned(value) => match this.state.borrow(py).must_cancel.take() {
+                Some(message) => Err(cancelled(py, message)),
+                None => Ok(value),
+            },
             Sent::Raised(error) => Err(error),
         };
-        this.finish(py, outcome.as_ref().is_err_and(|error| error.is_instance_of::<CancelledError>(py)));
+        this.finish(
+            py,
+            outcome
+                .as_ref()
+                .is_err_and(|error| error.is_instance_of::<CancelledError>(py)),
+        );
         ServerReactor::finished(server, slf, outcome)
     }
 
@@ -164,7 +238,12 @@ impl HandlerTask {
             let mut state = self.state.borrow(py);
             state.done = true;
             state.cancelled = cancelled;
-            (state.coroutine.take(), state.context.take(), state.wakeup.take(), state.waiter.take())
+            (
+                state.coroutine.take(),
+                state.context.take(),
+                state.wakeup.take(),
+                state.waiter.take(),
+            )
         };
         drop(dropped);
     }
@@ -187,14 +266,33 @@ impl HandlerTask {
             None => false,
         };
         if !blocking {
-            let text = format!("a handler awaited something that is not an asyncio future: {}", awaited.repr()?);
+            let text = format!(
+                "a handler awaited something that is not an asyncio future: {}",
+                awaited.repr()?
+            );
             let step = slf.getattr(intern!(py, "_fail"))?;
             r#loop.call_method(intern!(py, "call_soon"), (step, text), Some(&kwargs))?;
             return Ok(());
         }
+        if let Some(get_loop) = awaited.getattr_opt(intern!(py, "get_loop"))? {
+            if !get_loop.call0()?.is(r#loop) {
+                let text = format!(
+                    "a handler awaited a future of another event loop: {}",
+                    awaited.repr()?
+                );
+                let step = slf.getattr(intern!(py, "_fail"))?;
+                r#loop.call_method(intern!(py, "call_soon"), (step, text), Some(&kwargs))?;
+                return Ok(());
+            }
+        }
         awaited.setattr(intern!(py, "_asyncio_future_blocking"), false)?;
         let wakeup = {
-            let known = this.state.borrow(py).wakeup.as_ref().map(|wakeup| wakeup.clone_ref(py));
+            let known = this
+                .state
+                .borrow(py)
+                .wakeup
+                .as_ref()
+                .map(|wakeup| wakeup.clone_ref(py));
             match known {
                 Some(wakeup) => wakeup,
                 None => {
@@ -252,7 +350,11 @@ impl HandlerTask {
             if let Some(msg) = &msg {
                 kwargs.set_item(intern!(py, "msg"), msg)?;
             }
-            if waiter.bind(py).call_method(intern!(py, "cancel"), (), Some(&kwargs))?.is_truthy()? {
+            if waiter
+                .bind(py)
+                .call_method(intern!(py, "cancel"), (), Some(&kwargs))?
+                .is_truthy()?
+            {
                 return Ok(true);
             }
         }
@@ -269,6 +371,9 @@ impl HandlerTask {
     fn uncancel(&self, py: Python<'_>) -> usize {
         let mut state = self.state.borrow(py);
         state.cancelling = state.cancelling.saturating_sub(1);
+        if state.cancelling == 0 {
+            state.must_cancel = None;
+        }
         state.cancelling
     }
 
@@ -282,7 +387,10 @@ impl HandlerTask {
 
     fn get_name(&self, py: Python<'_>) -> String {
         let state = self.state.borrow(py);
-        state.name.clone().unwrap_or_else(|| format!("protosocket-rpc-{}", state.id))
+        state
+            .name
+            .clone()
+            .unwrap_or_else(|| format!("protosocket-rpc-{}", state.id))
     }
 
     fn set_name(&self, py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -292,11 +400,19 @@ impl HandlerTask {
     }
 
     fn get_coro(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.borrow(py).coroutine.as_ref().map(|coroutine| coroutine.clone_ref(py))
+        self.state
+            .borrow(py)
+            .coroutine
+            .as_ref()
+            .map(|coroutine| coroutine.clone_ref(py))
     }
 
     fn get_context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.borrow(py).context.as_ref().map(|context| context.clone_ref(py))
+        self.state
+            .borrow(py)
+            .context
+            .as_ref()
+            .map(|context| context.clone_ref(py))
     }
 
     fn get_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -306,13 +422,33 @@ impl HandlerTask {
     /// The future the handler waits for, by the name asyncio's own tasks have for it.
     #[getter]
     fn _fut_waiter(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.state.borrow(py).waiter.as_ref().map(|waiter| waiter.clone_ref(py))
+        self.state
+            .borrow(py)
+            .waiter
+            .as_ref()
+            .map(|waiter| waiter.clone_ref(py))
     }
 
     /// Whether a cancellation is still to be raised, by the name asyncio's own tasks have for it.
     #[getter]
     fn _must_cancel(&self, py: Python<'_>) -> bool {
         self.state.borrow(py).must_cancel.is_some()
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.server)?;
+        let Some(state) = self.state.peek() else {
+            return Ok(());
+        };
+        for held in [&state.coroutine, &state.context, &state.waiter, &state.wakeup] {
+            visit.call(held)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let held = std::mem::take(&mut *self.state.borrow(py));
+        drop(held);
     }
 }
 
@@ -331,29 +467,48 @@ fn cancelled(py: Python<'_>, message: Option<Py<PyAny>>) -> PyErr {
 
 /// Runs `body` in a `contextvars.Context`.
 #[inline]
-fn in_context(context: &Bound<'_, PyAny>, body: impl FnOnce() -> Sent) -> Sent {
+pub fn in_context<T>(context: &Bound<'_, PyAny>, body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     let py = context.py();
     // SAFETY: `context` is a Context object that is alive; enter and exit are paired.
     unsafe {
         if ffi::PyContext_Enter(context.as_ptr()) != 0 {
-            return Sent::Raised(PyErr::fetch(py));
+            return Err(PyErr::fetch(py));
         }
     }
-    let sent = body();
+    let result = body();
     // SAFETY: see above. Exit fails only if it is not the current context, which enter made it.
     unsafe {
         if ffi::PyContext_Exit(context.as_ptr()) != 0 {
-            return Sent::Raised(PyErr::fetch(py));
+            return Err(PyErr::fetch(py));
         }
     }
-    sent
+    result
 }
 
-/// A copy of the current context, for one handler.
-#[inline]
-pub fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+/// A copy of the current context, which handlers start from.
+pub fn current_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     // SAFETY: gives a new reference or null with an error set.
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
+}
+
+/// A copy of `context`, for one handler.
+#[inline]
+pub fn copy_context<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: `context` is a live Context object; gives a new reference or null with an error set.
+    unsafe { Bound::from_owned_ptr_or_err(context.py(), ffi::PyContext_Copy(context.as_ptr())) }
+}
+
+/// Whether a handler's result is certainly no awaitable and no iterator, so a message.
+#[inline]
+pub fn is_plain(result: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: reads the type of a live object; the slots of a type are there as long as the type.
+    unsafe {
+        let kind = ffi::Py_TYPE(result.as_ptr());
+        let slots = (*kind).tp_as_async;
+        // Generators are awaitable if their function says so.
+        ffi::PyGen_CheckExact(result.as_ptr()) == 0
+            && (slots.is_null() || ((*slots).am_await.is_none() && (*slots).am_anext.is_none()))
+    }
 }
 
 #[inline]

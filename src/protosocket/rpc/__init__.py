@@ -1,4 +1,6 @@
-"""RPC on message streams: unary and streaming calls, cancellation, deadlines, pools; nothing added to the wire."""
+"""RPC on message streams: unary and streaming calls, cancel, deadlines, pools; nothing added to the wire."""
+
+from __future__ import annotations
 
 from protosocket.errors import CancelledRemotely, DeadlineExceeded, Rejected, RpcError, Unavailable
 from protosocket.rpc.client import Client, FirstCall, Greeting, connect

@@ -18,6 +18,7 @@ class Channel(ClientReactor, ConnectionProtocol):
     """One connection of a client."""
 
     def __new__(cls, wire: WireCodec, options: ConnectionOptions) -> Self:
+        """Make the native half."""
         return super().__new__(cls, wire, *native_limits(options))
 
     def __init__(self, wire: WireCodec, options: ConnectionOptions) -> None:
@@ -44,6 +45,12 @@ class Channel(ClientReactor, ConnectionProtocol):
 
     def _call_undecodable(self, waiter: Any, error: BaseException) -> None:
         _fail(waiter, InvalidMessage(f"{self.peer} sent bytes that are no message: {error}", peer=self.peer))
+
+    # What the client calls.
+
+    async def until_room(self) -> None:
+        """Wait until a call can be sent; raises ``ConnectionClosed`` if the connection ends first."""
+        await self._until_room()
 
     # What a stream of responses calls.
 

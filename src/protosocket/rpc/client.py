@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Generic, Self, TypeVar
 
@@ -14,6 +16,8 @@ from protosocket.rpc.codec import Codec
 from protosocket.telemetry import ConnectionStatistics
 
 __all__ = ["Client", "FirstCall", "Greeting", "connect"]
+
+_TIMEOUT_RULE = "timeout is a number of seconds, 0 or more; None means no limit"
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -32,6 +36,8 @@ class Client(Generic[S, R]):
     calls take turns over the connections. Every method belongs to the event loop's own thread.
     """
 
+    _closed = True  # while it is being made
+
     def __init__(
         self,
         address: Address,
@@ -41,11 +47,11 @@ class Client(Generic[S, R]):
         tls: TLSOption | None,
         greet: Greeting[S, R] | None = None,
     ) -> None:
-        self._greet = greet
         self._address = address
         self._wire = codec.client_wire()
         self._options = options
         self._tls = tls
+        self._greet = greet
         self._loop = asyncio.get_running_loop()
         self._channels: list[Channel | None] = [None] * connections
         self._connecting: dict[int, asyncio.Task[Channel]] = {}
@@ -53,36 +59,47 @@ class Client(Generic[S, R]):
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Client of {self._address}, {self.connections} connections{', closed' if self._closed else ''}>"
+        state = ", closed" if self._closed else ""
+        return f"<Client of {self._address}, {self.connections} connections{state}>"
+
+    def __del__(self) -> None:
+        if self._closed:
+            return
+        forgotten = [channel for channel in self._channels if channel is not None and not channel.closed]
+        if forgotten and not self._loop.is_closed():
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
+            for channel in forgotten:
+                self._loop.call_soon_threadsafe(channel.abort)
 
     @property
     def connections(self) -> int:
         """How many connections are open now."""
-        return sum(1 for channel in self._channels if channel is not None and not channel._closing)
+        return sum(1 for channel in self._channels if channel is not None and not channel.closed)
 
     async def unary(self, request: S, *, timeout: float | None = None) -> R:
         """Send ``request`` and wait for its one response.
 
-        ``timeout`` (seconds; default: none) covers everything, connecting included. When it passes, and
-        when the call is cancelled, the server is told to stop. Raises ``DeadlineExceeded``;
+        ``timeout`` (seconds, 0 or more; default: none) covers everything, connecting included. When it
+        passes, and when the call is cancelled, the server is told to stop. Raises ``DeadlineExceeded``;
         ``CancelledRemotely`` when the server rejected or aborted the call; ``ConnectError`` when there is no
         connection; ``ConnectionClosed`` when it is lost before the answer, which the server may or may not
-        have worked on; ``EncodeError`` when the request cannot be encoded.
+        have worked on; ``EncodeError`` when the request cannot be encoded; ``OptionError`` for a timeout
+        that is none.
         """
         index = self._turn
         channel = self._channels[index]
         self._turn = index + 1 if index + 1 < len(self._channels) else 0
-        call_id = 0
         if channel is not None:
-            future = self._loop.create_future()
-            call_id = channel._call(request, future, timeout, self._loop)
-        if not call_id or channel is None:
+            future: asyncio.Future[R] = self._loop.create_future()
+            call_id = channel.call(request, future, timeout, self._loop)
+            if not call_id:
+                channel, future, call_id = await self._start(index, request, timeout)
+        else:
             channel, future, call_id = await self._start(index, request, timeout)
         try:
-            response: R = await future
-            return response
+            return await future
         except BaseException as error:
-            channel._cancel(call_id)
+            channel.cancel(call_id)
             if isinstance(error, DeadlineExceeded) and timeout is not None:
                 error.timeout = timeout
             raise
@@ -108,7 +125,7 @@ class Client(Generic[S, R]):
             error.timeout = timeout or 0.0
             raise
         finally:
-            channel._cancel(call_id)
+            channel.cancel(call_id)
             responses.close()
 
     async def ready(self) -> None:
@@ -141,31 +158,28 @@ class Client(Generic[S, R]):
         while True:
             channel = await deadline.wait(self._usable(index))
             future: asyncio.Future[R] = self._loop.create_future()
-            call_id = channel._call(request, future, deadline.left(), self._loop)
+            call_id = channel.call(request, future, deadline.left(), self._loop)
             if call_id:
                 return channel, future, call_id
 
-    async def _open(
-        self, index: int, request: S, timeout: float | None
-    ) -> tuple[Channel, Responses, int]:
+    async def _open(self, index: int, request: S, timeout: float | None) -> tuple[Channel, Responses, int]:
         deadline = _Deadline(self._loop, self._address, timeout)
         while True:
             channel = await deadline.wait(self._usable(index))
             responses = Responses(channel, self._options.send_queue_messages)
-            call_id = channel._open(request, responses, deadline.left(), self._loop)
+            call_id = channel.open(request, responses, deadline.left(), self._loop)
             if call_id:
                 return channel, responses, call_id
 
     async def _usable(self, index: int) -> Channel:
         """The connection at ``index``, alive and with room for a call."""
         channel = await self._channel(index)
-        if not channel._has_room():
-            await channel._until_room()
+        await channel.until_room()
         return channel
 
     async def _channel(self, index: int) -> Channel:
         channel = self._channels[index]
-        if channel is not None and not channel._closing:
+        if channel is not None and not channel.closed:
             return channel
         if self._closed:
             raise ConnectionClosed(f"the client of {self._address} is closed", peer=str(self._address))
@@ -188,13 +202,13 @@ class Client(Generic[S, R]):
         finally:
             del self._connecting[index]
 
-
     async def _introduce(self, channel: Channel, greet: Greeting[S, R]) -> None:
         """Let ``greet`` make the first calls on a new connection; it is cut off if that fails."""
 
         async def call(request: S) -> R:
             future: asyncio.Future[R] = self._loop.create_future()
-            channel._call(request, future, None, self._loop)
+            while not channel.call(request, future, None, self._loop):
+                await channel.until_room()
             return await future
 
         try:
@@ -217,11 +231,13 @@ class _Deadline:
     def __init__(self, loop: asyncio.AbstractEventLoop, address: Address, timeout: float | None) -> None:
         self._loop = loop
         self._address = address
+        if timeout is not None and not 0 <= timeout < math.inf:
+            raise OptionError(_TIMEOUT_RULE)
         self._timeout = timeout
         self._when = None if timeout is None else loop.time() + timeout
 
     def left(self) -> float | None:
-        return None if self._when is None else self._when - self._loop.time()
+        return None if self._when is None else max(0.0, self._when - self._loop.time())
 
     async def wait(self, coroutine: Any) -> Any:
         if self._timeout is None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 from google.protobuf.descriptor import FieldDescriptor
@@ -65,12 +64,12 @@ class ProtobufCodec(Codec[SMessage, RMessage], Generic[SMessage, RMessage]):
     def client_wire(self) -> WireCodec:
         """The native codec of a client."""
         encode, decode = self.send.SerializeToString, self.receive.FromString
-        return WireCodec("varint", encode, decode, self._requests, self._responses)
+        return WireCodec("varint", encode, decode, self._requests, self._responses, self.send)
 
     def server_wire(self) -> WireCodec:
         """The native codec of a server."""
         encode, decode = self.receive.SerializeToString, self.send.FromString
-        return WireCodec("varint", encode, decode, self._responses, self._requests)
+        return WireCodec("varint", encode, decode, self._responses, self._requests, self.receive)
 
 
 class MessagePackCodec(Codec[SStruct, RStruct], Generic[SStruct, RStruct]):
@@ -106,19 +105,23 @@ class MessagePackCodec(Codec[SStruct, RStruct], Generic[SStruct, RStruct]):
 
     def client_wire(self) -> WireCodec:
         """The native codec of a client."""
-        decode = msgspec.msgpack.Decoder(self.receive).decode
-        return WireCodec("messagepack", _encoder(self.send), decode, self._requests, self._responses)
+        encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(self.receive).decode
+        return WireCodec("messagepack", encode, decode, self._requests, self._responses, self.send)
 
     def server_wire(self) -> WireCodec:
         """The native codec of a server."""
-        decode = msgspec.msgpack.Decoder(self.send).decode
-        return WireCodec("messagepack", _encoder(self.receive), decode, self._responses, self._requests)
+        encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(self.send).decode
+        return WireCodec("messagepack", encode, decode, self._responses, self._requests, self.receive)
 
 
-_VARINT, _FIXED64, _FIXED32 = "varint", "fixed64", "fixed32"
+_Kind = Literal["varint", "fixed64", "fixed32"]
+_VARINT: _Kind = "varint"
+_FIXED64: _Kind = "fixed64"
+_FIXED32: _Kind = "fixed32"
 
-# How a field is written, and the largest id it holds. zigzag types are left out: the Rust crate has unsigned ids.
-_KINDS: dict[int, tuple[str, int]] = {
+# How a field is written, and the largest id it holds. zigzag types are left out: the Rust crate's ids are
+# unsigned.
+_KINDS: dict[int, tuple[_Kind, int]] = {
     FieldDescriptor.TYPE_UINT64: (_VARINT, 2**64 - 1),
     FieldDescriptor.TYPE_INT64: (_VARINT, 2**63 - 1),
     FieldDescriptor.TYPE_UINT32: (_VARINT, 2**32 - 1),
@@ -144,7 +147,7 @@ def _protobuf_layout(message: type[Message], id: str, control: str) -> HeaderLay
 
 def _protobuf_field(message: type[Message], what: str, name: str) -> FieldDescriptor:
     descriptor = message.DESCRIPTOR
-    field = descriptor.fields_by_name.get(name)
+    field: Any = descriptor.fields_by_name.get(name)
     if field is None:
         known = ", ".join(field.name for field in descriptor.fields)
         raise OptionError(f"{descriptor.full_name} has no field {name!r} for the {what}; it has: {known}")
@@ -153,7 +156,8 @@ def _protobuf_field(message: type[Message], what: str, name: str) -> FieldDescri
             f"the field {name!r} of {descriptor.full_name} cannot be the {what}: "
             f"use a single uint64, uint32, int64, int32, fixed64, fixed32 or enum field"
         )
-    return field
+    found: FieldDescriptor = field
+    return found
 
 
 def _struct_layout(
@@ -166,31 +170,27 @@ def _struct_layout(
     fields = {field.name: (index, field) for index, field in enumerate(msgspec.structs.fields(struct))}
     for role, name in (("id", id), ("control", control)):
         if name not in fields:
-            raise OptionError(f"{struct.__name__} has no field {name!r} for the {role}; it has: {', '.join(fields)}")
+            known = ", ".join(fields)
+            raise OptionError(f"{struct.__name__} has no field {name!r} for the {role}; it has: {known}")
         if fields[name][1].type is not int:
-            raise OptionError(f"the field {name!r} of {struct.__name__} cannot be the {role}: its type is not int")
+            text = f"the field {name!r} of {struct.__name__} cannot be the {role}: its type is not int"
+            raise OptionError(text)
     if empty is None:
         try:
             empty = struct(**{name: 0 for name in (id, control) if fields[name][1].required})
         except TypeError as error:
             raise OptionError(
-                f"{struct.__name__} has fields without a default, so a Cancel or an End cannot be made of it; "
+                f"{struct.__name__} has fields without a default, so no Cancel or End can be made of it; "
                 f"give empty_{what} or defaults ({error})"
             ) from error
+    elif not isinstance(empty, struct):
+        raise OptionError(f"empty_{what} is a {struct.__name__}, not {empty!r}")
     encoded = msgspec.msgpack.encode(empty)
     config = struct.__struct_config__
     if config.array_like:
         shift = 0 if config.tag is None else 1
         return HeaderLayout.msgpack_array(fields[id][0] + shift, fields[control][0] + shift, encoded)
-    return HeaderLayout.msgpack_map(fields[id][1].encode_name, fields[control][1].encode_name, encoded)
-
-
-def _encoder(struct: type[msgspec.Struct]) -> Callable[[Any], bytes]:
-    encode = msgspec.msgpack.Encoder().encode
-
-    def encode_checked(message: Any) -> bytes:
-        if not isinstance(message, struct):
-            raise TypeError(f"a {struct.__name__} is expected here, not {type(message).__name__}")
-        return encode(message)
-
-    return encode_checked
+    try:
+        return HeaderLayout.msgpack_map(fields[id][1].encode_name, fields[control][1].encode_name, encoded)
+    except ValueError as error:
+        raise OptionError(f"the fields {id!r} and {control!r} of {struct.__name__}: {error}") from error

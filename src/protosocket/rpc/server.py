@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Self
 
-from protosocket._core import ServerReactor, WireCodec
+from protosocket._core import HandlerTask, ServerReactor, WireCodec
 from protosocket.connection import (
     ConnectionProtocol,
     Opening,
@@ -18,58 +18,91 @@ from protosocket.connection import (
     open_server,
     parse_address,
 )
-from protosocket.errors import OptionError, Rejected
+from protosocket.errors import ConnectionClosed, OptionError, Rejected
 from protosocket.options import ConnectionOptions
 from protosocket.rpc.codec import Codec
-from protosocket.rpc.service import Service, handler_of
+from protosocket.rpc.service import Service, handled_by, handler_of
 
 __all__ = ["ServedConnection", "serve"]
 
 _logger = logging.getLogger("protosocket")
 
 
+# Seconds for writing what is queued when handlers have used up the time to close.
+_LAST_WRITE = 0.1
+
+# Items of a stream after which other connections get a turn even if the handler never waits.
+_ITEMS_A_TURN = 256
+
+
 class ServedConnection(ServerReactor, ConnectionProtocol):
     """The server's end of one connection: its service, its handlers."""
 
-    def __new__(
-        cls, wire: WireCodec, options: ConnectionOptions, max_calls: int, server: Server[Any], service: Service
-    ) -> Self:
+    def __new__(cls, wire: WireCodec, options: ConnectionOptions, max_calls: int, *_: object) -> Self:
+        """Make the native half."""
         return super().__new__(cls, wire, *native_limits(options), max_calls)
 
     def __init__(
-        self, wire: WireCodec, options: ConnectionOptions, max_calls: int, server: Server[Any], service: Service
+        self,
+        wire: WireCodec,
+        options: ConnectionOptions,
+        max_calls: int,
+        server: Server[Any],
+        make_service: Callable[[], Service],
     ) -> None:
         self._setup(options)
         self._server = server
-        self.service = service
+        self._make_service = make_service
         self._idle: asyncio.Future[None] | None = None
-        self._serve(handler_of(service), self._loop)
+        self.service: Service | None = None
+        """The object that serves this connection, once it was made."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Make the service; the connection is refused if that fails."""
         super().connection_made(transport)
         self._server.added(self)
-        self.service.peer = self.peer
-        self.service.connected()
+        try:
+            service = self._make_service()
+            handler = handler_of(service)
+            service.peer = self.peer
+            service.connected()
+        except Exception:
+            _logger.exception("no service for the connection from %s, which is cut off", self.peer)
+            self.abort()
+            return
+        self.service = service
+        self._serve(handler, self._loop)
 
     def _ended(self) -> None:
         self._cancel_all()
         self._release()
         self._server.removed(self)
-        self.service.disconnected()
+        self._drained()
+        if self.service is not None:
+            try:
+                self.service.disconnected()
+            except Exception:
+                _logger.exception("disconnected() failed after the connection from %s", self.peer)
 
-    def _adopt(self, call_id: int, result: Any) -> tuple[Coroutine[Any, Any, Any] | None, bool]:
+    # What the native half calls.
+
+    def _adopt(self, task: HandlerTask, result: Any) -> tuple[Coroutine[Any, Any, Any] | None, bool]:
         """What to drive for a handler's result that is no coroutine, and whether it is a stream."""
         if isinstance(result, AsyncIterator):
-            return self._pump(call_id, result), True
+            return self._pump(task, result), True
         if inspect.isawaitable(result):
             return _wait_for(result), False
         return None, False
 
-    async def _pump(self, call_id: int, items: AsyncIterator[Any]) -> None:
+    async def _pump(self, task: HandlerTask, items: AsyncIterator[Any]) -> None:
+        count = 0
         try:
             async for item in items:
-                if not self._item(call_id, item):
+                count += 1
+                if not self._item(task, item):
                     await self._until_room()
+                elif count % _ITEMS_A_TURN == 0:
+                    await asyncio.sleep(0)
         finally:
             close = getattr(items, "aclose", None)
             if close is not None:
@@ -78,28 +111,41 @@ class ServedConnection(ServerReactor, ConnectionProtocol):
     def _failed(self, call_id: int, error: BaseException) -> None:
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise error
-        if not isinstance(error, asyncio.CancelledError | Rejected) and not self._closing:
-            _logger.error("the handler of call %d from %s failed", call_id, self.peer, exc_info=error)
+        if isinstance(error, asyncio.CancelledError | Rejected):
+            return
+        if isinstance(error, ConnectionClosed) and self._closing:
+            return
+        _logger.error("the handler of call %d from %s failed", call_id, self.peer, exc_info=error)
 
     def _drained(self) -> None:
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
+    # What the server calls.
+
     async def close(self) -> None:
-        """Take no more requests, let the handlers end, then close; both within ``close_timeout`` seconds.
+        """Refuse further requests, let the handlers end, then close; both within ``close_timeout`` seconds.
 
         Handlers that run longer are cancelled. Cancelling it cuts the connection off.
         """
-        if self._transport is not None and not self._closing and not self._drain():
+        if self._transport is None or self._closing or self._drain():
+            await super().close()
+            return
+        if self._idle is None:
             self._idle = self._loop.create_future()
-            try:
-                await asyncio.wait([self._idle, self._closed], timeout=self._options.close_timeout,
-                                   return_when=asyncio.FIRST_COMPLETED)
-            except asyncio.CancelledError:
-                self.abort()
-                raise
-            self._cancel_all()
-        await super().close()
+        deadline = self._loop.time() + self._options.close_timeout
+        try:
+            await asyncio.wait([self._idle], timeout=self._options.close_timeout)
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        self._cancel_all()
+        try:
+            # What is queued is handed over at once; only a peer that does not read uses the time up.
+            async with asyncio.timeout_at(deadline + _LAST_WRITE):
+                await super().close()
+        except TimeoutError:
+            await self.wait_closed()
 
 
 async def _wait_for(awaitable: Awaitable[Any]) -> Any:
@@ -120,18 +166,21 @@ def serve(
     """Serve ``service`` on ``url``: ``async with serve(...) as server``; it may also be awaited.
 
     ``service`` is a class derived from ``Service``, or a function without arguments that makes one; it is
-    called for each connection. ``codec`` is the one the clients use. At most ``max_calls`` handlers run on
-    one connection at a time; further requests wait unread. While the peer does not read its answers, no
-    further request of it is taken either. ``tls`` is required for ``tls://``; ``reuse_port`` lets several
-    processes share one port. Raises ``AddressError``, ``OptionError`` and ``ConnectError`` (the address
-    cannot be had).
+    called for each connection, which is logged and cut off if that fails. ``codec`` is the one the clients
+    use. At most ``max_calls`` handlers run on one connection at a time; as many further requests wait for
+    their turn (of ``receive_limit`` bytes in all), and the rest is not read. While the peer does not read
+    its answers, no further request of it is taken either. ``tls`` is required for ``tls://``;
+    ``reuse_port`` lets several processes share one port. Raises ``AddressError``, ``OptionError`` and
+    ``ConnectError`` (the address cannot be had).
     """
     parse_address(url)
     settings = options or ConnectionOptions()
-    if max_calls < 1:
+    if isinstance(max_calls, bool) or not isinstance(max_calls, int) or max_calls < 1:
         raise OptionError(f"max_calls is a whole number of at least 1, not {max_calls!r}")
     if isinstance(service, type):
-        handler_of(service.__new__(service))
+        handled_by(service)
+    elif not callable(service):
+        raise OptionError(f"service is a class or a function that makes a service, not {service!r}")
     wire = codec.server_wire()
 
     async def open_() -> Server[ServedConnection]:
@@ -139,7 +188,7 @@ def serve(
         return await open_server(
             server,
             url,
-            lambda: ServedConnection(wire, settings, max_calls, server, service()),
+            lambda: ServedConnection(wire, settings, max_calls, server, service),
             settings,
             tls,
             reuse_port=reuse_port,

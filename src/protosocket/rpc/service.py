@@ -7,7 +7,7 @@ from typing import Any
 
 from protosocket.errors import OptionError
 
-__all__ = ["Handler", "Service", "handler_of"]
+__all__ = ["Handler", "Service", "handled_by", "handler_of"]
 
 Handler = Callable[[Any], Awaitable[Any] | AsyncIterator[Any] | Any]
 """Takes a request and gives an awaitable for the one response, an async iterator of many, or the response."""
@@ -48,17 +48,23 @@ class Service:
         raise NotImplementedError
 
 
+def handled_by(kind: type[Service]) -> frozenset[str]:
+    """Which of ``unary``, ``stream``, ``select`` a class has written; ``OptionError`` if that will not do."""
+    if not (isinstance(kind, type) and issubclass(kind, Service)):
+        raise OptionError(f"a service is derived from protosocket.rpc.Service, which {kind!r} is not")
+    names = ("unary", "stream", "select")
+    own = frozenset(name for name in names if getattr(kind, name) is not getattr(Service, name))
+    if not own:
+        raise OptionError(f"{kind.__name__} handles nothing: write unary or stream")
+    if own == {"unary", "stream"}:
+        raise OptionError(f"{kind.__name__} has both unary and stream: write select(request) to choose")
+    return own
+
+
 def handler_of(service: Service) -> Handler:
     """What to call with each request; ``OptionError`` if the service does not say."""
-    kind = type(service)
-    own = {name for name in ("unary", "stream", "select") if getattr(kind, name) is not getattr(Service, name)}
+    own = handled_by(type(service))
     if "select" in own:
         select = service.select
         return lambda request: select(request)(request)
-    if own == {"unary"}:
-        return service.unary
-    if own == {"stream"}:
-        return service.stream
-    if own:
-        raise OptionError(f"{kind.__name__} has both unary and stream: write select(request) to choose")
-    raise OptionError(f"{kind.__name__} handles nothing: write unary or stream")
+    return service.unary if "unary" in own else service.stream
