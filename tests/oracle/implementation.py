@@ -1,12 +1,15 @@
-"""What every implementation of framing, header scan and splice offers the tests, and the twins as one."""
+"""What implementations of framing, header scan and splice offer the tests; the twins, the native core."""
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
+import functools
+from typing import Literal, Protocol, TypeAlias
 
 from tests.oracle import framing, messagepack, protobuf
-from tests.oracle.framing import Framing, Step
-from tests.oracle.header import Header
+from tests.oracle.framing import Frame, Framing, Incomplete, Invalid, Step, TooLarge
+from tests.oracle.header import Control, Header, Malformed
+
+from protosocket._core import HeaderLayout, next_frame
 
 Layout: TypeAlias = protobuf.Layout | messagepack.ArrayLayout | messagepack.MapLayout
 
@@ -43,5 +46,58 @@ class Twins:
         return layout.splice(message, header)
 
 
-IMPLEMENTATIONS: list[Implementation] = [Twins()]
-"""Every golden vector is run against each of these: the native core joins the list here."""
+class Native:
+    """The native core, through its Python binding."""
+
+    def next_frame(self, kind: Framing, unread: bytes, limit: int) -> Step:
+        """See ``_core.next_frame``."""
+        step, first, second = next_frame(kind.value, unread, limit)
+        match step:
+            case "frame":
+                return Frame(first, second)
+            case "incomplete":
+                return Incomplete(first)
+            case "too large":
+                return TooLarge(first)
+            case "invalid":
+                return Invalid()
+
+    def scan(self, layout: Layout, message: bytes) -> Header:
+        """See ``_core.HeaderLayout.scan``."""
+        try:
+            message_id, control = _native(layout).scan(message)
+        except ValueError as error:
+            raise Malformed(*error.args) from error
+        return Header(message_id, Control(control))
+
+    def splice(self, layout: Layout, message: bytes, header: Header) -> bytes:
+        """See ``_core.HeaderLayout.splice``."""
+        try:
+            return _native(layout).splice(message, header.id, header.control)
+        except ValueError as error:
+            raise Malformed(*error.args) from error
+
+
+_KINDS: dict[protobuf.Wire, Literal["varint", "fixed64", "fixed32"]] = {
+    protobuf.Wire.VARINT: "varint",
+    protobuf.Wire.FIXED64: "fixed64",
+    protobuf.Wire.FIXED32: "fixed32",
+}
+
+
+@functools.cache
+def _native(layout: Layout) -> HeaderLayout:
+    match layout:
+        case protobuf.Layout():
+            kinds = _KINDS[layout.id.wire], _KINDS[layout.control.wire]
+            return HeaderLayout.protobuf(
+                layout.id.number, kinds[0], 2**64 - 1, layout.control.number, kinds[1]
+            )
+        case messagepack.ArrayLayout():
+            return HeaderLayout.msgpack_array(layout.id, layout.control, b"")
+        case messagepack.MapLayout():
+            return HeaderLayout.msgpack_map(layout.id, layout.control, b"")
+
+
+IMPLEMENTATIONS: list[Implementation] = [Twins(), Native()]
+"""Every golden vector is run against each of these."""
