@@ -1,0 +1,134 @@
+"""Every system that is compared: its name, its file, and what it needs to be there."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from protosocket.bench.driver import Driver, Endpoint
+    from protosocket.bench.operations import Operations
+
+__all__ = ["RUST_BINARY", "SYSTEMS", "System", "SystemModule"]
+
+HERE = Path(__file__).parent
+RUST_BINARY = HERE / "rust" / "target" / "release" / "protosocket-benchmark"
+
+
+class SystemModule(Protocol):
+    """What a file of ``benchmarks/systems`` offers. Its docstring says how the system was tuned."""
+
+    async def serve(self, announce: Callable[[str], None]) -> None:
+        """Listen on a free port of 127.0.0.1, call ``announce`` with the URL, serve until cancelled."""
+        ...
+
+    def driver(self, endpoint: Endpoint, operations: Operations) -> Driver:
+        """A client for the load generator, not started yet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """One system; ``name`` is also its file's.
+
+    ``packages`` are the distributions it uses, ``programs`` executables, ``attributes`` names
+    (``module:attribute``) that a version of this project may not have yet: without one of them it is skipped.
+    ``sweep`` systems are also measured against message size, connections and offered load;
+    ``multiplexed`` ones carry many calls at once on one connection, the others have a connection per call
+    in flight. ``own_load``: the system brings its own load generator program.
+    """
+
+    name: str
+    title: str
+    kind: Literal["ours", "peer", "floor"]
+    packages: tuple[str, ...]
+    programs: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    sweep: bool = False
+    multiplexed: bool = True
+    own_load: bool = False
+
+    @property
+    def module(self) -> str:
+        """The importable name of its file."""
+        return f"benchmarks.systems.{self.name}"
+
+    def versions(self) -> dict[str, str]:
+        """The installed versions of its packages."""
+        found = {}
+        for package in self.packages:
+            try:
+                found[package] = importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+        return found
+
+    def missing(self) -> str | None:
+        """Why it cannot be measured here, or None if it can."""
+        absent = [package for package in self.packages if package not in self.versions()]
+        if absent:
+            return f"not installed: {', '.join(absent)} (pip install -r benchmarks/requirements.txt)"
+        for program in self.programs:
+            if shutil.which(program) is None:
+                return f"no program {program} on the PATH"
+        for attribute in self.attributes:
+            module, _, name = attribute.partition(":")
+            if importlib.util.find_spec(module) is None or not hasattr(importlib.import_module(module), name):
+                return f"this checkout has no {attribute.replace(':', '.')}"
+        if self.own_load and not RUST_BINARY.exists():
+            return "not built: cargo build --release --manifest-path benchmarks/rust/Cargo.toml"
+        return None
+
+    def tuning(self) -> str:
+        """What its file says about how it was tuned: the docstring without its first sentence."""
+        path = HERE / "systems" / f"{self.name}.py"
+        text = inspect.cleandoc(ast.get_docstring(ast.parse(path.read_text())) or "")
+        return " ".join(text.partition("\n\n")[2].split())
+
+
+SYSTEMS: tuple[System, ...] = (
+    System(
+        name="protosocket_async",
+        title="protosocket, protobuf, async handler",
+        kind="ours",
+        packages=("protosocket", "protobuf", "aiofastnet", "uvloop"),
+        sweep=True,
+    ),
+    System(
+        name="protosocket_sync",
+        title="protosocket, protobuf, plain function",
+        kind="ours",
+        packages=("protosocket", "protobuf", "aiofastnet", "uvloop"),
+    ),
+    System(
+        name="protosocket_messagepack",
+        title="protosocket, MessagePack (msgspec)",
+        kind="ours",
+        packages=("protosocket", "msgspec", "aiofastnet", "uvloop"),
+    ),
+    System(
+        name="grpc_unary",
+        title="grpc.aio, unary",
+        kind="peer",
+        packages=("grpcio", "protobuf", "uvloop"),
+        sweep=True,
+    ),
+    System(
+        name="grpc_stream",
+        title="grpc.aio, one bidirectional stream",
+        kind="peer",
+        packages=("grpcio", "protobuf", "uvloop"),
+        sweep=True,
+    ),
+    System(name="echo", title="raw TCP echo, uvloop", kind="floor", packages=("uvloop",)),
+)
+"""In the order of the report."""

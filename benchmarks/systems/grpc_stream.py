@@ -1,0 +1,138 @@
+"""grpc.aio with every operation on one long bidirectional stream, matched by message ids.
+
+As ``grpc_unary``; reads and writes by ``read`` and ``write``, which cost less than async generators. The
+server answers each message as it is read; one task of the client writes, as gRPC takes one write at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from grpc import aio
+
+from benchmarks.client import CacheDriver
+from benchmarks.protobuf_messages import answer, get_command, read_get, read_set, set_command
+from benchmarks.systems.grpc_unary import open_channel, serve_servicer
+from protosocket.cache.cache_service_pb2_grpc import CacheServicer, CacheStub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.store import Store
+    from protosocket.bench.driver import Driver, Endpoint
+    from protosocket.bench.operations import Operations
+    from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
+
+__all__ = ["driver", "serve"]
+
+
+class Cache(CacheServicer):
+    """A cache."""
+
+    def __init__(self) -> None:
+        self._store: Store = {}
+
+    async def Stream(self, request_iterator: Any, context: Any) -> None:
+        """Answer what comes until the client ends."""
+        read, write, store = context.read, context.write, self._store
+        # The client knows the stream is up when it has these.
+        await context.send_initial_metadata(())
+        while (command := await read()) is not aio.EOF:
+            response = answer(store, command)
+            response.message_id = command.message_id
+            await write(response)
+
+
+async def serve(announce: Callable[[str], None]) -> None:
+    """Serve until cancelled."""
+    await serve_servicer(Cache(), announce)
+
+
+class Stream:
+    """One connection with one stream on it."""
+
+    def __init__(self, url: str) -> None:
+        self._channel = open_channel(url)
+        self._waiting: dict[int, asyncio.Future[CacheResponse]] = {}
+        self._queue: asyncio.Queue[CacheCommand] = asyncio.Queue()
+        self._last_id = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Wait until the server has begun to read."""
+        stub: Any = CacheStub(self._channel)
+        self._loop = asyncio.get_running_loop()
+        call = stub.Stream()
+        await call.wait_for_connection()
+        self._tasks = [asyncio.create_task(self._read(call)), asyncio.create_task(self._write(call))]
+
+    def call(self, command: CacheCommand) -> asyncio.Future[CacheResponse]:
+        """The answer to ``command``."""
+        if self._tasks[0].done():
+            raise ConnectionResetError("the stream has ended")
+        self._last_id += 1
+        command.message_id = self._last_id
+        future: asyncio.Future[CacheResponse] = self._loop.create_future()
+        self._waiting[self._last_id] = future
+        self._queue.put_nowait(command)
+        return future
+
+    async def close(self) -> None:
+        """End the stream; calls under way fail."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._channel.close()
+
+    async def _write(self, call: Any) -> None:
+        while True:
+            await call.write(await self._queue.get())
+
+    async def _read(self, call: Any) -> None:
+        waiting = self._waiting
+        try:
+            while (response := await call.read()) is not aio.EOF:
+                future = waiting.pop(response.message_id)
+                if not future.done():
+                    future.set_result(response)
+        finally:
+            call.cancel()
+            for future in waiting.values():
+                with suppress(asyncio.InvalidStateError):
+                    future.set_exception(ConnectionResetError("the stream has ended"))
+
+
+class StreamDriver(CacheDriver):
+    """Calls over streams, one after the other."""
+
+    async def start(self) -> None:
+        """Open every stream."""
+        self._streams = [Stream(self.endpoint.urls[0]) for _ in range(self.endpoint.connections)]
+        for first in range(0, len(self._streams), 100):
+            await asyncio.gather(*(stream.open() for stream in self._streams[first : first + 100]))
+        self._turn = 0
+
+    def _stream(self) -> Stream:
+        if len(self._streams) > 1:
+            self._turn = (self._turn + 1) % len(self._streams)
+        return self._streams[self._turn]
+
+    async def get(self, key: bytes) -> bytes | None:
+        """One call."""
+        return read_get(await self._stream().call(get_command(key)))
+
+    async def set(self, key: bytes, value: bytes) -> None:
+        """One call."""
+        read_set(await self._stream().call(set_command(key, value)))
+
+    async def close(self) -> None:
+        """Close the streams."""
+        for stream in self._streams:
+            await stream.close()
+
+
+def driver(endpoint: Endpoint, operations: Operations) -> Driver:
+    """A client of ``endpoint``."""
+    return StreamDriver(endpoint, operations)

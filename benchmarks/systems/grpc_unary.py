@@ -1,0 +1,104 @@
+"""grpc.aio with one unary call per operation.
+
+uvloop, one channel kept for good, no compression, retries, service config, proxy look-up or channelz, and the
+older I/O engine in the environment: each was measured, see docs/decisions/0003-grpc-peer-tuning.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from grpc import aio
+
+from benchmarks.client import CacheDriver, host_and_port, in_batches
+from benchmarks.protobuf_messages import answer, get_command, read_get, read_set, set_command
+from protosocket.cache.cache_service_pb2_grpc import CacheServicer, CacheStub, add_CacheServicer_to_server
+from protosocket.cache.grpc_channel import CHANNEL_OPTIONS, SERVER_OPTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.store import Store
+    from protosocket.bench.driver import Driver, Endpoint
+    from protosocket.bench.operations import Operations
+    from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
+
+__all__ = ["driver", "open_channel", "serve", "serve_servicer"]
+
+
+class Cache(CacheServicer):
+    """A cache."""
+
+    def __init__(self) -> None:
+        self._store: Store = {}
+
+    async def Get(self, request: CacheCommand, context: Any) -> CacheResponse:
+        """One get."""
+        return answer(self._store, request)
+
+    async def Set(self, request: CacheCommand, context: Any) -> CacheResponse:
+        """One set."""
+        return answer(self._store, request)
+
+
+async def serve_servicer(servicer: Any, announce: Callable[[str], None]) -> None:
+    """Serve ``servicer`` until cancelled."""
+    server = aio.server(options=SERVER_OPTIONS, compression=grpc.Compression.NoCompression)
+    add_CacheServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    announce(f"grpc://127.0.0.1:{port}")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await server.stop(0)
+
+
+async def serve(announce: Callable[[str], None]) -> None:
+    """Serve until cancelled."""
+    await serve_servicer(Cache(), announce)
+
+
+def open_channel(url: str) -> aio.Channel:
+    """A channel, which is one connection."""
+    host, port = host_and_port(url)
+    return aio.insecure_channel(
+        f"{host}:{port}", options=CHANNEL_OPTIONS, compression=grpc.Compression.NoCompression
+    )
+
+
+class UnaryDriver(CacheDriver):
+    """Calls through the generated stub, one channel after the other."""
+
+    async def start(self) -> None:
+        """Make every connection."""
+        self._channels = [open_channel(self.endpoint.urls[0]) for _ in range(self.endpoint.connections)]
+        await in_batches([channel.channel_ready() for channel in self._channels])
+        stubs: list[Any] = [CacheStub(channel) for channel in self._channels]
+        self._methods = [(stub.Get, stub.Set) for stub in stubs]
+        self._turn = 0
+
+    def _next(self) -> tuple[Any, Any]:
+        if len(self._methods) > 1:
+            self._turn = (self._turn + 1) % len(self._methods)
+        return self._methods[self._turn]
+
+    async def get(self, key: bytes) -> bytes | None:
+        """One call."""
+        return read_get(await self._next()[0](get_command(key)))
+
+    async def set(self, key: bytes, value: bytes) -> None:
+        """One call."""
+        read_set(await self._next()[1](set_command(key, value)))
+
+    async def close(self) -> None:
+        """Close the channels."""
+        for channel in self._channels:
+            await channel.close()
+
+
+def driver(endpoint: Endpoint, operations: Operations) -> Driver:
+    """A client of ``endpoint``."""
+    return UnaryDriver(endpoint, operations)
