@@ -37,8 +37,11 @@ class Place:
         return protosocket.listen(self.url, codec, handler, options=settings, tls=self.server_tls)
 
     def connect(self, server: Server[Any], codec: Any, **options: Any) -> Any:
+        return self.connect_to(server.addresses[0], codec, **options)
+
+    def connect_to(self, url: str, codec: Any, **options: Any) -> Any:
         settings = ConnectionOptions(transport=self.transport, **options)
-        return protosocket.connect(server.addresses[0], codec, options=settings, tls=self.client_tls)
+        return protosocket.connect(url, codec, options=settings, tls=self.client_tls)
 
     @asynccontextmanager
     async def pair(

@@ -7,11 +7,11 @@ import re
 from typing import Any
 
 import pytest
+from tests.places import Place, Raw, echo, turns
 
 import protosocket
 from protosocket import Connection, codecs, errors
 from protosocket.errors import ConnectionClosed, EncodeError
-from tests.places import Place, Raw, echo, turns
 
 pytestmark = pytest.mark.every_loop
 
@@ -115,7 +115,7 @@ async def test_sends_of_one_turn_share_few_writes(place: Place) -> None:
 async def test_a_message_that_cannot_be_encoded_is_not_sent_and_harms_nothing(some_place: Place) -> None:
     async with some_place.pair(codecs.Bytes()) as (client, served):
         await client.send(b"before")
-        with pytest.raises(EncodeError, match="type str cannot be encoded: .* nothing was sent") as caught:
+        with pytest.raises(EncodeError, match=r"type str cannot be encoded: .* nothing was sent") as caught:
             await client.send("text")
         assert isinstance(caught.value.__cause__, TypeError)
         await client.send(b"after")

@@ -67,6 +67,8 @@ class Listener:
             self._unix_file.remove()
         for server in self._servers:
             server.close()
+        # They hold what makes protocols, which holds who listens.
+        self._servers = ()
         self._closed.set()
 
     async def wait_closed(self) -> None:

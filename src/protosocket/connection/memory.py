@@ -25,9 +25,8 @@ _HIGH_WATER = 64 * 1024
 _READ_BUDGET = 256 * 1024
 """Bytes delivered in one turn of the event loop before others get theirs."""
 
-_listeners: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, MemoryListener]] = (
-    weakref.WeakKeyDictionary()
-)
+# By the identity of the loop, which stays unique while a listener lives, and the name.
+_listeners: weakref.WeakValueDictionary[tuple[int, str], MemoryListener] = weakref.WeakValueDictionary()
 
 
 class MemoryListener:
@@ -40,14 +39,14 @@ class MemoryListener:
         self._factory = protocol_factory
         self._loop = asyncio.get_running_loop()
         self._accepted = 0
-        if _listeners.setdefault(self._loop, {}).setdefault(name, self) is not self:
+        if _listeners.setdefault((id(self._loop), name), self) is not self:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
     def close(self) -> None:
         """Take no more connections; those that were taken live on. May be repeated."""
-        names = _listeners.get(self._loop, {})
-        if names.get(self.name) is self:
-            del names[self.name]
+        key = (id(self._loop), self.name)
+        if _listeners.get(key) is self:
+            del _listeners[key]
 
     def accept(self) -> MemoryTransport:
         """A new connection: its far end, without a protocol, whose near end serves."""
@@ -70,7 +69,7 @@ async def open_memory_transport(name: str, protocol_factory: Callable[[], P]) ->
     Raises ``ConnectionRefusedError`` if nobody listens there. Cancelling it aborts the connection.
     """
     loop = asyncio.get_running_loop()
-    listener = _listeners.get(loop, {}).get(name)
+    listener = _listeners.get((id(loop), name))
     if listener is None:
         raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
     protocol = protocol_factory()

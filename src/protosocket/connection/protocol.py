@@ -44,7 +44,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
 
     def _setup(self, options: ConnectionOptions) -> None:
         self._options = options
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport | ResumingTLS | None = None
         self._loop = asyncio.get_running_loop()
         self._closed = self._loop.create_future()
         self.error: ConnectionClosed | None = None
@@ -58,12 +58,12 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
-        # aiofastnet's transports have the methods of asyncio.Transport, not its type.
-        self._transport = cast("asyncio.Transport", transport)
         self.peer = peer_name(transport)
         configure_socket(transport, self._options)
-        used = ResumingTLS(transport, self._loop) if ResumingTLS.suits(transport) else transport
-        self._attach(used, self._loop, type(transport).__module__.startswith("aiofastnet"))
+        # aiofastnet's transports have the methods of asyncio.Transport, not its type.
+        plain = cast("asyncio.Transport", transport)
+        self._transport = ResumingTLS(transport, self._loop) if ResumingTLS.suits(transport) else plain
+        self._attach(self._transport, self._loop, type(transport).__module__.startswith("aiofastnet"))
 
     def eof_received(self) -> None:
         """The peer sends no more, which ends the connection."""

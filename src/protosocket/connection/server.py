@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 from protosocket.connection.address import parse_address
 from protosocket.connection.codec import AnyCodec, wire_codec
@@ -57,7 +57,8 @@ class Server(Generic[P]):
     def added(self, protocol: P) -> None:
         """A connection was made; for its protocol to say."""
         if self._closing:
-            protocol.abort()
+            # Not at once: aiofastnet begins to read after this, on a descriptor that would be closed by then.
+            asyncio.get_running_loop().call_soon(protocol.abort)
         self._protocols.add(protocol)
 
     def removed(self, protocol: P) -> None:
@@ -94,6 +95,17 @@ class Server(Generic[P]):
         await self.close()
 
 
+class _Refusal(asyncio.BufferedProtocol):
+    """Cuts off a connection that nobody can serve."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not at once: aiofastnet begins to read after this, on a descriptor that would be closed by then.
+        asyncio.get_running_loop().call_soon(cast(asyncio.Transport, transport).abort)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return bytearray(1)
+
+
 async def open_server(
     server: Server[P],
     url: str,
@@ -106,13 +118,13 @@ async def open_server(
 ) -> Server[P]:
     """Make ``server`` listen on ``url``; every connection gets a protocol object of its own."""
 
-    def make_protocol() -> P:
+    def make_protocol() -> asyncio.BufferedProtocol:
         try:
             return protocol_factory()
         except Exception:
-            # aiofastnet tells nobody.
-            _logger.exception("a connection to %s was refused: its protocol could not be made", url)
-            raise
+            # Nothing may be raised here: aiofastnet tells nobody, and uvloop accepts for ever.
+            _logger.exception("a connection to %s was cut off: its protocol could not be made", url)
+            return _Refusal()
 
     server.listener = await listen_on(
         parse_address(url), make_protocol, options, tls, reuse_port=reuse_port, backlog=backlog
@@ -131,7 +143,7 @@ class _ServedStream(StreamProtocol):
     ) -> None:
         super().__init__(wire, options)
         self._server = server
-        self._handler = handler
+        self._handler: Handler[Any, Any] | None = handler
         self._task: asyncio.Task[None] | None = None
 
     def __new__(cls, wire: Any, options: ConnectionOptions, *_: Any) -> Self:
@@ -140,16 +152,19 @@ class _ServedStream(StreamProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._server.added(self)
-        self._task = self._loop.create_task(self._run(), name=f"protosocket connection {self.peer}")
+        # Let go of, since it often knows the connection in its turn.
+        handler, self._handler = self._handler, None
+        assert handler is not None
+        self._task = self._loop.create_task(self._run(handler), name=f"protosocket connection {self.peer}")
 
     def _ended(self) -> None:
         super()._ended()
-        if self._task is None or self._task.done():
+        if self._task is None:
             self._server.removed(self)
 
-    async def _run(self) -> None:
+    async def _run(self, handler: Handler[Any, Any]) -> None:
         try:
-            await self._handler(Connection(self))
+            await handler(Connection(self))
         except Exception as error:
             if isinstance(error, ConnectionClosed) and self._closing:
                 _logger.debug("%s: %s", self.peer, error)
@@ -159,6 +174,8 @@ class _ServedStream(StreamProtocol):
         finally:
             with contextlib.suppress(asyncio.CancelledError):
                 await super().close()
+            # A cancelled task keeps its traceback, and that this object.
+            self._task = None
             self._server.removed(self)
 
     async def close(self) -> None:
