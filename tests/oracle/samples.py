@@ -50,7 +50,8 @@ _RMEMSTORE = {
 }
 
 
-def _declare(package: str, messages: dict[str, list[str]]) -> dict[str, type[Message]]:
+def declare(package: str, messages: dict[str, list[str]]) -> dict[str, type[Message]]:
+    """Protobuf messages of a package of their own: each one's fields as ``type name = number``."""
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
     for name, fields in messages.items():
         declared = file.message_type.add(name=name)
@@ -76,8 +77,8 @@ def _declare(package: str, messages: dict[str, list[str]]) -> dict[str, type[Mes
 
 
 PROTOBUF: dict[str, type[Message]] = {
-    **_declare("samples", _SAMPLES),
-    **_declare("rmemstore", _RMEMSTORE),
+    **declare("samples", _SAMPLES),
+    **declare("rmemstore", _RMEMSTORE),
     "momento.CacheCommand": protosocket_cache_pb2.CacheCommand,
     "momento.CacheResponse": protosocket_cache_pb2.CacheResponse,
 }
