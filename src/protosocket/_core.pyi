@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Literal, Self, TypedDict, final, type_check_only
+from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, final, type_check_only
 
 from _typeshed import ReadableBuffer
 from typing_extensions import disjoint_base
@@ -16,6 +16,8 @@ __all__ = [
     "HandlerTask",
     "HeaderLayout",
     "Link",
+    "NativeDecoder",
+    "NativeSchema",
     "RelayBack",
     "RelayFront",
     "RelayRoutes",
@@ -258,3 +260,61 @@ def key_hash(key: bytes, /) -> int: ...
 def next_frame(
     kind: _Framing, unread: bytes, limit: int, /
 ) -> tuple[Literal["frame", "incomplete", "too large", "invalid"], int, int]: ...
+
+@type_check_only
+class _FieldPlan(Protocol):
+    """A field of a message class, or the key or value of a map."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def attribute(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def utf8(self) -> bool: ...
+    @property
+    def closed(self) -> list[int] | None: ...
+    @property
+    def message(self) -> int | None: ...
+    @property
+    def oneof(self) -> int | None: ...
+    @property
+    def entry(self) -> Sequence[_FieldPlan]: ...
+
+@type_check_only
+class _MessagePlan(Protocol):
+    """A message class and its fields."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def message(self) -> type: ...
+    @property
+    def unknown(self) -> str: ...
+    @property
+    def fields(self) -> Sequence[_FieldPlan]: ...
+    @property
+    def oneofs(self) -> Sequence[str]: ...
+
+_Message = TypeVar("_Message")
+
+@final
+class NativeSchema:
+    """Message classes compiled for encoding and decoding."""
+
+    def __new__(cls, plans: Sequence[_MessagePlan]) -> Self: ...
+    def encode(self, message: object, /) -> bytes: ...
+    def decode(self, kind: type[_Message], data: bytes, /) -> _Message: ...
+    def decoder(self, kind: type[_Message]) -> NativeDecoder[_Message]: ...
+    def which_oneof(self, message: object, oneof: str, /) -> str | None: ...
+
+@final
+class NativeDecoder(Generic[_Message]):
+    """Decodes messages of one class."""
+
+    def decode(self, data: bytes, /) -> _Message: ...

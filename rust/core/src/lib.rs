@@ -11,3 +11,5 @@ pub mod receive;
 pub mod relay;
 pub mod table;
 pub mod varint;
+pub mod wire_reader;
+pub mod wire_writer;

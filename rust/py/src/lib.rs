@@ -9,6 +9,7 @@ mod errors;
 mod framing;
 mod guarded;
 mod link;
+mod native;
 mod relay;
 mod server;
 mod stream;
@@ -27,6 +28,8 @@ mod _core {
     use crate::framing::next_frame;
     #[pymodule_export]
     use crate::link::Link;
+    #[pymodule_export]
+    use crate::native::{NativeDecoder, NativeSchema};
     #[pymodule_export]
     use crate::relay::{RelayBack, RelayFront, RelayRoutes};
     #[pymodule_export]

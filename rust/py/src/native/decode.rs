@@ -1,0 +1,434 @@
+//! Bytes become message objects: each field goes straight into its place in a new object.
+
+use protosocket_core::header::Malformed;
+use protosocket_core::varint;
+use protosocket_core::wire_reader::{DEPTH, Reader, from_zigzag, wire};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyList};
+
+use super::failure;
+use super::schema::{Absent, Entry, Field, Kind, Label, MessageType, Schema};
+
+/// Reads messages of a schema.
+///
+/// Nothing else sees an object before it is complete, except by looking through the garbage collector's lists.
+pub struct Decoder<'a, 'py> {
+    py: Python<'py>,
+    schema: &'a Schema,
+}
+
+/// Why a value is not an object.
+enum Stop {
+    Malformed(Malformed),
+    Python(PyErr),
+    /// A number that a closed enum does not have: it counts as an unknown field.
+    Foreign(u64),
+}
+
+impl From<Malformed> for Stop {
+    fn from(malformed: Malformed) -> Self {
+        Stop::Malformed(malformed)
+    }
+}
+
+impl From<PyErr> for Stop {
+    fn from(error: PyErr) -> Self {
+        Stop::Python(error)
+    }
+}
+
+type Value<'py> = Result<Bound<'py, PyAny>, Stop>;
+
+impl<'a, 'py> Decoder<'a, 'py> {
+    /// The message in `bytes`.
+    pub fn run(
+        py: Python<'py>,
+        schema: &'a Schema,
+        message: &MessageType,
+        bytes: &[u8],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let object = message.allocate(py)?;
+        let decoder = Decoder { py, schema };
+        decoder.fields(message, &object, bytes, DEPTH)?;
+        decoder.complete(message, &object)?;
+        Ok(object)
+    }
+
+    /// Gives `object` what `bytes` say: a new object, or one that was decoded before.
+    fn fields(
+        &self,
+        message: &MessageType,
+        object: &Bound<'py, PyAny>,
+        bytes: &[u8],
+        depth: u32,
+    ) -> PyResult<()> {
+        let mut unknown = Vec::new();
+        let mut reader = Reader::new(bytes);
+        while !reader.is_empty() {
+            if let Err(stop) = self.field(message, object, &mut reader, depth, &mut unknown) {
+                return Err(match stop {
+                    Stop::Malformed(malformed) => failure::malformed(self.py, &message.name, malformed),
+                    Stop::Python(error) => error,
+                    Stop::Foreign(_) => {
+                        unreachable!("a number that is not of its enum is kept where it is read")
+                    }
+                });
+            }
+        }
+        if unknown.is_empty() {
+            Ok(())
+        } else {
+            self.keep(message, object, unknown)
+        }
+    }
+
+    #[inline]
+    fn field(
+        &self,
+        message: &MessageType,
+        object: &Bound<'py, PyAny>,
+        reader: &mut Reader<'_>,
+        depth: u32,
+        unknown: &mut Vec<u8>,
+    ) -> Result<(), Stop> {
+        let start = reader.rest();
+        let (number, wire_type) = reader.key()?;
+        if let Some((index, field)) = message.field(number) {
+            let taken = match &field.label {
+                Label::Implicit | Label::Explicit { .. } if wire_type == field.kind.wire() => {
+                    self.single(message, index, object, reader, depth)
+                }
+                Label::Repeated { .. } if wire_type == field.kind.wire() => {
+                    let value = self.value(field, reader, None, depth);
+                    value.and_then(|value| Ok(self.list(field, object)?.append(value)?))
+                }
+                Label::Repeated { .. } if wire_type == wire::BYTES => {
+                    return self.packed(field, object, reader, unknown);
+                }
+                Label::Map(entry) if wire_type == wire::BYTES => {
+                    let bytes = reader.bytes()?;
+                    if !self.entry(field, entry, object, bytes, depth)? {
+                        unknown.extend_from_slice(&start[..start.len() - reader.rest().len()]);
+                    }
+                    return Ok(());
+                }
+                _ => {
+                    reader.skip(number, wire_type, depth)?;
+                    unknown.extend_from_slice(&start[..start.len() - reader.rest().len()]);
+                    return Ok(());
+                }
+            };
+            if let Err(Stop::Foreign(value)) = taken {
+                keep_number(field, value, unknown);
+                return Ok(());
+            }
+            return taken;
+        }
+        reader.skip(number, wire_type, depth)?;
+        unknown.extend_from_slice(&start[..start.len() - reader.rest().len()]);
+        Ok(())
+    }
+
+    /// A field that stands once; the last one counts, and submessages are merged.
+    #[inline]
+    fn single(
+        &self,
+        message: &MessageType,
+        index: usize,
+        object: &Bound<'py, PyAny>,
+        reader: &mut Reader<'_>,
+        depth: u32,
+    ) -> Result<(), Stop> {
+        let field = &message.fields[index];
+        let before = match field.kind {
+            // SAFETY, here and below: the slots are those of the object's class.
+            Kind::Message(_) => unsafe { field.slot.get(object) }?.filter(|value| !value.is_none()),
+            _ => None,
+        };
+        let merging = before.is_some();
+        let value = self.value(field, reader, before, depth)?;
+        if merging {
+            return Ok(());
+        }
+        if let Some(oneof) = field.oneof {
+            for (other, _) in &message.oneofs[oneof].members {
+                if *other != index {
+                    let slot = &message.fields[*other].slot;
+                    // SAFETY: as above.
+                    unsafe {
+                        if slot.get(object)?.is_some_and(|value| !value.is_none()) {
+                            slot.set(object, self.py.None().into_bound(self.py))?;
+                        }
+                    }
+                }
+            }
+        }
+        // SAFETY: as above.
+        Ok(unsafe { field.slot.set(object, value) }?)
+    }
+
+    /// The list of a repeated field, made if this is its first value.
+    #[inline]
+    fn list(&self, field: &Field, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
+        // SAFETY: the slots are those of the object's class.
+        unsafe {
+            if let Some(list) = field.slot.get(object)? {
+                return Ok(list.cast_into::<PyList>()?);
+            }
+            let list = PyList::empty(self.py);
+            field.slot.set(object, list.clone().into_any())?;
+            Ok(list)
+        }
+    }
+
+    /// Numbers in one piece, whether or not the field is declared so.
+    #[inline(never)]
+    fn packed(
+        &self,
+        field: &Field,
+        object: &Bound<'py, PyAny>,
+        reader: &mut Reader<'_>,
+        unknown: &mut Vec<u8>,
+    ) -> Result<(), Stop> {
+        let mut numbers = Reader::new(reader.bytes()?);
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let list = self.list(field, object)?;
+        while !numbers.is_empty() {
+            match self.value(field, &mut numbers, None, 0) {
+                Ok(value) => list.append(value)?,
+                Err(Stop::Foreign(value)) => keep_number(field, value, unknown),
+                Err(stop) => return Err(stop),
+            }
+        }
+        Ok(())
+    }
+
+    /// An entry of a map; false if something in it is unknown, and so the entry is kept as it is.
+    #[inline(never)]
+    fn entry(
+        &self,
+        field: &Field,
+        entry: &Entry,
+        object: &Bound<'py, PyAny>,
+        bytes: &[u8],
+        depth: u32,
+    ) -> Result<bool, Stop> {
+        let depth = deeper(field, depth, self.py)?;
+        let (mut key, mut value) = (None, None);
+        let mut complete = true;
+        let mut reader = Reader::new(bytes);
+        while !reader.is_empty() {
+            let (number, wire_type) = reader.key()?;
+            let (part, place) = match number {
+                1 if wire_type == entry.key.kind.wire() => (&entry.key, &mut key),
+                2 if wire_type == entry.value.kind.wire() => (&entry.value, &mut value),
+                _ => {
+                    reader.skip(number, wire_type, depth)?;
+                    complete = false;
+                    continue;
+                }
+            };
+            match self.value(part, &mut reader, place.take(), depth) {
+                Ok(object) => *place = Some(object),
+                Err(Stop::Foreign(_)) => complete = false,
+                Err(stop) => return Err(stop),
+            }
+        }
+        if !complete {
+            return Ok(false);
+        }
+        let key = key.map_or_else(|| self.value(&entry.key, &mut Reader::new(ZERO), None, depth), Ok)?;
+        let value = match value {
+            Some(value) => value,
+            None => match self.value(&entry.value, &mut Reader::new(ZERO), None, depth) {
+                Err(Stop::Foreign(_)) => first_of_closed(self.py, &entry.value)?,
+                value => value?,
+            },
+        };
+        // SAFETY: the slots are those of the object's class.
+        let dict = unsafe {
+            match field.slot.get(object)? {
+                Some(dict) => dict.cast_into::<PyDict>().map_err(PyErr::from)?,
+                None => {
+                    let dict = PyDict::new(self.py);
+                    field.slot.set(object, dict.clone().into_any())?;
+                    dict
+                }
+            }
+        };
+        dict.set_item(key, value)?;
+        Ok(true)
+    }
+
+    /// The value at the reader; a message is read into `before` if there is one.
+    #[inline]
+    fn value(
+        &self,
+        field: &Field,
+        reader: &mut Reader<'_>,
+        before: Option<Bound<'py, PyAny>>,
+        depth: u32,
+    ) -> Value<'py> {
+        let py = self.py;
+        match &field.kind {
+            Kind::Bytes => Ok(PyBytes::new(py, reader.bytes()?).into_any()),
+            Kind::String { strict } => self.text(field, reader.bytes()?, *strict),
+            Kind::Message(index) => {
+                let message = &self.schema.messages[*index];
+                let bytes = reader.bytes()?;
+                let depth = deeper(field, depth, py)?;
+                match before {
+                    Some(object) => {
+                        self.fields(message, &object, bytes, depth)?;
+                        Ok(object)
+                    }
+                    None => {
+                        let object = message.allocate(py)?;
+                        self.fields(message, &object, bytes, depth)?;
+                        self.complete(message, &object)?;
+                        Ok(object)
+                    }
+                }
+            }
+            Kind::UInt64 => self.unsigned(reader.varint()?),
+            Kind::UInt32 => self.signed(i64::from(reader.varint()? as u32)),
+            Kind::Int64 => self.signed(reader.varint()? as i64),
+            Kind::Int32 | Kind::Enum(None) => self.signed(i64::from(reader.varint()? as i32)),
+            Kind::Enum(Some(closed)) => {
+                let number = reader.varint()?;
+                match closed.binary_search(&(number as i32)) {
+                    Ok(_) => self.signed(i64::from(number as i32)),
+                    Err(_) => Err(Stop::Foreign(number)),
+                }
+            }
+            Kind::Bool => Ok(PyBool::new(py, reader.varint()? != 0).to_owned().into_any()),
+            Kind::SInt32 => self.signed(from_zigzag(u64::from(reader.varint()? as u32))),
+            Kind::SInt64 => self.signed(from_zigzag(reader.varint()?)),
+            Kind::Fixed32 => self.signed(i64::from(reader.fixed32()?)),
+            Kind::Fixed64 => self.unsigned(reader.fixed64()?),
+            Kind::SFixed32 => self.signed(i64::from(reader.fixed32()? as i32)),
+            Kind::SFixed64 => self.signed(reader.fixed64()? as i64),
+            Kind::Double => Ok(PyFloat::new(py, f64::from_bits(reader.fixed64()?)).into_any()),
+            Kind::Float => Ok(PyFloat::new(py, f64::from(f32::from_bits(reader.fixed32()?))).into_any()),
+        }
+    }
+
+    #[inline]
+    fn signed(&self, number: i64) -> Value<'py> {
+        // SAFETY: it gives a new int, or null and an error.
+        Ok(unsafe { Bound::from_owned_ptr_or_err(self.py, ffi::PyLong_FromLongLong(number)) }?)
+    }
+
+    #[inline]
+    fn unsigned(&self, number: u64) -> Value<'py> {
+        // SAFETY: as above.
+        Ok(unsafe { Bound::from_owned_ptr_or_err(self.py, ffi::PyLong_FromUnsignedLongLong(number)) }?)
+    }
+
+    #[inline]
+    fn text(&self, field: &Field, bytes: &[u8], strict: bool) -> Value<'py> {
+        let (start, length) = (bytes.as_ptr(), bytes.len() as ffi::Py_ssize_t);
+        // SAFETY: a new text for ASCII has one byte a character, `length` of them, which are filled before
+        // anything else sees it; CPython shares the one of no characters, and those of one, which are left to it.
+        unsafe {
+            if bytes.len() > 1 && bytes.is_ascii() {
+                let text = Bound::from_owned_ptr_or_err(self.py, ffi::PyUnicode_New(length, 0x7f))?;
+                ffi::PyUnicode_1BYTE_DATA(text.as_ptr()).copy_from_nonoverlapping(start, bytes.len());
+                return Ok(text);
+            }
+            match Bound::from_owned_ptr_or_opt(
+                self.py,
+                ffi::PyUnicode_DecodeUTF8(start.cast(), length, c"strict".as_ptr()),
+            ) {
+                Some(text) => Ok(text),
+                None => self.not_text(field, bytes, strict),
+            }
+        }
+    }
+
+    #[cold]
+    fn not_text(&self, field: &Field, bytes: &[u8], strict: bool) -> Value<'py> {
+        let error = PyErr::fetch(self.py);
+        if !error.is_instance_of::<pyo3::exceptions::PyUnicodeDecodeError>(self.py) {
+            return Err(error.into());
+        }
+        if strict {
+            let text = format!("{} is not UTF-8: {}", field.name, error.value(self.py));
+            return Err(failure::decode(self.py, text).into());
+        }
+        Ok(PyBytes::new(self.py, bytes).into_any())
+    }
+
+    /// Gives a new object the attributes that were not on the wire.
+    #[inline]
+    fn complete(&self, message: &MessageType, object: &Bound<'py, PyAny>) -> PyResult<()> {
+        let py = self.py;
+        for (field, absent) in message.fields.iter().zip(&message.absent) {
+            // SAFETY: the slots are those of the object's class.
+            unsafe {
+                if field.slot.get(object)?.is_none() {
+                    let value = match absent {
+                        Absent::Value(value) => value.bind(py).clone(),
+                        Absent::List => PyList::empty(py).into_any(),
+                        Absent::Dict => PyDict::new(py).into_any(),
+                    };
+                    field.slot.set(object, value)?;
+                }
+            }
+        }
+        // SAFETY: as above.
+        unsafe {
+            if message.unknown.get(object)?.is_none() {
+                message.unknown.set(object, py.None().into_bound(py))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds to the fields that the schema does not know.
+    #[cold]
+    fn keep(&self, message: &MessageType, object: &Bound<'py, PyAny>, mut unknown: Vec<u8>) -> PyResult<()> {
+        // SAFETY: the slots are those of the object's class.
+        unsafe {
+            if let Some(before) = message.unknown.get(object)?.filter(|before| !before.is_none()) {
+                unknown.splice(..0, before.cast::<PyBytes>()?.as_bytes().iter().copied());
+            }
+            message
+                .unknown
+                .set(object, PyBytes::new(self.py, &unknown).into_any())
+        }
+    }
+}
+
+/// Zero in every way a number, a text or a message is written.
+const ZERO: &[u8] = &[0; 8];
+
+/// A closed enum without a zero: what an entry without a value holds is its first number.
+#[cold]
+fn first_of_closed<'py>(py: Python<'py>, field: &Field) -> PyResult<Bound<'py, PyAny>> {
+    match &field.kind {
+        Kind::Enum(Some(numbers)) if !numbers.is_empty() => Ok(numbers[0].into_pyobject(py)?.into_any()),
+        _ => Err(failure::decode(py, format!("{} has no value", field.name))),
+    }
+}
+
+#[inline]
+fn deeper(field: &Field, depth: u32, py: Python<'_>) -> PyResult<u32> {
+    match depth.checked_sub(1) {
+        Some(depth) => Ok(depth),
+        None => Err(failure::decode(
+            py,
+            format!("{}: messages are nested deeper than {DEPTH}", field.name),
+        )),
+    }
+}
+
+/// Keeps a number that a closed enum does not have.
+#[cold]
+fn keep_number(field: &Field, value: u64, unknown: &mut Vec<u8>) {
+    varint::write(u64::from(field.number) << 3 | u64::from(wire::VARINT), unknown);
+    varint::write(value, unknown);
+}

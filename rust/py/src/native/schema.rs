@@ -1,0 +1,356 @@
+//! Message classes compiled for the encoder and the decoder: what each field is, and where objects keep it.
+
+use std::collections::HashMap;
+
+use protosocket_core::wire_reader::wire;
+use protosocket_core::wire_writer::Key;
+use pyo3::exceptions::PyValueError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyString, PyType};
+
+use super::plan::{FieldPlan, MessagePlan};
+use super::slot::Slot;
+
+/// What a field's value is.
+pub enum Kind {
+    Double,
+    Float,
+    Int64,
+    UInt64,
+    Int32,
+    Fixed64,
+    Fixed32,
+    Bool,
+    /// Text; what is not UTF-8 is refused if `strict`, and otherwise read as `bytes`.
+    String {
+        strict: bool,
+    },
+    /// The messages of the class with this index.
+    Message(usize),
+    Bytes,
+    UInt32,
+    /// With its numbers, sorted, if it is closed.
+    Enum(Option<Box<[i32]>>),
+    SFixed32,
+    SFixed64,
+    SInt32,
+    SInt64,
+}
+
+impl Kind {
+    /// Its wire type outside a packed field.
+    #[inline]
+    pub fn wire(&self) -> u8 {
+        match self {
+            Kind::Double | Kind::Fixed64 | Kind::SFixed64 => wire::FIXED64,
+            Kind::Float | Kind::Fixed32 | Kind::SFixed32 => wire::FIXED32,
+            Kind::String { .. } | Kind::Bytes | Kind::Message(_) => wire::BYTES,
+            _ => wire::VARINT,
+        }
+    }
+
+    fn of(plan: &FieldPlan<'_>) -> PyResult<Self> {
+        Ok(match plan.kind {
+            1 => Kind::Double,
+            2 => Kind::Float,
+            3 => Kind::Int64,
+            4 => Kind::UInt64,
+            5 => Kind::Int32,
+            6 => Kind::Fixed64,
+            7 => Kind::Fixed32,
+            8 => Kind::Bool,
+            9 => Kind::String { strict: plan.utf8 },
+            11 => Kind::Message(
+                plan.message
+                    .ok_or_else(|| impossible(plan, "it has no message"))?,
+            ),
+            12 => Kind::Bytes,
+            13 => Kind::UInt32,
+            14 => Kind::Enum(plan.closed.clone().map(|mut numbers| {
+                numbers.sort_unstable();
+                numbers.into_boxed_slice()
+            })),
+            15 => Kind::SFixed32,
+            16 => Kind::SFixed64,
+            17 => Kind::SInt32,
+            18 => Kind::SInt64,
+            _ => return Err(impossible(plan, "there is no such type")),
+        })
+    }
+}
+
+/// Whether and how often a field stands in a message.
+pub enum Label {
+    /// Left out when zero; absent reads zero.
+    Implicit,
+    /// Present unless it is `None`; the bool says whether it must be.
+    Explicit { required: bool },
+    /// A list; the bool says whether numbers stand in one piece.
+    Repeated { packed: bool },
+    /// A dict.
+    Map(Box<Entry>),
+}
+
+/// The two fields of a map's entries, as the fields they are: with numbers 1 and 2.
+pub struct Entry {
+    pub key: Field,
+    pub value: Field,
+}
+
+/// A field of a message class.
+pub struct Field {
+    pub name: String,
+    pub number: u32,
+    pub key: Key,
+    pub kind: Kind,
+    pub label: Label,
+    pub slot: Slot,
+    /// The index of its oneof.
+    pub oneof: Option<usize>,
+}
+
+impl Field {
+    fn compile(class: &Bound<'_, PyType>, plan: &FieldPlan<'_>, entry: bool) -> PyResult<Self> {
+        let kind = Kind::of(plan)?;
+        let label = match plan.label.as_str() {
+            "implicit" => Label::Implicit,
+            "explicit" => Label::Explicit { required: false },
+            "required" => Label::Explicit { required: true },
+            "repeated" => Label::Repeated { packed: false },
+            "packed" if kind.wire() != wire::BYTES => Label::Repeated { packed: true },
+            "map" => match plan.entry.as_slice() {
+                [key, value] if key.number == 1 && value.number == 2 => Label::Map(Box::new(Entry {
+                    key: Field::compile(class, key, true)?,
+                    value: Field::compile(class, value, true)?,
+                })),
+                _ => {
+                    return Err(impossible(
+                        plan,
+                        "a map's entry is a key with number 1 and a value with number 2",
+                    ));
+                }
+            },
+            _ => return Err(impossible(plan, "there is no such label")),
+        };
+        let wire_type = match label {
+            Label::Repeated { packed: true } | Label::Map(_) => wire::BYTES,
+            _ => kind.wire(),
+        };
+        if plan.number == 0 || plan.number >= 1 << 29 {
+            return Err(impossible(plan, "a number is 1 to 2^29 - 1"));
+        }
+        Ok(Field {
+            name: plan.name.clone(),
+            number: plan.number,
+            key: Key::new(plan.number, wire_type),
+            kind,
+            label,
+            // The parts of an entry have no attribute of their own.
+            slot: if entry {
+                Slot::Named(plan.attribute.clone().unbind())
+            } else {
+                Slot::of(class, &plan.attribute)?
+            },
+            oneof: plan.oneof,
+        })
+    }
+}
+
+/// What an attribute holds that was not on the wire.
+pub enum Absent {
+    Value(Py<PyAny>),
+    List,
+    Dict,
+}
+
+/// A oneof: at most one of its members is not `None`.
+pub struct Oneof {
+    pub name: Py<PyString>,
+    /// The indices of its fields and their attributes.
+    pub members: Vec<(usize, Py<PyString>)>,
+}
+
+/// A message class.
+pub struct MessageType {
+    pub name: String,
+    pub class: Py<PyType>,
+    /// In the order of their numbers, which is the order on the wire.
+    pub fields: Vec<Field>,
+    /// What each field holds when it was not on the wire, in the same order.
+    pub absent: Vec<Absent>,
+    pub oneofs: Vec<Oneof>,
+    pub unknown: Slot,
+    /// The index of each field with a small number, or `NO_FIELD`.
+    near: Vec<u16>,
+}
+
+const NO_FIELD: u16 = u16::MAX;
+
+/// Field numbers below this are found in a table, others by searching.
+const NEAR: u32 = 256;
+
+/// One bit each is what the encoder keeps of the oneofs of a message.
+const MOST_ONEOFS: usize = 64;
+
+impl MessageType {
+    fn compile(plan: MessagePlan<'_>) -> PyResult<Self> {
+        let MessagePlan {
+            name,
+            class,
+            unknown,
+            fields: mut plans,
+            oneofs,
+        } = plan;
+        let py = class.py();
+        plans.sort_by_key(|field| field.number);
+        if plans.len() >= usize::from(NO_FIELD) || oneofs.len() > MOST_ONEOFS {
+            return Err(PyValueError::new_err(format!(
+                "{name} has too many fields or oneofs"
+            )));
+        }
+        // SAFETY: a class is a valid type object; its allocator and the size of its objects are read.
+        let usable = unsafe {
+            let class = class.as_type_ptr();
+            (*class).tp_alloc.is_some() && (*class).tp_itemsize == 0
+        };
+        if !usable {
+            return Err(PyValueError::new_err(format!(
+                "objects of {class} cannot be made here"
+            )));
+        }
+        let mut oneofs: Vec<Oneof> = oneofs
+            .into_iter()
+            .map(|name| Oneof {
+                name: name.unbind(),
+                members: Vec::new(),
+            })
+            .collect();
+        let mut fields = Vec::with_capacity(plans.len());
+        let mut absent = Vec::with_capacity(plans.len());
+        let mut near = Vec::new();
+        for (index, plan) in plans.iter().enumerate() {
+            let field = Field::compile(&class, plan, false)?;
+            absent.push(match &field.label {
+                Label::Implicit => Absent::Value(zero(py, &field.kind)?),
+                Label::Explicit { .. } => Absent::Value(py.None()),
+                Label::Repeated { .. } => Absent::List,
+                Label::Map(_) => Absent::Dict,
+            });
+            if let Some(oneof) = plan.oneof {
+                let oneof = oneofs
+                    .get_mut(oneof)
+                    .ok_or_else(|| impossible(plan, "there is no such oneof"))?;
+                oneof.members.push((index, plan.attribute.clone().unbind()));
+            }
+            if field.number < NEAR {
+                near.resize(field.number as usize + 1, NO_FIELD);
+                near[field.number as usize] = index as u16;
+            }
+            fields.push(field);
+        }
+        let unknown = Slot::of(&class, &unknown)?;
+        Ok(MessageType {
+            name,
+            class: class.unbind(),
+            fields,
+            absent,
+            oneofs,
+            unknown,
+            near,
+        })
+    }
+
+    /// The field with this number and its index.
+    #[inline]
+    pub fn field(&self, number: u32) -> Option<(usize, &Field)> {
+        let index = match self.near.get(number as usize) {
+            Some(&NO_FIELD) => return None,
+            Some(index) => usize::from(*index),
+            None if number < NEAR => return None,
+            None => self
+                .fields
+                .binary_search_by_key(&number, |field| field.number)
+                .ok()?,
+        };
+        Some((index, &self.fields[index]))
+    }
+
+    /// Whether `object` is of this class, or one derived from it, and so has its slots.
+    #[inline]
+    pub fn is_instance(&self, object: &Bound<'_, PyAny>) -> bool {
+        let class = self.class.as_ptr().cast::<ffi::PyTypeObject>();
+        // SAFETY: both are valid type objects.
+        unsafe {
+            let other = ffi::Py_TYPE(object.as_ptr());
+            other == class || ffi::PyType_IsSubtype(other, class) != 0
+        }
+    }
+
+    /// A new object of the class with nothing in it.
+    #[inline]
+    pub fn allocate<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let class = self.class.bind(py).as_type_ptr();
+        // SAFETY: `compile` saw the allocator, which CPython fills in for every class made at run time; it
+        // gives an object with all members null, or null and an error.
+        unsafe {
+            let allocate = (*class).tp_alloc.expect("looked at when the schema was compiled");
+            Bound::from_owned_ptr_or_err(py, allocate(class, 0))
+        }
+    }
+}
+
+/// Message classes that may hold one another.
+pub struct Schema {
+    pub messages: Vec<MessageType>,
+    by_class: HashMap<usize, usize>,
+}
+
+impl Schema {
+    pub fn compile(plans: Vec<MessagePlan<'_>>) -> PyResult<Self> {
+        let count = plans.len();
+        let mut messages = Vec::with_capacity(count);
+        let mut by_class = HashMap::with_capacity(count);
+        for (index, plan) in plans.into_iter().enumerate() {
+            by_class.insert(plan.class.as_ptr() as usize, index);
+            messages.push(MessageType::compile(plan)?);
+        }
+        for field in messages.iter().flat_map(|message| &message.fields) {
+            let kinds = match &field.label {
+                Label::Map(entry) => [&entry.key.kind, &entry.value.kind],
+                _ => [&field.kind, &field.kind],
+            };
+            for kind in kinds {
+                if matches!(kind, Kind::Message(index) if *index >= count) {
+                    return Err(PyValueError::new_err(format!(
+                        "the field {}: there is no such message",
+                        field.name
+                    )));
+                }
+            }
+        }
+        Ok(Schema { messages, by_class })
+    }
+
+    /// The index of this class.
+    #[inline]
+    pub fn index(&self, class: &Bound<'_, PyType>) -> Option<usize> {
+        self.by_class.get(&(class.as_ptr() as usize)).copied()
+    }
+}
+
+/// What an absent field without presence reads as.
+fn zero(py: Python<'_>, kind: &Kind) -> PyResult<Py<PyAny>> {
+    Ok(match kind {
+        Kind::Double | Kind::Float => 0f64.into_pyobject(py)?.into_any().unbind(),
+        Kind::Bool => false.into_pyobject(py)?.to_owned().into_any().unbind(),
+        Kind::String { .. } => PyString::new(py, "").into_any().unbind(),
+        Kind::Bytes => pyo3::types::PyBytes::new(py, b"").into_any().unbind(),
+        Kind::Message(_) => py.None(),
+        _ => 0i64.into_pyobject(py)?.into_any().unbind(),
+    })
+}
+
+fn impossible(plan: &FieldPlan<'_>, why: &str) -> PyErr {
+    PyValueError::new_err(format!("the field {} cannot be compiled: {why}", plan.name))
+}
