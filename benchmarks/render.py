@@ -97,10 +97,10 @@ def _throughput(report: Report) -> str:
 
 
 def _details(report: Report, concurrency: int) -> str:
-    header = ["system", "p50 ms", "p99 ms", "p99.9 ms", "client CPU µs/op", "server CPU µs/op"] + [
-        "client calls/op",
-        "server calls/op",
-        "wire B/op",
+    header = [
+        "system",
+        *("p50 ms", "p99 ms", "p99.9 ms", "client CPU µs/op", "server CPU µs/op"),
+        *("client calls/op", "server calls/op", "wire B/op"),
     ]
     rows = []
     for system in _measured(report):

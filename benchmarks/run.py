@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.catalogue import SYSTEMS, System
 from benchmarks.results import Point, Report, Settings, SystemCalls, SystemReport
-from benchmarks.running import HOP, Programs, Running, start_system
+from benchmarks.running import HOP, Programs, Running, in_a_line, start_system
 from benchmarks.steps import Steps, closed
 from benchmarks.sweeps import sweep_connections, sweep_offered, sweep_sizes
 from benchmarks.system_calls import count_system_calls
@@ -113,7 +113,7 @@ class _Table:
         try:
             self.running.append(await start_system(processes, system, self._settings))
         except (ProcessError, TimeoutError) as error:
-            self._failed[system.name] = _text(error)
+            self._failed[system.name] = in_a_line(error)
 
     async def measure(self) -> None:
         """The repeats: every system once for each concurrency, then all of them again."""
@@ -173,7 +173,7 @@ class _Table:
 
     def _give_up(self, one: Running, error: Exception) -> None:
         self.running.remove(one)
-        self._failed[one.system.name] = _text(error)
+        self._failed[one.system.name] = in_a_line(error)
 
 
 def _point(concurrency: int, results: Sequence[LoadResult]) -> Point:
@@ -205,12 +205,6 @@ def _point(concurrency: int, results: Sequence[LoadResult]) -> Point:
         errors=dict(+errors),
         error_example=next((result.error_example for result in results if result.error_example), None),
     )
-
-
-def _text(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "did not answer in time"
-    return " ".join(str(error).split())[:1000]
 
 
 def _allow_files() -> None:

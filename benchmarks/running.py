@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from protosocket.bench.jobs import LoadResult, Open
     from protosocket.bench.processes import Child
 
-__all__ = ["Load", "Programs", "Running", "start_load", "start_server", "start_system"]
+__all__ = ["Load", "Programs", "Running", "in_a_line", "start_load", "start_server", "start_system"]
 
 HOP = "client-server"
 START_SECONDS = 30.0
@@ -123,3 +123,11 @@ async def start_system(processes: Programs, system: System, settings: Settings) 
     """Start a server with its load generator."""
     server = await start_server(processes, system)
     return await start_load(processes, system, server, settings)
+
+
+def in_a_line(error: Exception) -> str:
+    """An error of a child process: what happened, and the last line it wrote."""
+    if isinstance(error, TimeoutError):
+        return "did not answer in time"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(dict.fromkeys((lines[0], lines[-1]))) if lines else type(error).__name__

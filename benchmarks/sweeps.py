@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from benchmarks.results import ConnectionsPoint, OfferedPoint, SizePoint
-from benchmarks.running import Programs, start_load, start_server
+from benchmarks.running import Programs, in_a_line, start_load, start_server
 from benchmarks.steps import closed, open_loop
 from protosocket.bench.processes import ProcessError
 
@@ -46,7 +46,7 @@ async def sweep_offered(
             try:
                 result = await one.measure(open_loop(rate, seconds))
             except (ProcessError, TimeoutError) as error:
-                points.append(OfferedPoint(system=name, offered_per_second=rate, error=_text(error)))
+                points.append(OfferedPoint(system=name, offered_per_second=rate, error=in_a_line(error)))
                 continue
             points.append(
                 OfferedPoint(
@@ -79,7 +79,7 @@ async def sweep_sizes(
                     one = await start_load(processes, system, server, settings, value_bytes=size, keys=keys)
                     result = await one.measure(closed(settings.size_concurrency, seconds))
             except (ProcessError, TimeoutError) as error:
-                points.append(SizePoint(system=system.name, value_bytes=size, error=_text(error)))
+                points.append(SizePoint(system=system.name, value_bytes=size, error=in_a_line(error)))
                 continue
             points.append(
                 SizePoint(
@@ -113,7 +113,7 @@ async def sweep_connections(
                     result = await one.measure(closed(settings.connections_concurrency, seconds))
             except (ProcessError, TimeoutError) as error:
                 points.append(
-                    ConnectionsPoint(system=system.name, connections=connections, error=_text(error))
+                    ConnectionsPoint(system=system.name, connections=connections, error=in_a_line(error))
                 )
                 continue
             if base is None:
@@ -144,7 +144,3 @@ def _resident(pid: int) -> int:
     process = psutil.Process(pid)
     family = [process, *process.children(recursive=True)]
     return sum(one.memory_info().rss for one in family)
-
-
-def _text(error: Exception) -> str:
-    return "did not answer in time" if isinstance(error, TimeoutError) else " ".join(str(error).split())[:300]
