@@ -92,6 +92,19 @@ async def echo(connection: Connection[Any, Any]) -> None:
         await connection.send(message)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the event loop run until ``condition`` holds; for what sets no event."""
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
+def write_raw(connection: Connection[Any, Any], data: bytes) -> None:
+    """Put ``data`` on the wire as it is, from this end of a connection."""
+    transport = connection._protocol._transport  # noqa: SLF001 - no public way to send what is no message
+    assert transport is not None
+    transport.write(data)
+
+
 async def turns(count: int = 10) -> None:
     """Let the event loop do what it has to do."""
     for _ in range(count):

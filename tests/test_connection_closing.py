@@ -10,7 +10,7 @@ import weakref
 from typing import Any
 
 import pytest
-from tests.places import Place, Raw, echo, turns
+from tests.places import Place, Raw, echo, make_place, turns, until, write_raw
 
 from protosocket import Connection, codecs
 from protosocket.errors import ConnectError, ConnectionClosed
@@ -123,18 +123,14 @@ async def test_what_had_arrived_can_be_received_after_the_end(some_place: Place)
 
 async def test_a_tls_connection_cut_off_in_the_middle_of_a_message(certificates: Any, unix_path: str) -> None:
     """No close_notify, only the end of the TCP stream underneath."""
-    from tests.places import make_place
-
     place = make_place("tls-aiofastnet", certificates, unix_path)
     async with place.pair(codecs.Bytes()) as (client, served):
         await client.send(b"whole")
         assert await served.receive() == b"whole"
-        protocol = client._protocol  # noqa: SLF001
-        protocol._transport.write(b"\x05hal")  # noqa: SLF001
-        while served.statistics().bytes_received < 10:
-            await asyncio.sleep(0)
+        write_raw(client, b"\x05hal")
+        await until(lambda: served.statistics().bytes_received >= 10)
         client.abort()
-        with pytest.raises(ConnectionClosed, match="in the middle of a message|lost"):
+        with pytest.raises(ConnectionClosed, match=r"in the middle of a message|lost"):
             async for _ in served:
                 pass
 
@@ -177,8 +173,7 @@ async def test_cancelling_a_servers_close_cuts_off(some_place: Place) -> None:
 
     server = await some_place.listen(codecs.Bytes(), stubborn)
     async with some_place.connect(server, codecs.Bytes()) as client:
-        while server.connections == 0:
-            await asyncio.sleep(0)
+        await until(lambda: server.connections > 0)
         closing = asyncio.create_task(server.close())
         await turns()
         assert not closing.done()
@@ -221,10 +216,12 @@ async def test_an_error_of_another_connection_is_logged(
     async def served(connection: Connection[bytes, bytes]) -> None:
         raise ConnectionClosed("the other one")
 
-    async with some_place.listen(codecs.Bytes(), served) as server:
-        async with some_place.connect(server, codecs.Bytes()) as client:
-            with pytest.raises(ConnectionClosed):
-                await client.receive()
+    async with (
+        some_place.listen(codecs.Bytes(), served) as server,
+        some_place.connect(server, codecs.Bytes()) as client,
+    ):
+        with pytest.raises(ConnectionClosed):
+            await client.receive()
     assert "the other one" in caplog.text
 
 
@@ -315,8 +312,8 @@ def test_what_nobody_closed_is_found_by_the_garbage_collector(transport: Any) ->
     with socket.create_server(("127.0.0.1", 0)) as peer:
         loop = asyncio.new_event_loop()
         loop.run_until_complete(main(f"tcp://127.0.0.1:{peer.getsockname()[1]}"))
+        loop.close()
+        del loop
         with pytest.warns(ResourceWarning, match="unclosed"):
-            loop.close()
-            del loop
             gc.collect()
     assert left[0]() is None

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.places import Place, Raw, echo, turns
+from tests.places import Place, Raw, echo, turns, until
 
 from protosocket import Connection, codecs
 from protosocket.errors import ConnectionClosed
@@ -32,7 +32,11 @@ async def fill(connection: Connection[bytes, bytes], message: bytes) -> int:
 
 async def test_a_peer_that_does_not_read_makes_senders_wait(place: Place) -> None:
     message = b"m" * 16 * KiB
-    limits = {"send_queue_messages": 20, "send_queue_bytes": 1024 * KiB, "receive_limit": 64 * KiB}
+    limits: dict[str, Any] = {
+        "send_queue_messages": 20,
+        "send_queue_bytes": 1024 * KiB,
+        "receive_limit": 64 * KiB,
+    }
     async with place.pair(codecs.Bytes(), **limits) as (client, served):
         # The peer's program takes nothing: its inbox, the kernel and the send queue fill up.
         sent = await fill(client, message)
@@ -54,7 +58,7 @@ async def test_a_peer_that_does_not_read_makes_senders_wait(place: Place) -> Non
 
 async def test_the_send_budget_in_bytes(some_place: Place) -> None:
     message = b"m" * 16 * KiB
-    limits = {"send_queue_bytes": 100 * KiB, "receive_limit": 64 * KiB}
+    limits: dict[str, Any] = {"send_queue_bytes": 100 * KiB, "receive_limit": 64 * KiB}
     async with some_place.pair(codecs.Bytes(), **limits) as (client, served):
         sent = await fill(client, message)
         assert 100 * KiB <= client.statistics().send_queue_bytes <= 117 * KiB
@@ -65,7 +69,7 @@ async def test_the_send_budget_in_bytes(some_place: Place) -> None:
 
 
 @pytest.mark.parametrize("limits", [{"send_queue_messages": 1}, {"send_queue_bytes": 1}])
-async def test_the_smallest_send_budget_moves_on(some_place: Place, limits: dict[str, int]) -> None:
+async def test_the_smallest_send_budget_moves_on(some_place: Place, limits: dict[str, Any]) -> None:
     async with some_place.pair(codecs.Bytes(), **limits) as (client, served):
 
         async def send() -> None:
@@ -121,8 +125,7 @@ async def test_what_is_not_received_is_bounded(place: Place) -> None:
                 await client.send(b"%06d" % number)
 
         sending = asyncio.create_task(send())
-        while served.statistics().read_pauses == 0:
-            await asyncio.sleep(0)
+        await until(lambda: served.statistics().read_pauses > 0)
         await turns(100)
         assert served.statistics().messages_received <= 64
         for number in range(20_000):
@@ -161,19 +164,21 @@ async def test_a_flooding_peer_starves_nobody() -> None:
 
 
 async def test_an_idle_connection_is_small(some_place: Place) -> None:
-    async with some_place.listen(codecs.Bytes(), echo) as server:
-        async with some_place.connect(server, codecs.Bytes()) as client:
+    async with (
+        some_place.listen(codecs.Bytes(), echo) as server,
+        some_place.connect(server, codecs.Bytes()) as client,
+    ):
+        await client.send(b"hello")
+        assert await client.receive() == b"hello"
+        (served,) = server.protocols
+        assert served._memory <= 16 * KiB  # noqa: SLF001
+        # And a large message does not stay in memory once small ones follow.
+        await client.send(b"x" * 4 * KiB * KiB)
+        await client.receive()
+        for _ in range(5):
             await client.send(b"hello")
-            assert await client.receive() == b"hello"
-            (served,) = server.protocols
-            assert served._memory <= 16 * KiB  # noqa: SLF001
-            # And a large message does not stay in memory once small ones follow.
-            await client.send(b"x" * 4 * KiB * KiB)
             await client.receive()
-            for _ in range(5):
-                await client.send(b"hello")
-                await client.receive()
-            assert served._memory <= 1200 * KiB  # noqa: SLF001
+        assert served._memory <= 1200 * KiB  # noqa: SLF001
 
 
 async def test_statistics_of_a_connection_with_nothing_on_it(some_place: Place) -> None:

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from tests.places import Place, Raw, echo, turns
+from tests.places import Place, Raw, echo, turns, until
 
 import protosocket
 from protosocket import Connection, codecs, errors
@@ -160,8 +160,7 @@ async def test_a_receiver_woken_and_cancelled_does_not_take_the_place_of_the_nex
         woken = asyncio.Event()
         asyncio.get_running_loop().call_soon(woken.set)
         await client.send(b"one")
-        while served.statistics().messages_received == 0:
-            await asyncio.sleep(0)
+        await until(lambda: served.statistics().messages_received > 0)
         first.cancel()
         taking = asyncio.create_task(second())
         await asyncio.wait([first])
@@ -245,8 +244,13 @@ async def test_a_declared_length_takes_no_memory() -> None:
     place = Place("tcp", "tcp://127.0.0.1:0")
     async with place.listen(codecs.Bytes(), echo) as server, await Raw().connect(server) as raw:
         await raw.send(b"\x80\x80\x80\x02" + b"x" * 100)
-        while server.connections == 0 or next(iter(server.protocols)).statistics().bytes_received < 104:
-            await asyncio.sleep(0)
+        await until(
+            lambda: (
+                not (
+                    server.connections == 0 or next(iter(server.protocols)).statistics().bytes_received < 104
+                )
+            )
+        )
         assert next(iter(server.protocols))._memory <= 8192  # noqa: SLF001
 
 
