@@ -91,18 +91,39 @@ impl Fields {
     }
 }
 
-/// The last length-delimited field whose number `wanted` accepts, with its number.
+/// Calls `see` with the number and the content of each length-delimited field.
+///
+/// What protobuf's own parsers refuse is refused here: tags and lengths of more than five bytes. Groups, which
+/// they would pass over, are too.
 #[inline]
-pub(crate) fn last_bytes(message: &[u8], wanted: impl Fn(u32) -> bool) -> Result<Option<(u32, &[u8])>, Malformed> {
-    let mut found = None;
+pub(crate) fn each_bytes<'a>(
+    message: &'a [u8],
+    mut see: impl FnMut(u32, &'a [u8]) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
     let mut at = 0;
     while at < message.len() {
+        let start = at;
         let field = Walk::field(message, &mut at)?;
-        if field.wire == 2 && wanted(field.number) {
-            found = Some((field.number, &message[at - field.value as usize..at]));
+        let tag = short_varint(&message[start..])?;
+        match field.wire {
+            2 => {
+                short_varint(&message[start + tag..])?;
+                see(field.number, &message[at - field.value as usize..at])?;
+            }
+            3 => return Err(Malformed("a group")),
+            _ => {}
         }
     }
-    Ok(found)
+    Ok(())
+}
+
+/// The length of the varint at the start of `bytes`, which is at most five bytes long.
+#[inline]
+fn short_varint(bytes: &[u8]) -> Result<usize, Malformed> {
+    match bytes.iter().take(5).position(|byte| *byte < 0x80) {
+        Some(at) => Ok(at + 1),
+        None => Err(Malformed("a tag or a length takes more than five bytes")),
+    }
 }
 
 /// What a walk knows of one header field so far.

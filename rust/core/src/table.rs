@@ -90,6 +90,11 @@ impl<T> Pending<T> {
         self.calls.is_empty()
     }
 
+    /// The calls in flight with their ids, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
+        self.calls.iter().map(|(id, call)| (*id, call))
+    }
+
     /// Ends every call, in the order of their ids.
     pub fn drain(&mut self) -> Vec<(u64, T)> {
         let mut calls: Vec<_> = self.calls.drain().collect();

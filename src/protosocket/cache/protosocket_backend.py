@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Sequence
 from typing import Self
 
-from protosocket._core import RelayBack, RelayRoutes
+from protosocket._core import RelayBack
 from protosocket.cache.commands import cache_error
 from protosocket.cache.protosocket_cache_pb2 import (
+    INVALID_ARGUMENT,
     UNAVAILABLE,
     AuthenticateCommand,
     CacheCommand,
@@ -17,7 +19,7 @@ from protosocket.cache.protosocket_cache_pb2 import (
     CommandError,
     Unary,
 )
-from protosocket.cache.protosocket_codec import COMMAND_FIELD, KEY_FIELD, KEYED_FIELDS, relay_layouts
+from protosocket.cache.protosocket_codec import relay_routes
 from protosocket.cache.ring import Ring
 from protosocket.connection import Address, ConnectionProtocol, TLSOption, open_transport, parse_address
 from protosocket.errors import CacheError, Error, OptionError
@@ -31,8 +33,25 @@ _logger = logging.getLogger("protosocket")
 _MAX_CALLS = 65_536
 
 # How long to wait before a storage that is down is tried again: doubled from the first to the last, seconds.
+# A connection that lived longer than the last begins with the first again.
 _FIRST_RETRY = 0.05
 _LAST_RETRY = 1.0
+
+
+class _Answer(asyncio.Future[bytes]):
+    """The answer to a call of Python code; cancelling it cancels the command at the storage."""
+
+    def __init__(self, connection: StorageConnection, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self._connection = connection
+        self.call_id = 0
+        """Under which id the command travels; 0 as long as it was not sent."""
+
+    def cancel(self, msg: object = None) -> bool:
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self._connection.give_up(self.call_id)
+        return cancelled
 
 
 class StorageConnection(RelayBack, ConnectionProtocol):
@@ -46,21 +65,55 @@ class StorageConnection(RelayBack, ConnectionProtocol):
     def __init__(self, backend: ProtosocketBackend, storage: int, options: ConnectionOptions) -> None:
         self._setup(options)
         self._backend = backend
+        self._storage = storage
 
-    def _ended(self) -> None:
-        self._backend.routes._remove(self)
-        for future in self._abandon():
-            if not future.done():
-                future.set_exception(_unavailable(self.peer))
+    def call(self, message_id: int, command: bytes) -> asyncio.Future[bytes] | None:
+        """Send ``command``; its answer, or ``None`` if there is no room for it."""
+        answer = _Answer(self, self._loop)
+        try:
+            answer.call_id = self.forward(command, message_id, answer)
+        except ValueError as error:
+            raise cache_error(INVALID_ARGUMENT, f"not a CacheCommand: {error}") from error
+        return answer if answer.call_id else None
+
+    async def until_room(self) -> None:
+        """Wait until there may be room again, after ``call`` found none, or the connection has ended."""
+        waiter = self._loop.create_future()
+        self._room_waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            with contextlib.suppress(ValueError):
+                self._room_waiters.remove(waiter)
 
     async def authenticate(self, token: str) -> None:
         """Show ``token`` to the storage; raises ``Unauthenticated`` if it is not accepted."""
         command = CacheCommand(unary=Unary(auth=AuthenticateCommand(token=token)))
-        future: asyncio.Future[bytes] = self._loop.create_future()
-        self._forward(command.SerializeToString(), 0, future)
-        response = CacheResponse.FromString(await future)
+        answer = self.call(0, command.SerializeToString())
+        if answer is None:
+            raise self._backend.down(self._storage)
+        response = CacheResponse.FromString(await answer)
         if response.WhichOneof("kind") == "error":
             raise cache_error(response.error.code, response.error.message)
+
+    def abort(self) -> None:
+        """Cut the connection off; what is queued and what was not answered is lost. May be repeated."""
+        super().abort()
+        self._retire()
+
+    def _begin_closing(self) -> None:
+        super()._begin_closing()
+        self._retire()
+
+    def _ended(self) -> None:
+        self._retire()
+
+    def _retire(self) -> None:
+        """Nothing more goes this way or comes from there: let those who wait know at once."""
+        self._backend.routes.remove(self)
+        for answer in self.abandon():
+            if not answer.done():
+                answer.set_exception(self._backend.down(self._storage))
 
 
 class ProtosocketBackend:
@@ -83,15 +136,12 @@ class ProtosocketBackend:
         if connections < 1:
             raise OptionError(f"connections is a whole number of at least 1, not {connections!r}")
         self._addresses = [parse_address(url) for url in storages]
-        self._ring = Ring(storages)
         self._options = options or ConnectionOptions()
         self._tls = tls
         self._token = token
         self._turn = 0
-        requests, responses = relay_layouts()
-        bodies = [_unavailable_response(str(address)) for address in self._addresses]
-        self.routes = RelayRoutes(
-            requests, responses, self._ring.points, bodies, COMMAND_FIELD, KEYED_FIELDS, KEY_FIELD
+        self.routes = relay_routes(
+            Ring(storages), [_unavailable_response(address) for address in self._addresses]
         )
         self._connected = [asyncio.Event() for _ in self._addresses]
         self._keepers = [
@@ -101,34 +151,17 @@ class ProtosocketBackend:
         ]
 
     def call(self, key: bytes, message_id: int, command: bytes, /) -> Awaitable[bytes]:
-        """The encoded answer to the encoded ``command``; see ``Backend``."""
+        """The encoded answer to the encoded ``command``; see ``Backend``. Cancelling tells the storage."""
         self._turn += 1
-        link = self.routes._link_for(key, self._turn)
-        if link is None:
-            raise _unavailable(str(self._addresses[self._ring.get(key)]))
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        if link._forward(command, message_id, future):
-            return future
-        return self._call_later(key, message_id, command)
-
-    async def _call_later(self, key: bytes, message_id: int, command: bytes) -> bytes:
-        """A call that found the connection's send queue full."""
-        while True:
-            link = self.routes._link_for(key, self._turn)
-            if not isinstance(link, StorageConnection):
-                raise _unavailable(str(self._addresses[self._ring.get(key)]))
-            await link._until_room()
-            future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-            if link._forward(command, message_id, future):
-                return await future
-            await asyncio.sleep(0)
+        answer = self._connection(key, self._turn).call(message_id, command)
+        return self._call_later(key, message_id, command, self._turn) if answer is None else answer
 
     async def connect(self, timeout: float) -> None:
         """Wait until every storage is connected, ``timeout`` seconds at most; see ``Backend``."""
-        waiting = [asyncio.ensure_future(event.wait()) for event in self._connected]
-        _, late = await asyncio.wait(waiting, timeout=timeout)
-        for task in late:
-            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                for event in self._connected:
+                    await event.wait()
 
     async def close(self) -> None:
         """Close the connections; calls still waiting fail with ``CacheUnavailable``. Again does nothing."""
@@ -136,38 +169,70 @@ class ProtosocketBackend:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
 
+    def down(self, storage: int) -> CacheError:
+        """The error of a call to a storage that is down."""
+        return cache_error(UNAVAILABLE, _down(self._addresses[storage]))
+
+    def _connection(self, key: bytes, turn: int) -> StorageConnection:
+        connection = self.routes.link_for(key, turn)
+        if isinstance(connection, StorageConnection):
+            return connection
+        raise self.down(self.routes.storage_of(key))
+
+    async def _call_later(self, key: bytes, message_id: int, command: bytes, turn: int) -> bytes:
+        """A call that found no room on the connection."""
+        while True:
+            connection = self._connection(key, turn)
+            answer = connection.call(message_id, command)
+            if answer is not None:
+                return await answer
+            await connection.until_room()
+
     async def _keep(self, storage: int, address: Address) -> None:
         """Keep one connection to a storage: connect, use, and again when it is lost."""
+        loop = asyncio.get_running_loop()
         retry = _FIRST_RETRY
+        told = False
         while True:
-            connection: StorageConnection | None = None
+            began = loop.time()
             try:
-                _, connection = await open_transport(
-                    address, lambda: StorageConnection(self, storage, self._options), self._options, self._tls
-                )
-                if self._token is not None:
-                    async with asyncio.timeout(self._options.connect_timeout):
-                        await connection.authenticate(self._token)
-                self.routes._add(connection)
-                self._connected[storage].set()
-                _logger.info("connected to storage %s", address)
-                retry = _FIRST_RETRY
-                await connection.wait_closed()
+                await self._use(storage, address)
                 _logger.warning("lost the connection to storage %s", address)
+                told = False
             except (Error, TimeoutError) as error:
-                log = _logger.error if isinstance(error, CacheError) else _logger.debug
-                log("storage %s cannot be used, next try in %.2f s: %s", address, retry, error)
-            finally:
-                if connection is not None:
-                    await connection.close()
+                # Told once: it is tried again and again.
+                level = logging.DEBUG if told else logging.WARNING
+                _logger.log(level, "storage %s cannot be used, trying again: %s", address, error)
+                told = True
+            if loop.time() - began > _LAST_RETRY:
+                retry = _FIRST_RETRY
             await asyncio.sleep(retry)
             retry = min(2 * retry, _LAST_RETRY)
 
+    async def _use(self, storage: int, address: Address) -> None:
+        """Connect to a storage and send commands there until the connection is lost."""
+        _, connection = await open_transport(
+            address, lambda: StorageConnection(self, storage, self._options), self._options, self._tls
+        )
+        try:
+            if self._token is not None:
+                async with asyncio.timeout(self._options.connect_timeout):
+                    await connection.authenticate(self._token)
+            if not connection.closed:
+                self.routes.add(connection)
+                self._connected[storage].set()
+                _logger.info("connected to storage %s", address)
+            await connection.wait_closed()
+        finally:
+            await connection.close()
+            if not self.routes.connections(storage):
+                self._connected[storage].clear()
 
-def _unavailable(storage: str) -> CacheError:
-    return cache_error(UNAVAILABLE, f"the storage {storage} is down")
+
+def _down(storage: Address) -> str:
+    return f"the storage {storage} is down"
 
 
-def _unavailable_response(storage: str) -> bytes:
-    error = CommandError(code=UNAVAILABLE, message=f"the storage {storage} is down")
+def _unavailable_response(storage: Address) -> bytes:
+    error = CommandError(code=UNAVAILABLE, message=_down(storage))
     return CacheResponse(error=error).SerializeToString()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from protosocket._core import HeaderLayout
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from protosocket._core import HeaderLayout, RelayRoutes
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse, Unary
+from protosocket.cache.ring import Ring
 from protosocket.rpc import ProtobufCodec
 
-__all__ = ["COMMAND_FIELD", "KEYED_FIELDS", "KEY_FIELD", "cache_codec", "relay_layouts"]
+__all__ = ["cache_codec", "relay_routes"]
 
 _COMMAND = CacheCommand.DESCRIPTOR.fields_by_name
 _RESPONSE = CacheResponse.DESCRIPTOR.fields_by_name
-_KEYED = [field for field in Unary.DESCRIPTOR.fields if field.name != "auth"]
-
-COMMAND_FIELD: int = _COMMAND["unary"].number
-KEYED_FIELDS: list[int] = [field.number for field in _KEYED]
-KEY_FIELD: int = _KEYED[0].message_type.fields_by_name["key"].number
 
 
 def cache_codec() -> ProtobufCodec[CacheCommand, CacheResponse]:
@@ -22,13 +23,32 @@ def cache_codec() -> ProtobufCodec[CacheCommand, CacheResponse]:
     return ProtobufCodec(send=CacheCommand, receive=CacheResponse, id="message_id", control="control_code")
 
 
-def relay_layouts() -> tuple[HeaderLayout, HeaderLayout]:
-    """The headers of commands and of responses, for the relay."""
-    return (
-        _layout(_COMMAND["message_id"].number, _COMMAND["control_code"].number),
-        _layout(_RESPONSE["message_id"].number, _RESPONSE["control_code"].number),
+def relay_routes(ring: Ring, unavailable: list[bytes]) -> RelayRoutes:
+    """The relay's routes to the storages on ``ring``; ``unavailable`` are the answers when one is down."""
+    # Typed loosely: google's stubs have two classes for one thing, and optional parts that are there.
+    commands: dict[str, Any] = {field.name: field.message_type for field in Unary.DESCRIPTOR.fields}
+    keyed = [name for name, message in commands.items() if "key" in message.fields_by_name]
+    numbers = Unary.DESCRIPTOR.fields_by_name
+    # Each command has at most one string, in the same place.
+    (text,) = {
+        field.number
+        for message in commands.values()
+        for field in message.fields
+        if field.type == FieldDescriptor.TYPE_STRING
+    }
+    return RelayRoutes(
+        _layout(_COMMAND),
+        _layout(_RESPONSE),
+        ring.points,
+        unavailable,
+        command=_COMMAND["unary"].number,
+        keyed=[numbers[name].number for name in keyed],
+        others=[field.number for field in Unary.DESCRIPTOR.fields if field.name not in keyed],
+        key=commands[keyed[0]].fields_by_name["key"].number,
+        text=text,
     )
 
 
-def _layout(id_field: int, control_field: int) -> HeaderLayout:
-    return HeaderLayout.protobuf(id_field, "varint", 2**64 - 1, control_field, "varint")
+def _layout(fields: Mapping[str, Any]) -> HeaderLayout:
+    message_id, control = fields["message_id"].number, fields["control_code"].number
+    return HeaderLayout.protobuf(message_id, "varint", 2**64 - 1, control, "varint")

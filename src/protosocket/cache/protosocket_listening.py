@@ -27,5 +27,7 @@ class ServerListening:
             async with asyncio.timeout(grace):
                 await self._server.close()
         except TimeoutError:
-            for connection in self._server.protocols:
+            connections = self._server.protocols
+            for connection in connections:
                 connection.abort()
+            await asyncio.gather(*(connection.wait_closed() for connection in connections))

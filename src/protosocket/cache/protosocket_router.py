@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import Any, Self
 
+from google.protobuf.message import DecodeError
+
 from protosocket import rpc
 from protosocket._core import RelayFront
 from protosocket.cache.auth import TokenPolicy, require_tokens
@@ -27,12 +29,18 @@ _logger = logging.getLogger("protosocket")
 # Commands of one client that may wait for their answers before it is read no further.
 _MAX_CALLS = 16_384
 
+# Commands that are forwarded in the time that a handler takes for one message.
+_COMMANDS_PER_MESSAGE = 4
+
+# Unread answers after which a client is cut off, in what its connection may hold in both directions.
+_UNREAD = 4
+
 
 class _RelayedClient(RelayFront, ConnectionProtocol):
     """One client whose commands the native relay forwards."""
 
     def __new__(
-        cls, backend: ProtosocketBackend, server: Server[Any], tokens: TokenPolicy, options: ConnectionOptions
+        cls, backend: ProtosocketBackend, tokens: TokenPolicy, options: ConnectionOptions, *_: Any
     ) -> Self:
         return super().__new__(
             cls,
@@ -40,29 +48,64 @@ class _RelayedClient(RelayFront, ConnectionProtocol):
             not tokens.required,
             options.receive_limit,
             options.send_queue_bytes,
+            options.read_budget_messages * _COMMANDS_PER_MESSAGE,
             _MAX_CALLS,
+            (options.receive_limit + options.send_queue_bytes) * _UNREAD,
         )
 
     def __init__(
-        self, backend: ProtosocketBackend, server: Server[Any], tokens: TokenPolicy, options: ConnectionOptions
+        self,
+        backend: ProtosocketBackend,
+        tokens: TokenPolicy,
+        options: ConnectionOptions,
+        server: Server[Any],
     ) -> None:
         self._setup(options)
         self._server = server
         self._tokens = tokens
+        self._idle: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._server.added(self)
 
+    async def close(self) -> None:
+        """Refuse commands, let those under way end, then close; both within ``close_timeout`` seconds.
+
+        Cancelling it cuts the connection off.
+        """
+        if self._transport is not None and not self._closing and not self._drain():
+            self._idle = self._loop.create_future()
+            try:
+                await asyncio.wait(
+                    [self._idle, self._closed],
+                    timeout=self._options.close_timeout,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+            except asyncio.CancelledError:
+                self.abort()
+                raise
+        await super().close()
+
     def _ended(self) -> None:
         self._abandon()
         self._server.removed(self)
 
-    def _local(self, request: bytes) -> bytes:
-        response, opened = answer_unforwarded(CacheCommand.FromString(request), self._tokens)
+    # What the native half calls.
+
+    def _local(self, request: bytes) -> bytes | None:
+        try:
+            command = CacheCommand.FromString(request)
+        except DecodeError:
+            return None
+        response, opened = answer_unforwarded(command, self._tokens)
         if opened:
             self._set_open()
         return response.SerializeToString()
+
+    def _drained(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
 
     def _unread_answers(self, size: int) -> None:
         error = ConnectionClosed(f"{self.peer} left {size} bytes of answers unread; cut off", peer=self.peer)
@@ -110,14 +153,18 @@ async def serve_router(
     if not isinstance(backend, ProtosocketBackend):
         return ServerListening(
             await rpc.serve(
-                listen_url, lambda: _ForwardedClient(backend, tokens), cache_codec(), options=settings, tls=tls
+                listen_url,
+                lambda: _ForwardedClient(backend, tokens),
+                cache_codec(),
+                options=settings,
+                tls=tls,
             )
         )
     server: Server[_RelayedClient] = Server(settings)
     await open_server(
         server,
         listen_url,
-        lambda: _RelayedClient(backend, server, tokens, settings),
+        lambda: _RelayedClient(backend, tokens, settings, server),
         settings,
         tls,
         reuse_port=False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from protosocket import rpc
 from protosocket.cache.auth import TokenPolicy, require_tokens
 from protosocket.cache.authentication import answer_unforwarded
@@ -14,6 +16,10 @@ from protosocket.connection import TLSOption
 from protosocket.options import ConnectionOptions
 
 __all__ = ["serve_storage"]
+
+# Bytes of a message id. A router's is longer than its client's may be, and a command that the router just
+# took has to fit here too: too large a message would end the connection of all its clients.
+_LONGEST_ID = 11
 
 
 class _Storage(rpc.Service):
@@ -46,5 +52,9 @@ async def serve_storage(
     ``ConnectError`` when it cannot listen.
     """
     require_tokens(listen_url, tokens)
-    server = await rpc.serve(listen_url, lambda: _Storage(handler, tokens), cache_codec(), options=options, tls=tls)
+    settings = options or ConnectionOptions()
+    settings = replace(settings, receive_limit=settings.receive_limit + _LONGEST_ID)
+    server = await rpc.serve(
+        listen_url, lambda: _Storage(handler, tokens), cache_codec(), options=settings, tls=tls
+    )
     return ServerListening(server)

@@ -1,0 +1,395 @@
+//! A router's connection to a storage: commands out under ids of its own, answers to who waits for them.
+
+use protosocket_core::header::Control;
+use protosocket_core::header::Header;
+use protosocket_core::table::Pending;
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::{Caller, FRAMING, RelayFront, RelayRoutes, limits};
+use crate::guarded::Guarded;
+use crate::link::{Broken, Link, LinkState, Next, broken};
+
+/// A router's connection to a storage.
+#[pyclass(extends = Link, subclass, frozen, module = "protosocket._core")]
+pub struct RelayBack {
+    routes: Py<RelayRoutes>,
+    storage: usize,
+    max_calls: usize,
+    pending: Guarded<Pending<Caller>>,
+    waiting: Guarded<Waiting>,
+}
+
+/// Who waits for room on this connection.
+#[derive(Default)]
+struct Waiting {
+    fronts: Vec<Py<RelayFront>>,
+    /// Python code, which `_room()` tells.
+    calls: bool,
+}
+
+#[pymethods]
+impl RelayBack {
+    #[new]
+    fn new(
+        routes: Py<RelayRoutes>,
+        storage: usize,
+        receive_limit: usize,
+        send_bytes: usize,
+        max_calls: usize,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        if storage >= routes.get().unavailable.len() {
+            return Err(PyValueError::new_err("there is no such storage"));
+        }
+        let link = Link::create(FRAMING, limits(receive_limit, send_bytes, usize::MAX));
+        let largest = routes.get().requests.largest_id;
+        Ok(PyClassInitializer::from(link).add_subclass(RelayBack {
+            routes,
+            storage,
+            max_calls,
+            pending: Guarded::new(Pending::new(largest)),
+            waiting: Guarded::new(Waiting::default()),
+        }))
+    }
+
+    fn buffer_updated(slf: &Bound<'_, Self>, nbytes: usize) -> PyResult<()> {
+        if slf.as_super().get().received(slf.py(), nbytes) {
+            Self::handle(slf)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let link = slf.as_super().get();
+        if link.proceeds(slf.py()) {
+            Self::handle(slf)?;
+            link.resume_reading(slf.py())?;
+        }
+        Ok(())
+    }
+
+    fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        // Link's own; Python's super() would begin at the class of the object and come back here.
+        py.get_type::<Link>()
+            .call_method1(intern!(py, "resume_writing"), (slf,))?;
+        Self::resume(slf)
+    }
+
+    /// Sends an encoded request for Python code: `future` gets the encoded answer, with the id
+    /// `message_id` in it. Gives the call's id, for `give_up`; 0 if nothing was sent because there is no
+    /// room, which `_room()` tells.
+    fn forward(slf: &Bound<'_, Self>, request: &[u8], message_id: u64, future: Py<PyAny>) -> PyResult<u64> {
+        let py = slf.py();
+        let this = slf.get();
+        let link = slf.as_super().get();
+        let id = {
+            let mut state = link.state(py);
+            let mut pending = this.pending.borrow(py);
+            if !this.takes(&state, pending.len()) {
+                this.waiting.borrow(py).calls = true;
+                return Ok(0);
+            }
+            let id = pending.next_id();
+            let layout = &this.routes.get().requests.layout;
+            layout
+                .frame(FRAMING, request, id, Control::Normal, &mut state.output)
+                .map_err(|malformed| PyValueError::new_err(malformed.0))?;
+            pending.insert(Caller::Future(future, message_id));
+            state.wrote();
+            id
+        };
+        link.flush_soon(py)?;
+        Ok(id)
+    }
+
+    /// Nobody waits for the answer to this call of Python code any more: the storage is told.
+    fn give_up(slf: &Bound<'_, Self>, id: u64) -> PyResult<()> {
+        let caller = slf.get().pending.borrow(slf.py()).remove(id);
+        if caller.is_some() {
+            Self::cancel(slf, id)?;
+        }
+        Ok(())
+    }
+
+    /// Commands that wait for their answer.
+    #[getter]
+    fn _in_flight(&self, py: Python<'_>) -> usize {
+        self.pending.borrow(py).len()
+    }
+
+    /// The connection is lost: clients are told that the storage is down; the futures of Python code
+    /// are given back for their caller to fail.
+    fn abandon(slf: &Bound<'_, Self>) -> PyResult<Vec<Py<PyAny>>> {
+        let py = slf.py();
+        let this = slf.get();
+        let callers = this.pending.borrow(py).drain();
+        let mut futures = Vec::new();
+        for (_, caller) in callers {
+            match caller {
+                Caller::Front(front, id) => {
+                    let front = front.bind(py);
+                    RelayFront::unavailable(front, id, this.storage)?;
+                    RelayFront::answered(front, 1)?;
+                }
+                Caller::Future(future, _) => futures.push(future),
+            }
+        }
+        let waiting = std::mem::take(&mut *this.waiting.borrow(py));
+        Self::wake(slf, waiting)?;
+        Ok(futures)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.routes)?;
+        if let Some(pending) = self.pending.peek() {
+            for (_, caller) in pending.iter() {
+                match caller {
+                    Caller::Front(front, _) => visit.call(front)?,
+                    Caller::Future(future, _) => visit.call(future)?,
+                }
+            }
+        }
+        if let Some(waiting) = self.waiting.peek() {
+            waiting.fronts.iter().try_for_each(|front| visit.call(front))?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let callers = self.pending.borrow(py).drain();
+        let waiting = std::mem::take(&mut *self.waiting.borrow(py));
+        // Dropped outside the borrows: the last reference may run Python code.
+        drop((callers, waiting));
+    }
+}
+
+impl RelayBack {
+    pub(super) fn storage(&self) -> usize {
+        self.storage
+    }
+
+    /// Whether the connection takes another command now.
+    #[inline]
+    fn takes(&self, state: &LinkState, pending: usize) -> bool {
+        !state.closed && state.has_room() && pending < self.max_calls
+    }
+
+    /// Forwards a client's command; the id it travels under, or None if there is no room.
+    ///
+    /// `write` appends the message with the id it is given.
+    #[inline]
+    pub(super) fn take<E>(
+        slf: &Bound<'_, Self>,
+        front: &Bound<'_, RelayFront>,
+        id: u64,
+        write: impl FnOnce(Header, &mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<Option<u64>, E> {
+        let py = slf.py();
+        let this = slf.get();
+        let mut state = slf.as_super().get().state(py);
+        let mut pending = this.pending.borrow(py);
+        if !this.takes(&state, pending.len()) {
+            return Ok(None);
+        }
+        let header = Header {
+            id: pending.next_id(),
+            control: Control::Normal,
+        };
+        write(header, &mut state.output)?;
+        pending.insert(Caller::Front(front.clone().unbind(), id));
+        state.wrote();
+        Ok(Some(header.id))
+    }
+
+    /// Lets a front wait for room.
+    #[cold]
+    pub(super) fn wait(slf: &Bound<'_, Self>, front: &Bound<'_, RelayFront>) {
+        slf.get()
+            .waiting
+            .borrow(slf.py())
+            .fronts
+            .push(front.clone().unbind());
+    }
+
+    /// The calls of a front: their ids and the ids they travel under.
+    pub(super) fn calls_of(&self, front: &Bound<'_, RelayFront>) -> Vec<(u64, u64)> {
+        let pending = self.pending.borrow(front.py());
+        let mine = pending.iter().filter_map(|(id, caller)| match caller {
+            Caller::Front(known, call) if known.is(front) => Some((*call, id)),
+            _ => None,
+        });
+        mine.collect()
+    }
+
+    /// Ends a front's call, if it is still under way, and tells the storage.
+    pub(super) fn cancel_call(
+        slf: &Bound<'_, Self>,
+        front: &Bound<'_, RelayFront>,
+        call: u64,
+        id: u64,
+    ) -> PyResult<bool> {
+        let py = slf.py();
+        let removed = {
+            let mut pending = slf.get().pending.borrow(py);
+            if pending.get(id).is_some_and(|caller| caller.is_call(front, call)) {
+                pending.remove(id)
+            } else {
+                None
+            }
+        };
+        if removed.is_none() {
+            return Ok(false);
+        }
+        Self::cancel(slf, id)?;
+        Ok(true)
+    }
+
+    /// Ends every call of a front that has gone, and tells the storage.
+    pub(super) fn forget(slf: &Bound<'_, Self>, front: &Bound<'_, RelayFront>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let calls = this.pending.borrow(py).extract(|caller| caller.is_of(front));
+        this.waiting
+            .borrow(py)
+            .fronts
+            .retain(|waiting| !waiting.is(front));
+        for (id, _) in calls {
+            Self::cancel(slf, id)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a Cancel.
+    fn cancel(slf: &Bound<'_, Self>, id: u64) -> PyResult<()> {
+        let py = slf.py();
+        let requests = &slf.get().routes.get().requests;
+        let link = slf.as_super().get();
+        {
+            let mut state = link.state(py);
+            if state.closed {
+                return Ok(());
+            }
+            let framed =
+                requests
+                    .layout
+                    .frame(FRAMING, &requests.empty, id, Control::Cancel, &mut state.output);
+            debug_assert!(framed.is_ok());
+            state.wrote();
+        }
+        link.flush_soon(py)?;
+        Self::resume(slf)
+    }
+
+    fn handle(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let link = slf.as_super().get();
+        let routes = this.routes.get();
+        let layout = &routes.responses.layout;
+        loop {
+            let mut state = link.state(py);
+            if state.closed {
+                return Ok(());
+            }
+            let (start, total) = match state.next() {
+                Next::Frame { header, total } => (header, total),
+                Next::Wait => break,
+                Next::Broken(why) => {
+                    drop(state);
+                    return broken(slf.as_any(), link, why);
+                }
+            };
+            let payload = &state.receive.unread()[start..total];
+            let located = match layout.locate(payload) {
+                Ok(located) => located,
+                Err(malformed) => {
+                    drop(state);
+                    return broken(slf.as_any(), link, Broken::Invalid(malformed.0.to_owned()));
+                }
+            };
+            let caller = this.pending.borrow(py).remove(located.header.id);
+            match caller {
+                // A command that was cancelled meanwhile.
+                None => state.consume(total),
+                Some(Caller::Front(front, id)) => {
+                    let front = front.bind(py);
+                    {
+                        let mut target = front.as_super().get().state(py);
+                        if !target.closed {
+                            let header = Header {
+                                id,
+                                control: located.header.control,
+                            };
+                            // The walk went well, so the message can be written again.
+                            let framed =
+                                layout.frame_located(FRAMING, payload, &located, header, &mut target.output);
+                            debug_assert!(framed.is_ok());
+                            target.wrote();
+                        }
+                    }
+                    state.consume(total);
+                    drop(state);
+                    RelayFront::written(front)?;
+                    RelayFront::answered(front, 1)?;
+                }
+                Some(Caller::Future(future, id)) => {
+                    let mut answer = Vec::with_capacity(payload.len() + 16);
+                    let spliced = match located.header.control {
+                        Control::Normal => layout.splice(payload, id, Control::Normal, &mut answer),
+                        // The storage refused or aborted it: an answer that every transport can carry.
+                        _ => layout.splice(
+                            &routes.unavailable[this.storage],
+                            id,
+                            Control::Normal,
+                            &mut answer,
+                        ),
+                    };
+                    debug_assert!(spliced.is_ok());
+                    state.consume(total);
+                    drop(state);
+                    let answer = PyBytes::new(py, &answer);
+                    // Refused if its waiter has gone: then nobody wants it.
+                    drop(future.bind(py).call_method1(intern!(py, "set_result"), (answer,)));
+                }
+            }
+        }
+        Self::resume(slf)
+    }
+
+    /// Lets those go on that wait for room, once there is some.
+    #[inline]
+    fn resume(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let waiting = {
+            let mut waiting = this.waiting.borrow(py);
+            if waiting.fronts.is_empty() && !waiting.calls {
+                return Ok(());
+            }
+            // A quarter of the table at a time, so that many who wait are not woken for every answer.
+            let pending = this.pending.borrow(py).len();
+            if !slf.as_super().get().state(py).has_room() || pending > this.max_calls / 4 * 3 {
+                return Ok(());
+            }
+            std::mem::take(&mut *waiting)
+        };
+        Self::wake(slf, waiting)
+    }
+
+    #[cold]
+    fn wake(slf: &Bound<'_, Self>, waiting: Waiting) -> PyResult<()> {
+        let py = slf.py();
+        for front in waiting.fronts {
+            front.bind(py).as_super().get().proceed_soon(py)?;
+        }
+        if waiting.calls {
+            slf.call_method0(intern!(py, "_room"))?;
+        }
+        Ok(())
+    }
+}

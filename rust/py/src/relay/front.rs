@@ -1,0 +1,376 @@
+//! A client's connection to a router: each command to the storage of its key, or answered here.
+
+use std::collections::HashMap;
+
+use protosocket_core::header::{Control, Malformed};
+use protosocket_core::relay::Kind;
+use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::{FRAMING, RelayBack, RelayRoutes, WRITE_NOW, limits};
+use crate::guarded::Guarded;
+use crate::link::{Broken, Link, Next, broken};
+
+/// Forwarded commands that take as long as one that Python code answers.
+const LOCAL_COST: usize = 16;
+
+/// A client's connection to a router.
+///
+/// The Python class adds `_local(request)`, which gives the encoded answer (without an id) to what is not
+/// forwarded, or None for what is no message; `_unread_answers(size)`, which cuts off a client that does
+/// not read; `_drained()`; and `_broken` of `Link`.
+#[pyclass(extends = Link, subclass, frozen, module = "protosocket._core")]
+pub struct RelayFront {
+    routes: Py<RelayRoutes>,
+    max_calls: usize,
+    /// Bytes of unread answers that end a client that does not read.
+    most_unread: usize,
+    state: Guarded<FrontState>,
+}
+
+struct FrontState {
+    /// Commands are forwarded; before, everything is answered here.
+    open: bool,
+    /// Which of several connections to a storage this client's commands use: the same while they live, so
+    /// that commands on one key stay in order.
+    turn: usize,
+    in_flight: usize,
+    /// Stopped because too many commands are in flight or answers unread.
+    stalled: bool,
+    /// Commands are refused, and `_drained()` is called when the last answer has come.
+    draining: bool,
+}
+
+/// What to do with a request.
+enum Action<'py> {
+    Forwarded(Py<RelayBack>, u64, u64),
+    /// The connection to the storage has no room: the request stays where it is.
+    Stall(Py<RelayBack>),
+    Unavailable(u64, usize),
+    Refused(u64),
+    Local(u64, Bound<'py, PyBytes>),
+    Cancel(u64),
+    Ignored,
+}
+
+/// Where the calls of a client are under way: connection and id there. Made for the first Cancel of a batch.
+type Calls = HashMap<u64, (Py<RelayBack>, u64)>;
+
+#[pymethods]
+impl RelayFront {
+    #[new]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        py: Python<'_>,
+        routes: Py<RelayRoutes>,
+        open: bool,
+        receive_limit: usize,
+        send_bytes: usize,
+        read_messages: usize,
+        max_calls: usize,
+        most_unread: usize,
+    ) -> PyClassInitializer<Self> {
+        let link = Link::create(FRAMING, limits(receive_limit, send_bytes, read_messages));
+        let turn = {
+            let mut state = routes.get().state.borrow(py);
+            state.fronts = state.fronts.wrapping_add(1);
+            state.fronts
+        };
+        PyClassInitializer::from(link).add_subclass(RelayFront {
+            routes,
+            max_calls,
+            most_unread,
+            state: Guarded::new(FrontState {
+                open,
+                turn,
+                in_flight: 0,
+                stalled: false,
+                draining: false,
+            }),
+        })
+    }
+
+    fn buffer_updated(slf: &Bound<'_, Self>, nbytes: usize) -> PyResult<()> {
+        if slf.as_super().get().received(slf.py(), nbytes) {
+            Self::handle(slf)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let link = slf.as_super().get();
+        if link.proceeds(slf.py()) {
+            Self::handle(slf)?;
+            link.resume_reading(slf.py())?;
+        }
+        Ok(())
+    }
+
+    fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        // Link's own; Python's super() would begin at the class of the object and come back here.
+        py.get_type::<Link>()
+            .call_method1(intern!(py, "resume_writing"), (slf,))?;
+        Self::go_on(slf)
+    }
+
+    /// Forwards commands from now on.
+    fn _set_open(&self, py: Python<'_>) {
+        self.state.borrow(py).open = true;
+    }
+
+    /// Refuses commands from now on; true if none is under way, else `_drained()` is called when that is so.
+    fn _drain(&self, py: Python<'_>) -> bool {
+        let mut state = self.state.borrow(py);
+        state.draining = true;
+        state.in_flight == 0
+    }
+
+    /// Commands that wait for their answer.
+    #[getter]
+    fn _in_flight(&self, py: Python<'_>) -> usize {
+        self.state.borrow(py).in_flight
+    }
+
+    /// The client has gone: its commands are cancelled at the storages.
+    fn _abandon(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        this.state.borrow(py).in_flight = 0;
+        for back in this.routes.get().links(py) {
+            RelayBack::forget(back.bind(py), slf)?;
+        }
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.routes)
+    }
+}
+
+impl RelayFront {
+    fn handle(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let link = slf.as_super().get();
+        let budget = link.state(py).limits.read_messages;
+        let mut handled = 0;
+        let mut calls: Option<Calls> = None;
+        loop {
+            let crowded = this.state.borrow(py).in_flight >= this.max_calls || !link.state(py).has_room();
+            if crowded {
+                this.state.borrow(py).stalled = true;
+                return link.pause(py);
+            }
+            if handled >= budget {
+                link.pause(py)?;
+                return link.proceed_soon(py);
+            }
+            let action = match Self::next(slf) {
+                Ok(Some(action)) => action,
+                Ok(None) => return Ok(()),
+                Err(why) => return broken(slf.as_any(), link, why),
+            };
+            handled += 1;
+            match action {
+                Action::Ignored => {}
+                Action::Forwarded(back, call, id) => {
+                    this.state.borrow(py).in_flight += 1;
+                    let target = back.bind(py).as_super().get();
+                    if target.state(py).output.len() >= WRITE_NOW {
+                        target.flush(py)?;
+                    } else {
+                        target.flush_soon(py)?;
+                    }
+                    if let Some(calls) = &mut calls {
+                        calls.insert(call, (back, id));
+                    }
+                }
+                Action::Stall(back) => {
+                    RelayBack::wait(back.bind(py), slf);
+                    return link.pause(py);
+                }
+                Action::Unavailable(id, storage) => Self::unavailable(slf, id, storage)?,
+                Action::Refused(id) => Self::cancelled(slf, id)?,
+                Action::Local(id, request) => {
+                    handled += LOCAL_COST;
+                    let answer = slf.call_method1(intern!(py, "_local"), (request,))?;
+                    if answer.is_none() {
+                        return broken(slf.as_any(), link, Broken::Invalid("not a command".to_owned()));
+                    }
+                    Self::answer(slf, id, answer.cast::<PyBytes>()?.as_bytes(), Control::Normal)?;
+                }
+                Action::Cancel(id) => {
+                    if this.state.borrow(py).in_flight == 0 {
+                        continue;
+                    }
+                    let calls = calls.get_or_insert_with(|| Self::calls(slf));
+                    if let Some((back, there)) = calls.remove(&id)
+                        && RelayBack::cancel_call(back.bind(py), slf, id, there)?
+                    {
+                        Self::cancelled(slf, id)?;
+                        Self::answered(slf, 1)?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the next request off the receive buffer and puts it on its way.
+    #[inline]
+    fn next<'py>(slf: &Bound<'py, Self>) -> Result<Option<Action<'py>>, Broken> {
+        let py = slf.py();
+        let this = slf.get();
+        let routes = this.routes.get();
+        let mut state = slf.as_super().get().state(py);
+        if state.closed {
+            return Ok(None);
+        }
+        let (start, total) = match state.next() {
+            Next::Frame { header, total } => (header, total),
+            Next::Wait => return Ok(None),
+            Next::Broken(why) => return Err(why),
+        };
+        let payload = &state.receive.unread()[start..total];
+        let invalid = |malformed: Malformed| Broken::Invalid(malformed.0.to_owned());
+        let layout = &routes.requests.layout;
+        let located = layout.locate(payload).map_err(invalid)?;
+        let id = located.header.id;
+        let (open, turn, draining) = {
+            let front = this.state.borrow(py);
+            (front.open, front.turn, front.draining)
+        };
+        let action = match located.header.control {
+            Control::Cancel => Action::Cancel(id),
+            Control::End => Action::Ignored,
+            Control::Normal if draining => Action::Refused(id),
+            Control::Normal => match routes.path.find(payload).map_err(invalid)? {
+                Kind::Keyed(key) if open => {
+                    let storage = routes.storage_of(key);
+                    let known = routes.state.borrow(py);
+                    let links = &known.links[storage];
+                    match links.get(turn % links.len().max(1)) {
+                        None => Action::Unavailable(id, storage),
+                        Some(back) => {
+                            let sent = RelayBack::take(back.bind(py), slf, id, |header, output| {
+                                layout.frame_located(FRAMING, payload, &located, header, output)
+                            });
+                            match sent.map_err(invalid)? {
+                                Some(there) => Action::Forwarded(back.clone_ref(py), id, there),
+                                None => Action::Stall(back.clone_ref(py)),
+                            }
+                        }
+                    }
+                }
+                _ => Action::Local(id, PyBytes::new(py, payload)),
+            },
+        };
+        if !matches!(action, Action::Stall(_)) {
+            state.consume(total);
+        }
+        Ok(Some(action))
+    }
+
+    /// Where the calls of this client are under way: one look at every connection's table.
+    #[cold]
+    fn calls(slf: &Bound<'_, Self>) -> Calls {
+        let py = slf.py();
+        let mut calls = Calls::new();
+        for back in slf.get().routes.get().links(py) {
+            for (call, id) in back.get().calls_of(slf) {
+                calls.insert(call, (back.clone_ref(py), id));
+            }
+        }
+        calls
+    }
+
+    /// Commands of this client have their answer.
+    #[inline]
+    pub(super) fn answered(slf: &Bound<'_, Self>, count: usize) -> PyResult<()> {
+        let py = slf.py();
+        let (go_on, drained) = {
+            let this = slf.get();
+            let mut state = this.state.borrow(py);
+            state.in_flight = state.in_flight.saturating_sub(count);
+            (
+                state.stalled && state.in_flight * 2 <= this.max_calls,
+                state.draining && state.in_flight == 0,
+            )
+        };
+        if go_on {
+            Self::go_on(slf)?;
+        }
+        if drained {
+            slf.call_method0(intern!(py, "_drained"))?;
+        }
+        Ok(())
+    }
+
+    /// Something was appended to the client's send queue.
+    #[inline]
+    pub(super) fn written(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let link = slf.as_super().get();
+        let queued = link.state(py).output.len();
+        if queued < WRITE_NOW {
+            return link.flush_soon(py);
+        }
+        link.flush(py)?;
+        if link.state(py).output.len() <= slf.get().most_unread {
+            return Ok(());
+        }
+        {
+            let mut state = link.state(py);
+            state.closed = true;
+            state.output = Vec::new();
+            state.queued = 0;
+        }
+        slf.call_method1(intern!(py, "_unread_answers"), (queued,))?;
+        Ok(())
+    }
+
+    fn answer(slf: &Bound<'_, Self>, id: u64, message: &[u8], control: Control) -> PyResult<()> {
+        let py = slf.py();
+        {
+            let mut state = slf.as_super().get().state(py);
+            if state.closed {
+                return Ok(());
+            }
+            let layout = &slf.get().routes.get().responses.layout;
+            layout
+                .frame(FRAMING, message, id, control, &mut state.output)
+                .map_err(|malformed| PyValueError::new_err(malformed.0))?;
+            state.wrote();
+        }
+        Self::written(slf)
+    }
+
+    pub(super) fn unavailable(slf: &Bound<'_, Self>, id: u64, storage: usize) -> PyResult<()> {
+        let routes = slf.get().routes.get();
+        Self::answer(slf, id, &routes.unavailable[storage], Control::Normal)
+    }
+
+    /// Tells the client that a call ended without an answer.
+    fn cancelled(slf: &Bound<'_, Self>, id: u64) -> PyResult<()> {
+        let routes = slf.get().routes.get();
+        Self::answer(slf, id, &routes.responses.empty, Control::Cancel)
+    }
+
+    /// Takes requests again if there is reason to.
+    fn go_on(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let link = slf.as_super().get();
+        let go_on = {
+            let mut state = this.state.borrow(py);
+            let go_on = state.stalled && state.in_flight < this.max_calls && link.state(py).has_room();
+            state.stalled &= !go_on;
+            go_on
+        };
+        if go_on { link.proceed_soon(py) } else { Ok(()) }
+    }
+}
