@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import Any
 
@@ -165,8 +166,7 @@ async def test_what_is_taken_and_what_is_refused(
         assert error is None
     else:
         assert type(error) is kind
-        with pytest.raises(kind, match=text):
-            raise error
+        assert re.search(text, str(error))
 
 
 @pytest.mark.parametrize(
@@ -253,17 +253,13 @@ async def test_a_slow_drip_costs_in_proportion(codec: Any) -> None:
     """A long message, a few bytes at a time: ten times the length may not cost a hundred times."""
     costs = []
     for size in (20_000, 200_000):
-        message: Any = "x" * size if isinstance(codec, codecs.Lines) else b"x" * size
+        message: Any = b"x" * size
         if isinstance(codec, Netstrings):
             data = codec.encode(message)
+        elif isinstance(codec, codecs.Lines):
+            data, message = b"x" * size + b"\n", "x" * size
         else:
-            data = b"x" * size + b"\n" if isinstance(message, str) else b"\xc0\x9a\x0c" + message
-        if isinstance(codec, codecs.Bytes):
-            length, prefix = size, b""
-            while length > 127:
-                prefix += bytes([length & 127 | 128])
-                length >>= 7
-            data = prefix + bytes([length]) + message
+            data = bytes([size & 127 | 128, size >> 7 & 127 | 128, size >> 14]) + b"x" * size
         async with MEMORY.pair(codec) as (client, served):
             protocol = served._protocol  # noqa: SLF001
             started = time.process_time()

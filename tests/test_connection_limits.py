@@ -101,6 +101,7 @@ async def test_senders_that_wait_learn_that_the_connection_ended(some_place: Pla
             await fill(a, b"m" * 16 * KiB)
             waiting = asyncio.create_task(a.send(b"never"))
             await turns()
+            closing: asyncio.Task[None] | None = None
             if end == "abort":
                 a.abort()
             elif end == "close":
@@ -109,7 +110,7 @@ async def test_senders_that_wait_learn_that_the_connection_ended(some_place: Pla
                 b.abort()
             with pytest.raises(ConnectionClosed):
                 await waiting
-            if end == "close":
+            if closing is not None:
                 await closing
 
 

@@ -56,8 +56,8 @@ impl StreamReactor {
         })
     }
 
-    fn buffer_updated(slf: &Bound<'_, Self>, count: usize) -> PyResult<()> {
-        if slf.as_super().get().received(slf.py(), count) {
+    fn buffer_updated(slf: &Bound<'_, Self>, nbytes: usize) -> PyResult<()> {
+        if slf.as_super().get().received(slf.py(), nbytes) {
             Self::handle(slf)
         } else {
             Ok(())

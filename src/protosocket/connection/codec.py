@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from protosocket._core import WireCodec
 from protosocket.errors import OptionError
@@ -85,7 +85,7 @@ def wire_codec(codec: AnyCodec[Any, Any]) -> WireCodec:
         return codec.wire()
     fresh = getattr(codec, "fresh", None)
     if callable(fresh):
-        codec = fresh()
+        codec = cast("Codec[Any, Any]", fresh())
     if not isinstance(codec, Codec):
         raise OptionError(
             f"{codec!r} is no codec: use one of protosocket.codecs, or an object with encode and decode"
