@@ -37,13 +37,13 @@ impl ReceiveBuffer {
             }
         }
         let unread = self.end - self.start;
-        if self.data.len() - self.end < self.read_size.min(LARGEST_READ) {
+        if self.data.len() - self.end < self.read_size / 2 {
             if self.start > 0 {
                 self.data.copy_within(self.start..self.end, 0);
                 self.start = 0;
                 self.end = unread;
             }
-            if self.data.len() - self.end < self.read_size.min(LARGEST_READ) {
+            if self.data.len() - self.end < self.read_size / 2 {
                 // By a part of what is there, so that a long message is moved a few times only however
                 // small the pieces are in which it arrives.
                 let wanted = unread + self.read_size.max(unread / 2);
@@ -64,7 +64,7 @@ impl ReceiveBuffer {
     pub fn filled(&mut self, count: usize) {
         let count = count.min(self.data.len() - self.end);
         self.end += count;
-        if count >= self.read_size {
+        if count >= self.read_size || self.end == self.data.len() {
             self.read_size = (self.read_size * 2).min(LARGEST_READ);
             self.small_reads = 0;
         } else if count * 8 < self.read_size && self.read_size > SMALLEST {
@@ -138,7 +138,7 @@ mod tests {
             let count = buffer.writable().len().min(100);
             buffer.filled(count);
             sizes.insert(buffer.capacity());
-            assert!(buffer.capacity() <= 2 * buffer.unread().len() + 4 * 1024);
+            assert!(buffer.capacity() <= 2 * buffer.unread().len() + 8 * 1024);
         }
         assert!(sizes.len() < 25, "{}", sizes.len());
     }
