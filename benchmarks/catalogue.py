@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import shutil
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["RUST_BINARY", "SYSTEMS", "System", "SystemModule"]
 
 HERE = Path(__file__).parent
-RUST_BINARY = HERE / "rust" / "target" / "release" / "protosocket-benchmark"
+RUST = HERE / "rust"
+RUST_BINARY = RUST / "target" / "release" / "protosocket-benchmark"
+CRATES = ("protosocket-rpc", "protosocket-prost", "prost", "tokio")
 
 
 class SystemModule(Protocol):
@@ -44,7 +47,8 @@ class System:
     (``module:attribute``) that a version of this project may not have yet: without one of them it is skipped.
     ``sweep`` systems are also measured against message size, connections and offered load;
     ``multiplexed`` ones carry many calls at once on one connection, the others have a connection per call
-    in flight. ``own_load``: the system brings its own load generator program.
+    in flight. ``own_load`` is the Rust
+    crate, whose client is its own load generator.
     """
 
     name: str
@@ -63,7 +67,10 @@ class System:
         return f"benchmarks.systems.{self.name}"
 
     def versions(self) -> dict[str, str]:
-        """The installed versions of its packages."""
+        """The installed versions of its packages, or of the crates it is built from."""
+        if self.own_load:
+            locked = tomllib.loads((RUST / "Cargo.lock").read_text())["package"]
+            return {crate["name"]: crate["version"] for crate in locked if crate["name"] in CRATES}
         found = {}
         for package in self.packages:
             try:
@@ -114,6 +121,13 @@ SYSTEMS: tuple[System, ...] = (
         title="protosocket, MessagePack (msgspec)",
         kind="ours",
         packages=("protosocket", "msgspec", "aiofastnet", "uvloop"),
+    ),
+    System(
+        name="rust_crate",
+        title="protosocket in Rust, both sides",
+        kind="floor",
+        packages=(),
+        own_load=True,
     ),
     System(
         name="grpc_unary",
