@@ -49,6 +49,25 @@ $(VENV)/.core: $(VENV)/.python $(RUST)
 demo: env ## measure the talk's four columns here, in about a minute: a table, demo.json and demo.png
 	$(BIN)/protosocket bench talk --json demo.json --plot demo.png
 
+BENCH := $(VENV)/bench
+BENCH_SECONDS ?= 600
+
+.PHONY: bench
+bench: env $(BENCH)/.stamp ## measure this project beside its peers for BENCH_SECONDS (600): benchmarks/results
+	cargo build --quiet --release --locked --manifest-path benchmarks/rust/Cargo.toml
+	rm -f benchmarks/results/report.json
+	status=0; $(BENCH)/bin/python -m benchmarks run --seconds $(BENCH_SECONDS) $(ARGS) || status=$$?; \
+		$(BENCH)/bin/python -m benchmarks report; exit $$status
+
+# The peers in an environment of their own, which sees all that .venv holds.
+$(BENCH)/.stamp: $(VENV)/.python benchmarks/requirements.txt
+	test -x $(BENCH)/bin/python || $(BIN)/python -m venv $(BENCH)
+	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+		echo "import site; site.addsitedir('$$($(BIN)/python -c "$$site")')" > "$$($(BENCH)/bin/python -c "$$site")/venv.pth"
+	$(BENCH)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
+	@touch $@
+
 .PHONY: test
 test: env ## run every test, of Rust and of Python
 	cargo test --quiet --locked --package protosocket-core

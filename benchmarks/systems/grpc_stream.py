@@ -10,12 +10,14 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import grpc
 from grpc import aio
 
 from benchmarks.client import CacheDriver
 from benchmarks.protobuf_messages import answer, get_command, read_get, read_set, set_command
-from benchmarks.systems.grpc_unary import open_channel, serve_servicer
-from protosocket.cache.cache_service_pb2_grpc import CacheServicer, CacheStub
+from benchmarks.systems.grpc_unary import open_channel, serve_methods
+from protosocket.cache.cache_service_pb2_grpc import CacheStub
+from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,20 +25,16 @@ if TYPE_CHECKING:
     from benchmarks.store import Store
     from protosocket.bench.driver import Driver, Endpoint
     from protosocket.bench.operations import Operations
-    from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 
 __all__ = ["driver", "serve"]
 
 
-class Cache(CacheServicer):
-    """A cache."""
+async def serve(announce: Callable[[str], None]) -> None:
+    """Serve until cancelled."""
+    store: Store = {}
 
-    def __init__(self) -> None:
-        self._store: Store = {}
-
-    async def Stream(self, request_iterator: Any, context: Any) -> None:
-        """Answer what comes until the client ends."""
-        read, write, store = context.read, context.write, self._store
+    async def handle(_: Any, context: Any) -> None:
+        read, write = context.read, context.write
         # The client knows the stream is up when it has these.
         await context.send_initial_metadata(())
         while (command := await read()) is not aio.EOF:
@@ -44,10 +42,10 @@ class Cache(CacheServicer):
             response.message_id = command.message_id
             await write(response)
 
-
-async def serve(announce: Callable[[str], None]) -> None:
-    """Serve until cancelled."""
-    await serve_servicer(Cache(), announce)
+    handler = grpc.stream_stream_rpc_method_handler(
+        handle, CacheCommand.FromString, CacheResponse.SerializeToString
+    )
+    await serve_methods({"Stream": handler}, announce)
 
 
 class Stream:

@@ -14,39 +14,26 @@ from grpc import aio
 
 from benchmarks.client import CacheDriver, host_and_port, in_batches
 from benchmarks.protobuf_messages import answer, get_command, read_get, read_set, set_command
-from protosocket.cache.cache_service_pb2_grpc import CacheServicer, CacheStub, add_CacheServicer_to_server
+from protosocket.cache.cache_service_pb2_grpc import CacheStub
 from protosocket.cache.grpc_channel import CHANNEL_OPTIONS, SERVER_OPTIONS
+from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from benchmarks.store import Store
     from protosocket.bench.driver import Driver, Endpoint
     from protosocket.bench.operations import Operations
-    from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 
-__all__ = ["driver", "open_channel", "serve", "serve_servicer"]
+__all__ = ["driver", "open_channel", "serve", "serve_methods"]
 
-
-class Cache(CacheServicer):
-    """A cache."""
-
-    def __init__(self) -> None:
-        self._store: Store = {}
-
-    async def Get(self, request: CacheCommand, context: Any) -> CacheResponse:
-        """One get."""
-        return answer(self._store, request)
-
-    async def Set(self, request: CacheCommand, context: Any) -> CacheResponse:
-        """One set."""
-        return answer(self._store, request)
+SERVICE = "protosocket.cache.Cache"
 
 
-async def serve_servicer(servicer: Any, announce: Callable[[str], None]) -> None:
-    """Serve ``servicer`` until cancelled."""
+async def serve_methods(methods: Mapping[str, Any], announce: Callable[[str], None]) -> None:
+    """Serve ``methods``, gRPC's method handlers by name, until cancelled."""
     server = aio.server(options=SERVER_OPTIONS, compression=grpc.Compression.NoCompression)
-    add_CacheServicer_to_server(servicer, server)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, dict(methods)),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     announce(f"grpc://127.0.0.1:{port}")
@@ -58,7 +45,15 @@ async def serve_servicer(servicer: Any, announce: Callable[[str], None]) -> None
 
 async def serve(announce: Callable[[str], None]) -> None:
     """Serve until cancelled."""
-    await serve_servicer(Cache(), announce)
+    store: Store = {}
+
+    async def handle(request: CacheCommand, _: Any) -> CacheResponse:
+        return answer(store, request)
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        handle, CacheCommand.FromString, CacheResponse.SerializeToString
+    )
+    await serve_methods({"Get": handler, "Set": handler}, announce)
 
 
 def open_channel(url: str) -> aio.Channel:

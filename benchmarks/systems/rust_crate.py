@@ -1,8 +1,8 @@
 """The published Rust crate, protosocket-rpc 2 with protosocket-prost, on both sides.
 
-The crate's documented settings: pooled encoders, answers without spawning, up to 256 queued messages; one Tokio
-thread on each side, optimised across crates. Its client (benchmarks/rust) is its own load generator and pays
-for none of Python's.
+The crate's documented settings: pooled encoders, answers without spawning, up to 256 queued messages; one
+Tokio thread on each side, optimised across crates. Its client (benchmarks/rust) is its own load generator and
+pays for none of Python's.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::future::{Ready, ready};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -83,9 +83,13 @@ impl ConnectionService for Connection {
 }
 
 /// Listens on a free port, says which, and serves until the process is ended.
+#[expect(
+    clippy::disallowed_types,
+    reason = "a program of its own, not the package's core"
+)]
 pub async fn serve() -> Result<(), Box<dyn Error>> {
     // The crate's listener cannot tell the port it was given, so one is chosen first.
-    let address: SocketAddr = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+    let address: SocketAddr = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
     let listener = TcpSocketListener::listen(address, 1024, None)?;
     let cache = Cache {
         store: Store::default(),
