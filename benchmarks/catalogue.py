@@ -117,6 +117,14 @@ SYSTEMS: tuple[System, ...] = (
         packages=("protosocket", "protobuf", "aiofastnet", "uvloop"),
     ),
     System(
+        name="protosocket_native",
+        title="protosocket, native protobuf",
+        kind="ours",
+        packages=("protosocket", "protobuf", "aiofastnet", "uvloop"),
+        attributes=("protosocket.rpc:NativeCodec",),
+        sweep=True,
+    ),
+    System(
         name="protosocket_messagepack",
         title="protosocket, MessagePack (msgspec)",
         kind="ours",

@@ -1,0 +1,103 @@
+"""This project's RPC with its native protobuf messages and an ``async def`` handler.
+
+As ``protosocket_async`` with ``rpc.NativeCodec``: the same bytes on the wire, light objects instead of upb's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.client import CacheDriver, WrongAnswer
+from protosocket import rpc
+from protosocket.cache import protosocket_cache_pb2
+from protosocket.codecs.native_messages import NativeMessages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.store import Store
+    from protosocket.bench.driver import Driver, Endpoint
+    from protosocket.bench.operations import Operations
+
+__all__ = ["driver", "serve"]
+
+MESSAGES: Any = NativeMessages(protosocket_cache_pb2)
+CacheCommand, Unary = MESSAGES.CacheCommand, MESSAGES.Unary
+GetCommand, SetCommand = MESSAGES.GetCommand, MESSAGES.SetCommand
+CacheResponse, GetResponse, SetResponse = MESSAGES.CacheResponse, MESSAGES.GetResponse, MESSAGES.SetResponse
+CODEC: Any = rpc.NativeCodec(
+    send=CacheCommand, receive=CacheResponse, id="message_id", control="control_code"
+)
+MISS = MESSAGES.CommandError(code=protosocket_cache_pb2.NOT_FOUND, message="Key not found")
+# A client makes all its connections at once, and a listener's backlog is not endless.
+CONNECTIONS_A_CLIENT = 250
+
+
+class Cache(rpc.Service):
+    """A cache; ``store`` is shared by all connections."""
+
+    store: Store = {}  # noqa: RUF012 - one for the process
+
+    async def unary(self, request: Any) -> Any:
+        """One get or set."""
+        get = request.unary.get
+        if get is not None:
+            value = self.store.get(get.key)
+            return CacheResponse(error=MISS) if value is None else CacheResponse(get=GetResponse(value=value))
+        put = request.unary.set
+        self.store[put.key] = put.value
+        return CacheResponse(set=SetResponse())
+
+
+async def serve(announce: Callable[[str], None]) -> None:
+    """Serve until cancelled."""
+    async with rpc.serve("tcp://127.0.0.1:0", Cache, CODEC) as server:
+        announce(server.addresses[0])
+        await asyncio.Event().wait()
+
+
+class NativeDriver(CacheDriver):
+    """Calls through ``rpc.Client``."""
+
+    async def start(self) -> None:
+        """Make every connection."""
+        url, left = self.endpoint.urls[0], self.endpoint.connections
+        self._clients: list[rpc.Client[Any, Any]] = []
+        while left > 0:
+            client = await rpc.connect(url, CODEC, connections=min(left, CONNECTIONS_A_CLIENT))
+            self._clients.append(client)
+            await client.ready()
+            left -= CONNECTIONS_A_CLIENT
+        self._turn = 0
+
+    def _client(self) -> rpc.Client[Any, Any]:
+        if len(self._clients) > 1:
+            self._turn = (self._turn + 1) % len(self._clients)
+        return self._clients[self._turn]
+
+    async def get(self, key: bytes) -> bytes | None:
+        """One call."""
+        response = await self._client().unary(CacheCommand(unary=Unary(get=GetCommand(key=key))))
+        if response.get is not None:
+            value: bytes = response.get.value
+            return value
+        if response.error is not None and response.error.code == protosocket_cache_pb2.NOT_FOUND:
+            return None
+        raise WrongAnswer("a get was answered with something else")
+
+    async def set(self, key: bytes, value: bytes) -> None:
+        """One call."""
+        command = CacheCommand(unary=Unary(set=SetCommand(key=key, value=value)))
+        if (await self._client().unary(command)).set is None:
+            raise WrongAnswer("a set was answered with something else")
+
+    async def close(self) -> None:
+        """Close the clients."""
+        for client in self._clients:
+            await client.close()
+
+
+def driver(endpoint: Endpoint, operations: Operations) -> Driver:
+    """A client of ``endpoint``."""
+    return NativeDriver(endpoint, operations)
