@@ -8,7 +8,7 @@ use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PySuper};
 use pyo3::{ffi, intern};
 
 use crate::codec::{Side, WireCodec};
@@ -140,8 +140,9 @@ impl ServerReactor {
 
     /// The send queue has room again.
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.py_super()?
-            .call_method0(intern!(slf.py(), "resume_writing"))?;
+        // Of this very class: the super of the object's own class would be this method again.
+        let link = PySuper::new(&slf.py().get_type::<Self>(), slf.as_any())?;
+        link.call_method0(intern!(slf.py(), "resume_writing"))?;
         Self::go_on(slf)
     }
 
@@ -316,7 +317,7 @@ impl ServerReactor {
             let taken = if waiting > 0 && !busy {
                 let waited = this.state.borrow(py).take_waiting(py);
                 Ok(waited.map(|(id, payload)| Request::Call(id, payload.into_bound(py))))
-            } else if busy && (waiting >= this.max_calls || bytes >= limits.receive) {
+            } else if busy && (waiting >= limits.read_messages || bytes >= limits.receive) {
                 break this.stall(link, py);
             } else {
                 this.next(link, py)

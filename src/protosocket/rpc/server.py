@@ -167,8 +167,8 @@ def serve(
 
     ``service`` is a class derived from ``Service``, or a function without arguments that makes one; it is
     called for each connection, which is logged and cut off if that fails. ``codec`` is the one the clients
-    use. At most ``max_calls`` handlers run on one connection at a time; as many further requests wait for
-    their turn (of ``receive_limit`` bytes in all), and the rest is not read. While the peer does not read
+    use. At most ``max_calls`` handlers run on one connection at a time; further requests wait for their
+    turn, up to ``read_budget_messages`` of them and ``receive_limit`` bytes: then no more is read. While the peer does not read
     its answers, no further request of it is taken either. ``tls`` is required for ``tls://``;
     ``reuse_port`` lets several processes share one port. Raises ``AddressError``, ``OptionError`` and
     ``ConnectError`` (the address cannot be had).
