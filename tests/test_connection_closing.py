@@ -18,12 +18,13 @@ from protosocket.errors import ConnectError, ConnectionClosed
 pytestmark = pytest.mark.every_loop
 
 KiB = 1024
+DEEP: dict[str, Any] = {"send_queue_messages": 1000, "send_queue_bytes": 64 * KiB * KiB}
 
 
 async def test_close_sends_everything_that_is_queued(place: Place) -> None:
     """More than the kernel takes, so writing is paused when the close begins."""
     message = b"m" * 64 * KiB
-    async with place.pair(codecs.Bytes(), send_queue_bytes=64 * KiB * KiB) as (client, served):
+    async with place.pair(codecs.Bytes(), **DEEP) as (client, served):
         for _ in range(200):
             await client.send(message)
         assert client.statistics().send_queue_messages > 0
@@ -37,7 +38,7 @@ async def test_close_sends_everything_that_is_queued(place: Place) -> None:
 
 
 async def test_close_is_cut_off_in_time(place: Place) -> None:
-    async with place.pair(codecs.Bytes(), send_queue_bytes=64 * KiB * KiB, close_timeout=0.05) as (client, _):
+    async with place.pair(codecs.Bytes(), **DEEP, close_timeout=0.05) as (client, _):
         for _ in range(600):  # more than the kernel's buffers take
             await client.send(b"m" * 64 * KiB)
         started = asyncio.get_running_loop().time()
@@ -47,7 +48,7 @@ async def test_close_is_cut_off_in_time(place: Place) -> None:
 
 
 async def test_cancelling_close_cuts_off(some_place: Place) -> None:
-    async with some_place.pair(codecs.Bytes(), send_queue_bytes=64 * KiB * KiB, close_timeout=0.5) as (
+    async with some_place.pair(codecs.Bytes(), **DEEP, close_timeout=0.5) as (
         client,
         _,
     ):
@@ -71,7 +72,7 @@ async def test_a_peer_that_closes_and_does_not_read_is_cut_off_in_time() -> None
         await connection.wait_closed()
 
     async with (
-        place.listen(codecs.Bytes(), served, close_timeout=0.05, send_queue_bytes=64 * KiB * KiB) as server,
+        place.listen(codecs.Bytes(), served, close_timeout=0.05, **DEEP) as server,
         await Raw().connect(server) as raw,
     ):
         connection = await accepted
