@@ -5,6 +5,8 @@ says what a message is. Addresses are URLs, timeouts are seconds, sizes are byte
 ``protosocket.Error``.
 """
 
+from __future__ import annotations
+
 from protosocket import codecs, errors, rpc
 from protosocket.connection import TLS, Connection, Server, connect, listen
 from protosocket.errors import Error

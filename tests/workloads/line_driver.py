@@ -29,7 +29,9 @@ class LineDriver(asyncio.Protocol):
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_connection(lambda: self, self._url.hostname, self._url.port)
+        host, port = self._url.hostname, self._url.port
+        assert host is not None and port is not None
+        self._transport, _ = await loop.create_connection(lambda: self, host, port)
 
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")

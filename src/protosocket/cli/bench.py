@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -65,7 +66,7 @@ def talk(
 
     if plot_file is not None:
         # What is missing must show before the measurement, not after it.
-        from protosocket.bench.plot import plot
+        import_module("protosocket.bench.plot")
     for file in (json_file, markdown_file, plot_file):
         if file is not None and not file.parent.is_dir():
             raise OptionError(f"there is no folder {file.parent} to write {file.name} to")
@@ -79,6 +80,8 @@ def talk(
     if markdown_file is not None:
         markdown_file.write_text(markdown(report))
     if plot_file is not None:
+        from protosocket.bench.plot import plot
+
         plot(report, plot_file)
     if report.errors:
         sys.exit(1)
