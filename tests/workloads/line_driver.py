@@ -30,7 +30,8 @@ class LineDriver(asyncio.Protocol):
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         host, port = self._url.hostname, self._url.port
-        assert host is not None and port is not None
+        assert host is not None
+        assert port is not None
         self._transport, _ = await loop.create_connection(lambda: self, host, port)
 
     def data_received(self, data: bytes) -> None:
