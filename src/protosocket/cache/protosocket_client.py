@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 from typing import Self
 
@@ -52,6 +53,7 @@ class ProtosocketCacheClient:
     ) -> None:
         self._url = url
         self._token = token
+        self._closed = False
         self._client: rpc.Client[CacheCommand, CacheResponse] = rpc.Client(
             parse_address(url),
             cache_codec(),
@@ -67,6 +69,9 @@ class ProtosocketCacheClient:
             response = await self._client.unary(get_command(namespace, key), timeout=timeout)
         except _NO_ANSWER as error:
             raise _unavailable(error) from error
+        except asyncio.CancelledError:
+            self._if_closed()
+            raise
         return read_get(response)
 
     async def set(
@@ -77,6 +82,9 @@ class ProtosocketCacheClient:
             response = await self._client.unary(set_command(namespace, key, value, ttl), timeout=timeout)
         except _NO_ANSWER as error:
             raise _unavailable(error) from error
+        except asyncio.CancelledError:
+            self._if_closed()
+            raise
         read_set(response)
 
     async def delete(self, namespace: str, key: bytes, *, timeout: float | None = None) -> None:
@@ -85,11 +93,21 @@ class ProtosocketCacheClient:
             response = await self._client.unary(delete_command(namespace, key), timeout=timeout)
         except _NO_ANSWER as error:
             raise _unavailable(error) from error
+        except asyncio.CancelledError:
+            self._if_closed()
+            raise
         read_delete(response)
 
     async def close(self) -> None:
-        """Close the connections; calls still waiting fail with ``CacheUnavailable``."""
+        """Close the connections; calls still waiting fail with ``CacheUnavailable``. Again does nothing."""
+        self._closed = True
         await self._client.close()
+
+    def _if_closed(self) -> None:
+        """Raise what closing means for a call that it cancelled while it waited for its connection."""
+        task = asyncio.current_task()
+        if self._closed and task is not None and not task.cancelling():
+            raise cache_error(UNAVAILABLE, "the client was closed") from None
 
     async def _authenticate(self, call: rpc.FirstCall[CacheCommand, CacheResponse]) -> None:
         assert self._token is not None

@@ -13,7 +13,7 @@ from protosocket._core import RelayFront
 from protosocket.cache.auth import TokenPolicy, require_tokens
 from protosocket.cache.authentication import answer_unforwarded
 from protosocket.cache.commands import error_response, routing_key
-from protosocket.cache.interface import Backend, Listening
+from protosocket.cache.interface import Backend
 from protosocket.cache.protosocket_backend import ProtosocketBackend
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 from protosocket.cache.protosocket_codec import cache_codec
@@ -141,7 +141,7 @@ async def serve_router(
     tokens: TokenPolicy,
     options: ConnectionOptions | None = None,
     tls: TLSOption | None = None,
-) -> Listening:
+) -> ServerListening:
     """Serve clients on ``listen_url`` until the result is closed; ``backend`` leads to the storages.
 
     Over a ``ProtosocketBackend`` the native relay forwards each command without looking at its payload.

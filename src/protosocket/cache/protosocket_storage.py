@@ -7,7 +7,6 @@ from dataclasses import replace
 from protosocket import rpc
 from protosocket.cache.auth import TokenPolicy, require_tokens
 from protosocket.cache.authentication import answer_unforwarded
-from protosocket.cache.interface import Listening
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 from protosocket.cache.protosocket_codec import cache_codec
 from protosocket.cache.protosocket_listening import ServerListening
@@ -45,7 +44,7 @@ async def serve_storage(
     tokens: TokenPolicy,
     options: ConnectionOptions | None = None,
     tls: TLSOption | None = None,
-) -> Listening:
+) -> ServerListening:
     """Serve ``handler`` on ``listen_url`` until the result is closed.
 
     Raises ``OptionError`` when other machines could reach it and ``tokens`` is empty, ``AddressError`` and

@@ -1,0 +1,92 @@
+"""The cache's programs as processes: storage, router and cache over protosocket, and how they fail."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ANYWHERE = "tcp://127.0.0.1:0"
+
+
+class Program:
+    """A running ``protosocket`` server program."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "protosocket", *arguments], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line.startswith("listening on tcp://127.0.0.1:")
+        self.url = line.split()[-1]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return code
+
+
+def run(*arguments: str, content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "protosocket", *arguments],
+        input=content,
+        capture_output=True,
+        timeout=30,
+        check=False,
+        env=os.environ | {"PROTOSOCKET_CACHE_TOKEN": "secret"},
+    )
+
+
+def test_the_programs(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("# who may\nsecret\n")
+    server = Program("storage", "--listen", ANYWHERE, "--max-memory", "1MiB", "--token-file", str(tokens))
+    router = Program(
+        *("router", "--listen", ANYWHERE, "--storage", server.url, "--connections", "2"),
+        *("--token-file", str(tokens), "--storage-token-file", str(tokens)),
+    )
+    there = ("--router", router.url)
+    try:
+        missing = run("cache", "get", "key", *there)
+        assert (missing.returncode, missing.stdout, missing.stderr) == (1, b"", b"Key not found\n")
+        assert run("cache", "set", "key", "-", "--ttl", "60", *there, content=b"\x00value").returncode == 0
+        assert run("cache", "get", "key", *there).stdout == b"\x00value"
+        assert run("cache", "delete", "key", *there).returncode == 0
+        refused = run("cache", "get", "key", "--token", "wrong", *there)
+        assert refused.returncode == 1
+        assert refused.stderr.startswith(b"protosocket: not authenticated")
+        assert refused.stderr.count(b"\n") == 1
+        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+        down = run("cache", "get", "key", *there)
+        assert down.returncode == 1
+        assert down.stderr == f"protosocket: cache unavailable: the storage {server.url} is down\n".encode()
+    finally:
+        codes = [router.stop(signal.SIGINT), server.process.poll()]
+    assert codes == [0, -signal.SIGKILL]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("storage",), "needs --listen"),
+        (("storage", "--listen", "127.0.0.1:1"), "tcp://127.0.0.1:1"),
+        (("storage", "--listen", "tcp://0.0.0.0:0"), "tokens are needed"),
+        (("storage", "--listen", "tcp://192.0.2.1:1", "--token-file", "/nowhere"), "/nowhere"),
+        (("router", "--listen", ANYWHERE, "--storage", ","), "at least one storage"),
+        (("cache", "get", "key", "--router", "tcp://127.0.0.1:1"), "cannot connect to tcp://127.0.0.1:1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value[:1]),
+)
+def test_an_error_is_one_line(arguments: tuple[str, ...], expected: str) -> None:
+    failed = run(*arguments)
+    assert failed.returncode == 1
+    assert failed.stderr.decode().startswith("protosocket: ")
+    assert expected in failed.stderr.decode()
+    assert failed.stderr.count(b"\n") == 1
