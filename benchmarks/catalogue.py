@@ -121,7 +121,7 @@ SYSTEMS: tuple[System, ...] = (
         title="protosocket, native protobuf",
         kind="ours",
         packages=("protosocket", "protobuf", "aiofastnet", "uvloop"),
-        attributes=("protosocket.rpc:NativeCodec",),
+        attributes=("protosocket.rpc:NativeCodec", "protosocket.codecs:NativeMessages"),
         sweep=True,
     ),
     System(

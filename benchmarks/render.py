@@ -62,7 +62,7 @@ def _head(report: Report) -> str:
     where = (
         f"{report.date}, commit `{report.commit}`; {machine.cpu}, {machine.cores} cores, "
         f"{machine.memory_gib:g} GiB, {machine.kernel}, {machine.python}. "
-        f"Load average of the last minute: {report.load_average[0]:.2f}."
+        f"Load average before the run: {report.load_average[0]:.2f}."
     )
     how = (
         f"{settings.get_percent}% get, {100 - settings.get_percent}% set, {settings.key_bytes} B keys, "

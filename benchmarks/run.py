@@ -60,7 +60,7 @@ async def run(
     """
     chosen = [system for system in SYSTEMS if not names or system.name in names]
     _allow_files()
-    began = datetime.now(UTC)
+    began, load_average = datetime.now(UTC), os.getloadavg()
     steps = Steps(settings.seconds, progress)
     async with Programs() as processes:
         table = _Table(settings, steps)
@@ -82,7 +82,7 @@ async def run(
         date=began.isoformat(timespec="minutes"),
         commit=commit(),
         machine=machine(),
-        load_average=os.getloadavg(),
+        load_average=load_average,
         settings=settings,
         generator=generator,
         systems=reports,

@@ -24,7 +24,13 @@ def silent(_text: str, _fraction: float) -> None:
     """Nobody watches."""
 
 
-@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+PEERS = [
+    pytest.param(system, id=system.name, marks=[pytest.mark.slow] if system.kind == "peer" else [])
+    for system in SYSTEMS
+]
+
+
+@pytest.mark.parametrize("system", PEERS)
 async def test_system_moves_messages(system: System) -> None:
     """A real server, a real load generator, every answer right."""
     reason = system.missing()

@@ -70,7 +70,7 @@ class CacheApplication(ConnectASGIApplication[Cache]):
         return f"/{SERVICE}"
 
 
-def methods(service: Cache) -> Mapping[str, Method[Any, Any]]:
+def methods(service: Cache) -> Mapping[str, Any]:
     """The methods by their paths."""
     return {
         f"/{SERVICE}/{info.name}": Method.unary(method=info, function=service.handle) for info in (GET, SET)

@@ -62,7 +62,8 @@ class Stream:
         """Wait until the server has begun to read."""
         stub: Any = CacheStub(self._channel)
         self._loop = asyncio.get_running_loop()
-        call = stub.Stream()
+        await self._channel.channel_ready()
+        call = stub.Stream(wait_for_ready=True)
         await call.wait_for_connection()
         self._tasks = [asyncio.create_task(self._read(call)), asyncio.create_task(self._write(call))]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.client import CacheDriver, WrongAnswer
 from protosocket import rpc
 from protosocket.cache import protosocket_cache_pb2
-from protosocket.codecs.native_messages import NativeMessages
+from protosocket.codecs import NativeMessages
 
 if TYPE_CHECKING:
     from collections.abc import Callable

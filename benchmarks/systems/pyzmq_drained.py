@@ -38,7 +38,7 @@ class Drain:
         self._take = take
         self._loop = asyncio.get_running_loop()
         self._due = False
-        self._loop.add_reader(socket.getsockopt(zmq.FD), self._run)
+        self._loop.add_reader(int(socket.getsockopt(zmq.FD)), self._run)
         self.soon()
 
     def soon(self) -> None:
@@ -121,7 +121,7 @@ class DrainedDriver(CacheDriver):
 
     async def close(self) -> None:
         """Close the socket."""
-        self._loop.remove_reader(self._socket.getsockopt(zmq.FD))
+        self._loop.remove_reader(int(self._socket.getsockopt(zmq.FD)))
         self._context.destroy(linger=0)
 
 

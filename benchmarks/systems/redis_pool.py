@@ -6,7 +6,7 @@ undecoded. A connection carries one call at a time, so the pool grows to the cal
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from redis.asyncio import ConnectionPool, Redis
 
@@ -45,8 +45,9 @@ class RedisDriver(CacheDriver):
 
     async def get(self, key: bytes) -> bytes | None:
         """One call."""
-        value: bytes | None = await self._redis.get(key)
-        return value
+        # Typed for clients that decode as well; this one does not.
+        value: Any = await self._redis.get(key)
+        return cast("bytes | None", value)
 
     async def set(self, key: bytes, value: bytes) -> None:
         """One call."""

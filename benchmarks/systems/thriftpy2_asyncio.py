@@ -57,9 +57,10 @@ class Cache:
 async def serve(announce: Callable[[str], None]) -> None:
     """Serve until cancelled."""
     port = free_port()
-    processor = TAsyncProcessor(INTERFACES.Cache, Cache())
+    make_processor: Any = TAsyncProcessor
+    processor = make_processor(INTERFACES.Cache, Cache())
     # make_server's own way to serve runs the loop itself; these are its parts.
-    listener = TAsyncServerSocket(host="127.0.0.1", port=port, client_timeout=None)
+    listener: Any = TAsyncServerSocket(host="127.0.0.1", port=port, client_timeout=None)
     server = TAsyncServer(processor, listener)
     listener.listen()
     await listener.accept(server.handle)
