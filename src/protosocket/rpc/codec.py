@@ -13,7 +13,7 @@ from protosocket._core import HeaderLayout, WireCodec
 from protosocket.codecs import Protobuf
 from protosocket.errors import OptionError
 
-__all__ = ["Codec", "MessagePackCodec", "ProtobufCodec"]
+__all__ = ["Codec", "MessagePackCodec", "ProtobufCodec", "protobuf_layout"]
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -58,8 +58,8 @@ class ProtobufCodec(Codec[SMessage, RMessage], Generic[SMessage, RMessage]):
         messages = Protobuf(send=send, receive=receive)
         self.send = messages.send
         self.receive = messages.receive
-        self._requests = _protobuf_layout(send, id, control)
-        self._responses = _protobuf_layout(receive, receive_id or id, receive_control or control)
+        self._requests = protobuf_layout(send, id, control)
+        self._responses = protobuf_layout(receive, receive_id or id, receive_control or control)
 
     def client_wire(self) -> WireCodec:
         """The native codec of a client."""
@@ -134,7 +134,8 @@ _KINDS: dict[int, tuple[_Kind, int]] = {
 }
 
 
-def _protobuf_layout(message: type[Message], id: str, control: str) -> HeaderLayout:
+def protobuf_layout(message: type[Message], id: str, control: str) -> HeaderLayout:
+    """Where messages of a class carry these two fields; ``OptionError`` if they cannot."""
     if id == control:
         raise OptionError(f"id and control are two fields of {message.DESCRIPTOR.full_name}, not both {id!r}")
     id_field = _protobuf_field(message, "id", id)

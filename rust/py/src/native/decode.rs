@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyList};
 
 use super::failure;
-use super::schema::{Absent, Entry, Field, Kind, Label, MessageType, Schema};
+use super::schema::{Entry, Field, Kind, Label, MessageType, Part, Schema};
 
 /// Reads messages of a schema.
 ///
@@ -51,7 +51,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let object = message.allocate(py)?;
         let decoder = Decoder { py, schema };
         decoder.fields(message, &object, bytes, DEPTH)?;
-        decoder.complete(message, &object)?;
+        decoder.complete(message, &object);
         Ok(object)
     }
 
@@ -96,11 +96,11 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let (number, wire_type) = reader.key()?;
         if let Some((index, field)) = message.field(number) {
             let taken = match &field.label {
-                Label::Implicit | Label::Explicit { .. } if wire_type == field.kind.wire() => {
+                Label::Implicit | Label::Explicit { .. } if wire_type == field.part.kind.wire() => {
                     self.single(message, index, object, reader, depth)
                 }
-                Label::Repeated { .. } if wire_type == field.kind.wire() => {
-                    let value = self.value(field, reader, None, depth);
+                Label::Repeated { .. } if wire_type == field.part.kind.wire() => {
+                    let value = self.value(&field.part, reader, None, depth);
                     value.and_then(|value| Ok(self.list(field, object)?.append(value)?))
                 }
                 Label::Repeated { .. } if wire_type == wire::BYTES => {
@@ -120,7 +120,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
                 }
             };
             if let Err(Stop::Foreign(value)) = taken {
-                keep_number(field, value, unknown);
+                keep_number(&field.part, value, unknown);
                 return Ok(());
             }
             return taken;
@@ -141,43 +141,42 @@ impl<'a, 'py> Decoder<'a, 'py> {
         depth: u32,
     ) -> Result<(), Stop> {
         let field = &message.fields[index];
-        let before = match field.kind {
-            // SAFETY, here and below: the slots are those of the object's class.
-            Kind::Message(_) => unsafe { field.slot.get(object) }?.filter(|value| !value.is_none()),
+        let before = match field.part.kind {
+            // SAFETY: the slots, here and below, are those of the object's class. The value gets a reference
+            // of its own, since Python code may run while it is added to.
+            Kind::Message(_) => unsafe { field.slot.present(object) }.map(|before| before.to_owned()),
             _ => None,
         };
         let merging = before.is_some();
-        let value = self.value(field, reader, before, depth)?;
+        let value = self.value(&field.part, reader, before, depth)?;
         if merging {
             return Ok(());
         }
         if let Some(oneof) = field.oneof {
             for (other, _) in &message.oneofs[oneof].members {
-                if *other != index {
-                    let slot = &message.fields[*other].slot;
+                let slot = message.fields[*other].slot;
+                // SAFETY: the value is not used.
+                if *other != index && unsafe { slot.present(object) }.is_some() {
                     // SAFETY: as above.
-                    unsafe {
-                        if slot.get(object)?.is_some_and(|value| !value.is_none()) {
-                            slot.set(object, self.py.None().into_bound(self.py))?;
-                        }
-                    }
+                    unsafe { slot.set(object, self.py.None().into_bound(self.py)) };
                 }
             }
         }
         // SAFETY: as above.
-        Ok(unsafe { field.slot.set(object, value) }?)
+        unsafe { field.slot.set(object, value) };
+        Ok(())
     }
 
     /// The list of a repeated field, made if this is its first value.
     #[inline]
     fn list(&self, field: &Field, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
-        // SAFETY: the slots are those of the object's class.
+        // SAFETY: the slots are those of the object's class; the list gets a reference of its own.
         unsafe {
-            if let Some(list) = field.slot.get(object)? {
-                return Ok(list.cast_into::<PyList>()?);
+            if let Some(list) = field.slot.get(object) {
+                return Ok(list.to_owned().cast_into::<PyList>()?);
             }
             let list = PyList::empty(self.py);
-            field.slot.set(object, list.clone().into_any())?;
+            field.slot.set(object, list.clone().into_any());
             Ok(list)
         }
     }
@@ -197,9 +196,9 @@ impl<'a, 'py> Decoder<'a, 'py> {
         }
         let list = self.list(field, object)?;
         while !numbers.is_empty() {
-            match self.value(field, &mut numbers, None, 0) {
+            match self.value(&field.part, &mut numbers, None, 0) {
                 Ok(value) => list.append(value)?,
-                Err(Stop::Foreign(value)) => keep_number(field, value, unknown),
+                Err(Stop::Foreign(value)) => keep_number(&field.part, value, unknown),
                 Err(stop) => return Err(stop),
             }
         }
@@ -216,7 +215,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         bytes: &[u8],
         depth: u32,
     ) -> Result<bool, Stop> {
-        let depth = deeper(field, depth, self.py)?;
+        let depth = deeper(&field.part, depth, self.py)?;
         let (mut key, mut value) = (None, None);
         let mut complete = true;
         let mut reader = Reader::new(bytes);
@@ -248,13 +247,13 @@ impl<'a, 'py> Decoder<'a, 'py> {
                 value => value?,
             },
         };
-        // SAFETY: the slots are those of the object's class.
+        // SAFETY: the slots are those of the object's class; the dict gets a reference of its own.
         let dict = unsafe {
-            match field.slot.get(object)? {
-                Some(dict) => dict.cast_into::<PyDict>().map_err(PyErr::from)?,
+            match field.slot.get(object) {
+                Some(dict) => dict.to_owned().cast_into::<PyDict>().map_err(PyErr::from)?,
                 None => {
                     let dict = PyDict::new(self.py);
-                    field.slot.set(object, dict.clone().into_any())?;
+                    field.slot.set(object, dict.clone().into_any());
                     dict
                 }
             }
@@ -267,19 +266,19 @@ impl<'a, 'py> Decoder<'a, 'py> {
     #[inline]
     fn value(
         &self,
-        field: &Field,
+        part: &Part,
         reader: &mut Reader<'_>,
         before: Option<Bound<'py, PyAny>>,
         depth: u32,
     ) -> Value<'py> {
         let py = self.py;
-        match &field.kind {
+        match &part.kind {
             Kind::Bytes => Ok(PyBytes::new(py, reader.bytes()?).into_any()),
-            Kind::String { strict } => self.text(field, reader.bytes()?, *strict),
+            Kind::String { strict } => self.text(part, reader.bytes()?, *strict),
             Kind::Message(index) => {
                 let message = &self.schema.messages[*index];
                 let bytes = reader.bytes()?;
-                let depth = deeper(field, depth, py)?;
+                let depth = deeper(part, depth, py)?;
                 match before {
                     Some(object) => {
                         self.fields(message, &object, bytes, depth)?;
@@ -288,7 +287,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
                     None => {
                         let object = message.allocate(py)?;
                         self.fields(message, &object, bytes, depth)?;
-                        self.complete(message, &object)?;
+                        self.complete(message, &object);
                         Ok(object)
                     }
                 }
@@ -329,7 +328,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
     }
 
     #[inline]
-    fn text(&self, field: &Field, bytes: &[u8], strict: bool) -> Value<'py> {
+    fn text(&self, part: &Part, bytes: &[u8], strict: bool) -> Value<'py> {
         let (start, length) = (bytes.as_ptr(), bytes.len() as ffi::Py_ssize_t);
         // SAFETY: a new text for ASCII has one byte a character, `length` of them, which are filled before
         // anything else sees it; CPython shares the one of no characters, and those of one, which are left to it.
@@ -344,19 +343,19 @@ impl<'a, 'py> Decoder<'a, 'py> {
                 ffi::PyUnicode_DecodeUTF8(start.cast(), length, c"strict".as_ptr()),
             ) {
                 Some(text) => Ok(text),
-                None => self.not_text(field, bytes, strict),
+                None => self.not_text(part, bytes, strict),
             }
         }
     }
 
     #[cold]
-    fn not_text(&self, field: &Field, bytes: &[u8], strict: bool) -> Value<'py> {
+    fn not_text(&self, part: &Part, bytes: &[u8], strict: bool) -> Value<'py> {
         let error = PyErr::fetch(self.py);
         if !error.is_instance_of::<pyo3::exceptions::PyUnicodeDecodeError>(self.py) {
             return Err(error.into());
         }
         if strict {
-            let text = format!("{} is not UTF-8: {}", field.name, error.value(self.py));
+            let text = format!("{} is not UTF-8: {}", part.name, error.value(self.py));
             return Err(failure::decode(self.py, text).into());
         }
         Ok(PyBytes::new(self.py, bytes).into_any())
@@ -364,42 +363,49 @@ impl<'a, 'py> Decoder<'a, 'py> {
 
     /// Gives a new object the attributes that were not on the wire.
     #[inline]
-    fn complete(&self, message: &MessageType, object: &Bound<'py, PyAny>) -> PyResult<()> {
+    fn complete(&self, message: &MessageType, object: &Bound<'py, PyAny>) {
         let py = self.py;
-        for (field, absent) in message.fields.iter().zip(&message.absent) {
-            // SAFETY: the slots are those of the object's class.
-            unsafe {
-                if field.slot.get(object)?.is_none() {
-                    let value = match absent {
-                        Absent::Value(value) => value.bind(py).clone(),
-                        Absent::List => PyList::empty(py).into_any(),
-                        Absent::Dict => PyDict::new(py).into_any(),
-                    };
-                    field.slot.set(object, value)?;
-                }
+        for field in &message.fields {
+            // SAFETY: the slots are those of the object's class; the value is not used.
+            if unsafe { field.slot.get(object) }.is_none() {
+                let value = match (&field.absent, &field.label) {
+                    (Some(value), _) => value.bind(py).clone(),
+                    (None, Label::Map(_)) => PyDict::new(py).into_any(),
+                    (None, _) => PyList::empty(py).into_any(),
+                };
+                // SAFETY: as above.
+                unsafe { field.slot.set(object, value) };
             }
         }
         // SAFETY: as above.
         unsafe {
-            if message.unknown.get(object)?.is_none() {
-                message.unknown.set(object, py.None().into_bound(py))?;
+            if message.unknown.get(object).is_none() {
+                message.unknown.set(object, py.None().into_bound(py));
             }
         }
-        Ok(())
     }
 
     /// Adds to the fields that the schema does not know.
     #[cold]
     fn keep(&self, message: &MessageType, object: &Bound<'py, PyAny>, mut unknown: Vec<u8>) -> PyResult<()> {
-        // SAFETY: the slots are those of the object's class.
+        // SAFETY: the slots are those of the object's class; no Python code runs while the value is used.
         unsafe {
-            if let Some(before) = message.unknown.get(object)?.filter(|before| !before.is_none()) {
-                unknown.splice(..0, before.cast::<PyBytes>()?.as_bytes().iter().copied());
+            if let Some(before) = message.unknown.present(object) {
+                unknown.splice(
+                    ..0,
+                    before
+                        .cast::<PyBytes>()
+                        .map_err(PyErr::from)?
+                        .as_bytes()
+                        .iter()
+                        .copied(),
+                );
             }
             message
                 .unknown
-                .set(object, PyBytes::new(self.py, &unknown).into_any())
+                .set(object, PyBytes::new(self.py, &unknown).into_any());
         }
+        Ok(())
     }
 }
 
@@ -408,27 +414,27 @@ const ZERO: &[u8] = &[0; 8];
 
 /// A closed enum without a zero: what an entry without a value holds is its first number.
 #[cold]
-fn first_of_closed<'py>(py: Python<'py>, field: &Field) -> PyResult<Bound<'py, PyAny>> {
-    match &field.kind {
+fn first_of_closed<'py>(py: Python<'py>, part: &Part) -> PyResult<Bound<'py, PyAny>> {
+    match &part.kind {
         Kind::Enum(Some(numbers)) if !numbers.is_empty() => Ok(numbers[0].into_pyobject(py)?.into_any()),
-        _ => Err(failure::decode(py, format!("{} has no value", field.name))),
+        _ => Err(failure::decode(py, format!("{} has no value", part.name))),
     }
 }
 
 #[inline]
-fn deeper(field: &Field, depth: u32, py: Python<'_>) -> PyResult<u32> {
+fn deeper(part: &Part, depth: u32, py: Python<'_>) -> PyResult<u32> {
     match depth.checked_sub(1) {
         Some(depth) => Ok(depth),
         None => Err(failure::decode(
             py,
-            format!("{}: messages are nested deeper than {DEPTH}", field.name),
+            format!("{}: messages are nested deeper than {DEPTH}", part.name),
         )),
     }
 }
 
 /// Keeps a number that a closed enum does not have.
 #[cold]
-fn keep_number(field: &Field, value: u64, unknown: &mut Vec<u8>) {
-    varint::write(u64::from(field.number) << 3 | u64::from(wire::VARINT), unknown);
+fn keep_number(part: &Part, value: u64, unknown: &mut Vec<u8>) {
+    varint::write(u64::from(part.number) << 3 | u64::from(wire::VARINT), unknown);
     varint::write(value, unknown);
 }

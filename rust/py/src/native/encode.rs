@@ -1,21 +1,24 @@
 //! Message objects become bytes: from the last field to the first, so that every length is known in time.
 
+use std::ptr::null_mut;
+
 use protosocket_core::wire_reader::DEPTH;
 use protosocket_core::wire_writer::{Writer, to_zigzag};
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use super::failure;
 use super::number::{self, Refused};
-use super::schema::{Field, Kind, Label, MessageType, Schema};
+use super::schema::{Entry, Field, Kind, Label, MessageType, Part, Schema};
 
 /// The longest message protobuf allows, in bytes.
 const LONGEST: usize = i32::MAX as usize;
 
 /// Writes messages of a schema.
 ///
-/// Every object is held by a reference of its own while it is looked at, so nothing breaks should Python code
-/// (of the garbage collector, of a class without plain members) change the message meanwhile.
+/// No Python code runs in here: attributes are read where they are, only objects of built-in types are asked
+/// for their values, and nothing is made that the garbage collector knows. So references are borrowed.
 pub struct Encoder<'a> {
     schema: &'a Schema,
     output: &'a mut Writer,
@@ -41,65 +44,59 @@ impl<'a> Encoder<'a> {
     }
 
     fn message(&mut self, message: &MessageType, object: &Bound<'_, PyAny>, depth: u32) -> PyResult<()> {
-        let py = object.py();
-        // SAFETY: the slots are those of the object's class; so they are below.
-        if let Some(unknown) = unsafe { message.unknown.get(object) }?.filter(|unknown| !unknown.is_none()) {
+        // SAFETY: the slots are those of the object's class; no Python code runs (see above).
+        if let Some(unknown) = unsafe { message.unknown.present(object) } {
             match unknown.cast::<PyBytes>() {
                 Ok(bytes) => self.output.raw(bytes.as_bytes()),
-                Err(_) => {
-                    return Err(failure::encode(
-                        py,
-                        format!("unknown fields of {} are bytes or None", message.name),
-                    ));
-                }
+                Err(_) => return Err(unknown_not_bytes(message, object)),
             }
         }
         let mut oneofs = 0u64;
         for field in message.fields.iter().rev() {
             // SAFETY: as above.
-            let Some(value) = (unsafe { field.slot.get(object) })? else {
-                return Err(failure::encode(
-                    py,
-                    format!("the attribute for {} was deleted", field.name),
-                ));
+            let Some(value) = (unsafe { field.slot.get(object) }) else {
+                return Err(deleted(field, object));
             };
+            if field
+                .absent
+                .as_ref()
+                .is_some_and(|absent| absent.as_ptr() == value.as_ptr())
+            {
+                if let Label::Explicit { required: true } = field.label {
+                    return Err(missing(field, object));
+                }
+                continue;
+            }
             match &field.label {
                 Label::Implicit => {
-                    if self.value(field, &value, true, depth)? {
-                        self.output.key(&field.key);
+                    if self.value(&field.part, value, true, depth)? {
+                        self.output.key(&field.part.key);
                     }
                 }
-                Label::Explicit { required } => {
-                    if value.is_none() {
-                        if *required {
-                            return Err(failure::encode(
-                                py,
-                                format!("{} is required, not None", field.name),
-                            ));
-                        }
-                        continue;
-                    }
+                Label::Explicit { .. } => {
                     if let Some(oneof) = field.oneof {
                         if oneofs & 1 << oneof != 0 {
                             return Err(two_of_one(message, oneof, object));
                         }
                         oneofs |= 1 << oneof;
                     }
-                    self.value(field, &value, false, depth)?;
-                    self.output.key(&field.key);
+                    self.value(&field.part, value, false, depth)?;
+                    self.output.key(&field.part.key);
                 }
                 Label::Repeated { packed } => {
                     let list = value
                         .cast::<PyList>()
-                        .map_err(|_| wrong_type(field, "a list", &value))?;
-                    self.list(field, list, *packed, depth)?;
+                        .map_err(|_| wrong_type(&field.part, "a list", value))?;
+                    if !list.is_empty() {
+                        self.list(&field.part, list, *packed, depth)?;
+                    }
                 }
                 Label::Map(entry) => {
                     let dict = value
                         .cast::<PyDict>()
-                        .map_err(|_| wrong_type(field, "a dict", &value))?;
+                        .map_err(|_| wrong_type(&field.part, "a dict", value))?;
                     if !dict.is_empty() {
-                        self.map(field, &entry.key, &entry.value, dict, depth)?;
+                        self.map(&field.part, entry, dict, depth)?;
                     }
                 }
             }
@@ -107,22 +104,30 @@ impl<'a> Encoder<'a> {
         Ok(())
     }
 
-    fn list(&mut self, field: &Field, list: &Bound<'_, PyList>, packed: bool, depth: u32) -> PyResult<()> {
+    fn list(
+        &mut self,
+        part: &Part,
+        list: Borrowed<'_, '_, PyList>,
+        packed: bool,
+        depth: u32,
+    ) -> PyResult<()> {
         let before = self.output.length();
-        let mut left = list.len();
-        while left > 0 {
-            left -= 1;
-            // Gone only if Python code has shortened the list meanwhile.
-            let Ok(value) = list.get_item(left) else { continue };
-            self.value(field, &value, false, depth)?;
+        for index in (0..list.len()).rev() {
+            // SAFETY: the index is in the list, which does not change (see above).
+            let value = unsafe {
+                Borrowed::from_ptr(
+                    list.py(),
+                    ffi::PyList_GET_ITEM(list.as_ptr(), index as ffi::Py_ssize_t),
+                )
+            };
+            self.value(part, value, false, depth)?;
             if !packed {
-                self.output.key(&field.key);
+                self.output.key(&part.key);
             }
         }
-        let length = self.output.length() - before;
-        if packed && length > 0 {
-            self.output.varint(length as u64);
-            self.output.key(&field.key);
+        if packed {
+            self.output.varint((self.output.length() - before) as u64);
+            self.output.key(&part.key);
         }
         Ok(())
     }
@@ -131,23 +136,34 @@ impl<'a> Encoder<'a> {
     #[inline(never)]
     fn map(
         &mut self,
-        field: &Field,
-        key_field: &Field,
-        value_field: &Field,
-        dict: &Bound<'_, PyDict>,
+        part: &Part,
+        entry: &Entry,
+        dict: Borrowed<'_, '_, PyDict>,
         depth: u32,
     ) -> PyResult<()> {
-        let items = dict.items();
-        for index in (0..items.len()).rev() {
-            let item = items.get_item(index)?;
-            let item = item.cast::<PyTuple>()?;
+        // An entry is a level of its own to a decoder.
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(too_deep(part, dict.as_any().as_borrowed()));
+        };
+        let mut items = Vec::with_capacity(dict.len());
+        let (mut position, mut key, mut value) = (0, null_mut(), null_mut());
+        // SAFETY: the dict does not change (see above), so what it lends stays valid.
+        unsafe {
+            while ffi::PyDict_Next(dict.as_ptr(), &raw mut position, &raw mut key, &raw mut value) != 0 {
+                items.push((
+                    Borrowed::from_ptr(dict.py(), key),
+                    Borrowed::from_ptr(dict.py(), value),
+                ));
+            }
+        }
+        for (key, value) in items.into_iter().rev() {
             let before = self.output.length();
-            self.value(value_field, &item.get_item(1)?, false, depth)?;
-            self.output.key(&value_field.key);
-            self.value(key_field, &item.get_item(0)?, false, depth)?;
-            self.output.key(&key_field.key);
+            self.value(&entry.value, value, false, depth)?;
+            self.output.key(&entry.value.key);
+            self.value(&entry.key, key, false, depth)?;
+            self.output.key(&entry.key.key);
             self.output.varint((self.output.length() - before) as u64);
-            self.output.key(&field.key);
+            self.output.key(&part.key);
         }
         Ok(())
     }
@@ -156,33 +172,33 @@ impl<'a> Encoder<'a> {
     #[inline]
     fn value(
         &mut self,
-        field: &Field,
-        value: &Bound<'_, PyAny>,
+        part: &Part,
+        value: Borrowed<'_, '_, PyAny>,
         skip_zero: bool,
         depth: u32,
     ) -> PyResult<bool> {
-        match &field.kind {
+        match &part.kind {
             Kind::Bytes => {
                 let bytes = value
                     .cast::<PyBytes>()
-                    .map_err(|_| wrong_type(field, "bytes", value))?
-                    .as_bytes();
+                    .map_err(|_| wrong_type(part, "bytes", value))?;
+                let bytes = content(&bytes);
                 if skip_zero && bytes.is_empty() {
                     return Ok(false);
                 }
                 self.output.bytes(bytes);
             }
             Kind::String { strict } => {
-                let bytes = match value.cast::<PyString>() {
-                    Ok(text) => text
+                let text = value.cast::<PyString>();
+                let lax = value.cast::<PyBytes>();
+                let bytes = match (&text, &lax) {
+                    (Ok(text), _) => text
                         .to_str()
-                        .map_err(|error| refused(field, value, error))?
+                        .map_err(|error| not_utf8(part, value, error))?
                         .as_bytes(),
-                    Err(_) => match value.cast::<PyBytes>() {
-                        // What was not UTF-8 was read as bytes, so it can be written as bytes.
-                        Ok(bytes) if !strict => bytes.as_bytes(),
-                        _ => return Err(wrong_type(field, "str", value)),
-                    },
+                    // What was not UTF-8 was read as bytes, so it can be written as bytes.
+                    (_, Ok(bytes)) if !strict => content(bytes),
+                    _ => return Err(wrong_type(part, "str", value)),
                 };
                 if skip_zero && bytes.is_empty() {
                     return Ok(false);
@@ -191,20 +207,19 @@ impl<'a> Encoder<'a> {
             }
             Kind::Message(index) => {
                 let message = &self.schema.messages[*index];
-                if !message.is_instance(value) {
-                    return Err(wrong_type(field, &format!("a {}", message.name), value));
+                if !message.is_instance(&value) {
+                    return Err(wrong_type(part, &format!("a {}", message.name), value));
                 }
                 let Some(depth) = depth.checked_sub(1) else {
-                    let text = format!("{}: messages are nested deeper than {DEPTH}", field.name);
-                    return Err(failure::encode(value.py(), text));
+                    return Err(too_deep(part, value));
                 };
                 let before = self.output.length();
-                self.message(message, value, depth)?;
+                self.message(message, &value, depth)?;
                 self.output.varint((self.output.length() - before) as u64);
             }
             Kind::Double => {
-                let bits = number::float(value)
-                    .map_err(|why| not_a(field, value, why))?
+                let bits = number::float(&value)
+                    .map_err(|why| not_a(part, value, why))?
                     .to_bits();
                 if skip_zero && bits == 0 {
                     return Ok(false);
@@ -212,14 +227,14 @@ impl<'a> Encoder<'a> {
                 self.output.fixed64(bits);
             }
             Kind::Float => {
-                let bits = (number::float(value).map_err(|why| not_a(field, value, why))? as f32).to_bits();
+                let bits = (number::float(&value).map_err(|why| not_a(part, value, why))? as f32).to_bits();
                 if skip_zero && bits == 0 {
                     return Ok(false);
                 }
                 self.output.fixed32(bits);
             }
             kind => {
-                let number = integer(kind, value).map_err(|why| not_a(field, value, why))?;
+                let number = integer(kind, &value).map_err(|why| not_a(part, value, why))?;
                 if skip_zero && number == 0 {
                     return Ok(false);
                 }
@@ -231,6 +246,16 @@ impl<'a> Encoder<'a> {
             }
         }
         Ok(true)
+    }
+}
+
+/// The bytes of the object: `as_bytes` without its two calls.
+#[inline]
+fn content<'a>(bytes: &'a Bound<'_, PyBytes>) -> &'a [u8] {
+    // SAFETY: a bytes object has so many bytes there, which never change.
+    unsafe {
+        let start = ffi::PyBytes_AS_STRING(bytes.as_ptr()).cast::<u8>();
+        std::slice::from_raw_parts(start, ffi::Py_SIZE(bytes.as_ptr()) as usize)
     }
 }
 
@@ -275,39 +300,39 @@ fn described(kind: &Kind) -> &'static str {
 }
 
 #[cold]
-fn not_a(field: &Field, value: &Bound<'_, PyAny>, why: Refused) -> PyErr {
+fn not_a(part: &Part, value: Borrowed<'_, '_, PyAny>, why: Refused) -> PyErr {
+    let wanted = described(&part.kind);
     match why {
-        Refused::Type => wrong_type(field, described(&field.kind), value),
+        Refused::Type => wrong_type(part, wanted, value),
         Refused::Range => {
-            let text = format!(
-                "{} takes {}, not {}",
-                field.name,
-                described(&field.kind),
-                shown(value)
-            );
-            failure::encode(value.py(), text)
+            // An int of a million digits is not spelt out.
+            let shown = match value.extract::<i128>() {
+                Ok(number) => number.to_string(),
+                Err(_) => "one of more than 128 bits".to_owned(),
+            };
+            failure::encode(value.py(), format!("{} takes {wanted}, not {shown}", part.name))
         }
     }
 }
 
 #[cold]
-fn wrong_type(field: &Field, wanted: &str, value: &Bound<'_, PyAny>) -> PyErr {
+fn wrong_type(part: &Part, wanted: &str, value: Borrowed<'_, '_, PyAny>) -> PyErr {
     let class = value
         .get_type()
         .fully_qualified_name()
         .map(|name| name.to_string())
         .unwrap_or_default();
-    failure::encode(value.py(), format!("{} takes {wanted}, not {class}", field.name))
+    failure::encode(value.py(), format!("{} takes {wanted}, not {class}", part.name))
 }
 
 #[cold]
-fn refused(field: &Field, value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+fn not_utf8(part: &Part, value: Borrowed<'_, '_, PyAny>, error: PyErr) -> PyErr {
     let py = value.py();
     let failure = failure::encode(
         py,
         format!(
             "{} takes text that UTF-8 can hold: {}",
-            field.name,
+            part.name,
             error.value(py)
         ),
     );
@@ -315,12 +340,12 @@ fn refused(field: &Field, value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     failure
 }
 
-/// The value in few characters: an int of a million digits is not spelt out.
-fn shown(value: &Bound<'_, PyAny>) -> String {
-    match value.extract::<i128>() {
-        Ok(number) => number.to_string(),
-        Err(_) => "one of more than 128 bits".to_owned(),
-    }
+#[cold]
+fn too_deep(part: &Part, value: Borrowed<'_, '_, PyAny>) -> PyErr {
+    failure::encode(
+        value.py(),
+        format!("{}: messages are nested deeper than {DEPTH}", part.name),
+    )
 }
 
 #[cold]
@@ -329,8 +354,8 @@ fn two_of_one(message: &MessageType, oneof: usize, object: &Bound<'_, PyAny>) ->
     let given: Vec<String> = oneof
         .members
         .iter()
-        // SAFETY: the slots are those of the object's class.
-        .filter(|(index, _)| matches!(unsafe { message.fields[*index].slot.get(object) }, Ok(Some(value)) if !value.is_none()))
+        // SAFETY: the slots are those of the object's class, and the values are not used.
+        .filter(|(index, _)| unsafe { message.fields[*index].slot.present(object) }.is_some())
         .map(|(_, attribute)| attribute.to_string())
         .collect();
     let text = format!(
@@ -340,4 +365,28 @@ fn two_of_one(message: &MessageType, oneof: usize, object: &Bound<'_, PyAny>) ->
         given.join(" and ")
     );
     failure::encode(object.py(), text)
+}
+
+#[cold]
+fn unknown_not_bytes(message: &MessageType, object: &Bound<'_, PyAny>) -> PyErr {
+    failure::encode(
+        object.py(),
+        format!("the unknown fields of a {} are bytes or None", message.name),
+    )
+}
+
+#[cold]
+fn deleted(field: &Field, object: &Bound<'_, PyAny>) -> PyErr {
+    failure::encode(
+        object.py(),
+        format!("the attribute for {} was deleted", field.part.name),
+    )
+}
+
+#[cold]
+fn missing(field: &Field, object: &Bound<'_, PyAny>) -> PyErr {
+    failure::encode(
+        object.py(),
+        format!("{} is required, so it cannot be None", field.part.name),
+    )
 }

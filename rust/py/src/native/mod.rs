@@ -1,5 +1,6 @@
 //! The native protobuf codec: message classes of `msgspec.Struct` kind, read and written without Python code.
 
+mod class_map;
 mod decode;
 mod encode;
 mod failure;
@@ -84,9 +85,8 @@ impl NativeSchema {
         for known in &kind.oneofs {
             if known.name.is(oneof) || known.name.bind(py).as_any().eq(oneof)? {
                 for (index, attribute) in &known.members {
-                    // SAFETY: `type_of` saw that the object is of this class.
-                    if unsafe { kind.fields[*index].slot.get(message) }?.is_some_and(|value| !value.is_none())
-                    {
+                    // SAFETY: `type_of` saw that the object is of this class; the value is not used.
+                    if unsafe { kind.fields[*index].slot.present(message) }.is_some() {
                         return Ok(Some(attribute.bind(py).clone()));
                     }
                 }

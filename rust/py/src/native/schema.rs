@@ -1,7 +1,5 @@
 //! Message classes compiled for the encoder and the decoder: what each field is, and where objects keep it.
 
-use std::collections::HashMap;
-
 use protosocket_core::wire_reader::wire;
 use protosocket_core::wire_writer::Key;
 use pyo3::exceptions::PyValueError;
@@ -9,6 +7,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
+use super::class_map::ClassMap;
 use super::plan::{FieldPlan, MessagePlan};
 use super::slot::Slot;
 
@@ -92,76 +91,86 @@ pub enum Label {
     Map(Box<Entry>),
 }
 
-/// The two fields of a map's entries, as the fields they are: with numbers 1 and 2.
+/// The two parts of a map's entries, which are fields with the numbers 1 and 2.
 pub struct Entry {
-    pub key: Field,
-    pub value: Field,
+    pub key: Part,
+    pub value: Part,
 }
 
-/// A field of a message class.
-pub struct Field {
+/// What stands on the wire: a field, or a part of a map's entry.
+pub struct Part {
+    /// The full name in the schema.
     pub name: String,
     pub number: u32,
     pub key: Key,
     pub kind: Kind,
+}
+
+impl Part {
+    fn compile(plan: &FieldPlan<'_>, wire_type: Option<u8>) -> PyResult<Self> {
+        if plan.number == 0 || plan.number >= 1 << 29 {
+            return Err(impossible(plan, "a number is 1 to 2^29 - 1"));
+        }
+        let kind = Kind::of(plan)?;
+        let key = Key::new(plan.number, wire_type.unwrap_or(kind.wire()));
+        Ok(Part {
+            name: plan.name.clone(),
+            number: plan.number,
+            key,
+            kind,
+        })
+    }
+}
+
+/// A field of a message class.
+pub struct Field {
+    pub part: Part,
     pub label: Label,
     pub slot: Slot,
+    /// What the attribute holds when the field is absent; nothing for an empty list or dict of its own.
+    pub absent: Option<Py<PyAny>>,
     /// The index of its oneof.
     pub oneof: Option<usize>,
 }
 
 impl Field {
-    fn compile(class: &Bound<'_, PyType>, plan: &FieldPlan<'_>, entry: bool) -> PyResult<Self> {
-        let kind = Kind::of(plan)?;
+    fn compile(class: &Bound<'_, PyType>, plan: &FieldPlan<'_>) -> PyResult<Self> {
+        let py = class.py();
         let label = match plan.label.as_str() {
             "implicit" => Label::Implicit,
             "explicit" => Label::Explicit { required: false },
             "required" => Label::Explicit { required: true },
             "repeated" => Label::Repeated { packed: false },
-            "packed" if kind.wire() != wire::BYTES => Label::Repeated { packed: true },
+            "packed" => Label::Repeated { packed: true },
             "map" => match plan.entry.as_slice() {
                 [key, value] if key.number == 1 && value.number == 2 => Label::Map(Box::new(Entry {
-                    key: Field::compile(class, key, true)?,
-                    value: Field::compile(class, value, true)?,
+                    key: Part::compile(key, None)?,
+                    value: Part::compile(value, None)?,
                 })),
                 _ => {
                     return Err(impossible(
                         plan,
-                        "a map's entry is a key with number 1 and a value with number 2",
+                        "an entry is a key with the number 1 and a value with 2",
                     ));
                 }
             },
             _ => return Err(impossible(plan, "there is no such label")),
         };
-        let wire_type = match label {
-            Label::Repeated { packed: true } | Label::Map(_) => wire::BYTES,
-            _ => kind.wire(),
+        let one_piece = matches!(label, Label::Repeated { packed: true } | Label::Map(_));
+        let part = Part::compile(plan, one_piece.then_some(wire::BYTES))?;
+        let absent = match label {
+            Label::Implicit => Some(zero(py, &part.kind)?),
+            Label::Explicit { .. } => Some(py.None()),
+            Label::Repeated { .. } | Label::Map(_) => None,
         };
-        if plan.number == 0 || plan.number >= 1 << 29 {
-            return Err(impossible(plan, "a number is 1 to 2^29 - 1"));
-        }
         Ok(Field {
-            name: plan.name.clone(),
-            number: plan.number,
-            key: Key::new(plan.number, wire_type),
-            kind,
+            part,
             label,
-            // The parts of an entry have no attribute of their own.
-            slot: if entry {
-                Slot::Named(plan.attribute.clone().unbind())
-            } else {
-                Slot::of(class, &plan.attribute)?
-            },
+            slot: Slot::of(class, &plan.attribute)?,
+            absent,
             oneof: plan.oneof,
         })
     }
-}
-
-/// What an attribute holds that was not on the wire.
-pub enum Absent {
-    Value(Py<PyAny>),
-    List,
-    Dict,
 }
 
 /// A oneof: at most one of its members is not `None`.
@@ -177,8 +186,6 @@ pub struct MessageType {
     pub class: Py<PyType>,
     /// In the order of their numbers, which is the order on the wire.
     pub fields: Vec<Field>,
-    /// What each field holds when it was not on the wire, in the same order.
-    pub absent: Vec<Absent>,
     pub oneofs: Vec<Oneof>,
     pub unknown: Slot,
     /// The index of each field with a small number, or `NO_FIELD`.
@@ -202,7 +209,6 @@ impl MessageType {
             fields: mut plans,
             oneofs,
         } = plan;
-        let py = class.py();
         plans.sort_by_key(|field| field.number);
         if plans.len() >= usize::from(NO_FIELD) || oneofs.len() > MOST_ONEOFS {
             return Err(PyValueError::new_err(format!(
@@ -227,25 +233,18 @@ impl MessageType {
             })
             .collect();
         let mut fields = Vec::with_capacity(plans.len());
-        let mut absent = Vec::with_capacity(plans.len());
         let mut near = Vec::new();
         for (index, plan) in plans.iter().enumerate() {
-            let field = Field::compile(&class, plan, false)?;
-            absent.push(match &field.label {
-                Label::Implicit => Absent::Value(zero(py, &field.kind)?),
-                Label::Explicit { .. } => Absent::Value(py.None()),
-                Label::Repeated { .. } => Absent::List,
-                Label::Map(_) => Absent::Dict,
-            });
+            let field = Field::compile(&class, plan)?;
             if let Some(oneof) = plan.oneof {
                 let oneof = oneofs
                     .get_mut(oneof)
                     .ok_or_else(|| impossible(plan, "there is no such oneof"))?;
                 oneof.members.push((index, plan.attribute.clone().unbind()));
             }
-            if field.number < NEAR {
-                near.resize(field.number as usize + 1, NO_FIELD);
-                near[field.number as usize] = index as u16;
+            if field.part.number < NEAR {
+                near.resize(field.part.number as usize + 1, NO_FIELD);
+                near[field.part.number as usize] = index as u16;
             }
             fields.push(field);
         }
@@ -254,7 +253,6 @@ impl MessageType {
             name,
             class: class.unbind(),
             fields,
-            absent,
             oneofs,
             unknown,
             near,
@@ -270,7 +268,7 @@ impl MessageType {
             None if number < NEAR => return None,
             None => self
                 .fields
-                .binary_search_by_key(&number, |field| field.number)
+                .binary_search_by_key(&number, |field| field.part.number)
                 .ok()?,
         };
         Some((index, &self.fields[index]))
@@ -303,14 +301,14 @@ impl MessageType {
 /// Message classes that may hold one another.
 pub struct Schema {
     pub messages: Vec<MessageType>,
-    by_class: HashMap<usize, usize>,
+    by_class: ClassMap,
 }
 
 impl Schema {
     pub fn compile(plans: Vec<MessagePlan<'_>>) -> PyResult<Self> {
         let count = plans.len();
         let mut messages = Vec::with_capacity(count);
-        let mut by_class = HashMap::with_capacity(count);
+        let mut by_class = ClassMap::default();
         for (index, plan) in plans.into_iter().enumerate() {
             by_class.insert(plan.class.as_ptr() as usize, index);
             messages.push(MessageType::compile(plan)?);
@@ -318,13 +316,13 @@ impl Schema {
         for field in messages.iter().flat_map(|message| &message.fields) {
             let kinds = match &field.label {
                 Label::Map(entry) => [&entry.key.kind, &entry.value.kind],
-                _ => [&field.kind, &field.kind],
+                _ => [&field.part.kind, &field.part.kind],
             };
             for kind in kinds {
                 if matches!(kind, Kind::Message(index) if *index >= count) {
                     return Err(PyValueError::new_err(format!(
                         "the field {}: there is no such message",
-                        field.name
+                        field.part.name
                     )));
                 }
             }
