@@ -17,7 +17,7 @@ FUZZ := rust/core/fuzz
 FUZZ_SECONDS ?= 20
 
 # Crates outside the workspace: each has dependencies that the package must not be built with.
-OTHER_CRATES := $(wildcard $(FUZZ)/Cargo.toml tools/vectors/Cargo.toml)
+OTHER_CRATES := $(wildcard $(FUZZ)/Cargo.toml tools/vectors/Cargo.toml benchmarks/rust/Cargo.toml)
 
 # One interpreter for everything cargo builds, so that nothing is built twice.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
@@ -120,6 +120,6 @@ vectors: ## write tests/vectors again with the published Rust crates
 
 .PHONY: clean
 clean: ## remove everything that was built or measured
-	rm -rf $(VENV) target $(FUZZ)/target tools/vectors/target build dist demo.json demo.png .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) target $(FUZZ)/target tools/vectors/target benchmarks/rust/target benchmarks/results build dist demo.json demo.png .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f src/protosocket/_core*.so
 	find src tests tools -name __pycache__ -prune -exec rm -rf {} +
