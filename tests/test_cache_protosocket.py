@@ -87,7 +87,7 @@ async def system(
     finally:
         for client in [made.client, *made.others]:
             await client.close()
-        await router.close(0)
+        await made.router.close(0)
         await backend.close()
         for server in servers:
             await server.close(0)
