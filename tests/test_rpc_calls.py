@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -74,12 +75,12 @@ async def test_thousands_in_flight() -> None:
 
 async def test_streams_and_calls_share_a_connection() -> None:
     async with served() as (url, _), rpc.connect(url, CODEC) as client:
-        results = await asyncio.gather(
-            *(items(client, message(b"count 200")) for _ in range(10)),
-            *(client.unary(message(b"echo %d" % n)) for n in range(100)),
+        streams, answers = await asyncio.gather(
+            asyncio.gather(*(items(client, message(b"count 200")) for _ in range(10))),
+            asyncio.gather(*(client.unary(message(b"echo %d" % n)) for n in range(100))),
         )
-        assert results[:10] == [[b"%d" % n for n in range(200)]] * 10
-        assert [answer.body for answer in results[10:]] == [b"echo %d" % n for n in range(100)]
+        assert streams == [[b"%d" % n for n in range(200)]] * 10
+        assert [answer.body for answer in answers] == [b"echo %d" % n for n in range(100)]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7])
@@ -175,9 +176,8 @@ async def test_without_a_service_the_connection_is_refused(
     make: Any, caplog: pytest.LogCaptureFixture, transport: Any
 ) -> None:
     options = ConnectionOptions(transport=transport)
-    factory = (lambda: object()) if make is object else make
     async with (
-        rpc.serve("tcp://127.0.0.1:0", factory, CODEC, options=options) as server,
+        rpc.serve("tcp://127.0.0.1:0", functools.partial(make), CODEC, options=options) as server,
         rpc.connect(server.addresses[0], CODEC, options=options) as client,
     ):
         with pytest.raises(errors.ConnectionClosed):
@@ -203,11 +203,11 @@ async def test_a_service_says_what_it_handles() -> None:
 
     class Both(rpc.Service):
         async def unary(self, request: Any) -> Any: ...
-        async def stream(self, request: Any) -> Any:
+        async def stream(self, request: Any) -> AsyncIterator[Any]:
             yield
 
     class OnlyStream(rpc.Service):
-        async def stream(self, request: Any) -> Any:
+        async def stream(self, request: Any) -> AsyncIterator[Any]:
             yield request
 
     for wrong in (Nothing, Both, object, 5):

@@ -88,7 +88,7 @@ async def test_the_time_for_connecting_counts() -> None:
 
 
 async def test_the_time_of_waiting_for_room_counts() -> None:
-    options = ConnectionOptions(send_queue_messages=2)
+    options = ConnectionOptions(send_queue_messages=2, close_timeout=0.1)
     async with RawServer() as server, rpc.connect(server.url, CODEC, options=options) as client:
         await client.ready()
         await server.accept()
@@ -136,10 +136,14 @@ async def test_leaving_a_stream_early_sends_cancel() -> None:
 
 async def test_an_error_in_a_streams_loop_sends_cancel() -> None:
     async with served() as (url, service), rpc.connect(url, CODEC) as client:
-        with pytest.raises(LookupError):
+
+        async def fail() -> None:
             async with contextlib.aclosing(client.stream(message(b"endless"))) as stream:
                 async for _ in stream:
                     raise LookupError
+
+        with pytest.raises(LookupError):
+            await fail()
         await until(lambda: "endless ended" in service.notes)
 
 

@@ -198,11 +198,11 @@ async def test_cancel_end_or_an_unknown_code_to_a_unary_call(control: int) -> No
 
 async def test_a_stream_keeps_what_came_before_its_end() -> None:
     async with RawServer() as server, rpc.connect(server.url, CODEC) as client:
+        await client.ready()
+        peer = await server.accept()
         for last, error in ((END, None), (CANCEL, rpc.CancelledRemotely)):
             stream = client.stream(message(b"s"))
             first = asyncio.ensure_future(anext(stream))
-            if last is END:
-                peer = await server.accept()
             (header, _) = await peer.receive()
             for number in range(3):
                 peer.send(header.id, body=b"%d" % number)

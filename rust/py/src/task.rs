@@ -303,16 +303,27 @@ impl HandlerTask {
             }
         };
         awaited.call_method(intern!(py, "add_done_callback"), (wakeup,), Some(&kwargs))?;
-        let cancel = {
+        let must_cancel = {
             let mut state = this.state.borrow(py);
             state.waiter = Some(awaited.clone().unbind());
-            state.must_cancel.is_some()
+            state.must_cancel.as_ref().map(|message| message.as_ref().map(|message| message.clone_ref(py)))
         };
-        if cancel && awaited.call_method0(intern!(py, "cancel"))?.is_truthy()? {
-            this.state.borrow(py).must_cancel = None;
+        if let Some(message) = must_cancel {
+            if cancel_future(awaited, message.as_ref())? {
+                this.state.borrow(py).must_cancel = None;
+            }
         }
         Ok(())
     }
+}
+
+fn cancel_future(future: &Bound<'_, PyAny>, message: Option<&Py<PyAny>>) -> PyResult<bool> {
+    let py = future.py();
+    let kwargs = PyDict::new(py);
+    if let Some(message) = message {
+        kwargs.set_item(intern!(py, "msg"), message)?;
+    }
+    future.call_method(intern!(py, "cancel"), (), Some(&kwargs))?.is_truthy()
 }
 
 #[pymethods]
@@ -346,15 +357,7 @@ impl HandlerTask {
             state.waiter.as_ref().map(|waiter| waiter.clone_ref(py))
         };
         if let Some(waiter) = waiter {
-            let kwargs = PyDict::new(py);
-            if let Some(msg) = &msg {
-                kwargs.set_item(intern!(py, "msg"), msg)?;
-            }
-            if waiter
-                .bind(py)
-                .call_method(intern!(py, "cancel"), (), Some(&kwargs))?
-                .is_truthy()?
-            {
+            if cancel_future(waiter.bind(py), msg.as_ref())? {
                 return Ok(true);
             }
         }
