@@ -84,7 +84,10 @@ impl Layout {
 
     /// The keys of id and control in a message that is a MessagePack map.
     pub fn msgpack_map(id: &str, control: &str) -> Self {
-        Layout::MessagePack(messagepack::Fields::Map { id: id.into(), control: control.into() })
+        Layout::MessagePack(messagepack::Fields::Map {
+            id: id.into(),
+            control: control.into(),
+        })
     }
 
     /// Reads id and control code of the encoded `message`.
@@ -103,7 +106,13 @@ impl Layout {
     }
 
     /// Appends `message` to `output` with `id` and `control` in it.
-    pub fn splice(&self, message: &[u8], id: u64, control: Control, output: &mut Vec<u8>) -> Result<(), Malformed> {
+    pub fn splice(
+        &self,
+        message: &[u8],
+        id: u64,
+        control: Control,
+        output: &mut Vec<u8>,
+    ) -> Result<(), Malformed> {
         self.put(None, message, Header { id, control }, output)
     }
 
@@ -178,8 +187,14 @@ impl Layout {
         output: &mut Vec<u8>,
     ) {
         let (id, control) = match self {
-            Layout::Protobuf(fields) => (fields.id.encode(header.id), fields.control.encode(header.control as u64)),
-            Layout::MessagePack(_) => (messagepack::encode(header.id), messagepack::encode(header.control as u64)),
+            Layout::Protobuf(fields) => (
+                fields.id.encode(header.id),
+                fields.control.encode(header.control as u64),
+            ),
+            Layout::MessagePack(_) => (
+                messagepack::encode(header.id),
+                messagepack::encode(header.control as u64),
+            ),
         };
         let id = (located.id, id);
         let control = (located.control, control);
@@ -209,7 +224,10 @@ pub(crate) struct Piece {
 
 impl Piece {
     pub fn new() -> Self {
-        Piece { bytes: [0; 20], length: 0 }
+        Piece {
+            bytes: [0; 20],
+            length: 0,
+        }
     }
 
     #[inline]

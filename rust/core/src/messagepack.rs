@@ -52,14 +52,19 @@ const NO_NUMBER: Malformed = Malformed("the id or the control code is not an uns
 
 impl Fields {
     pub(crate) fn locate(&self, message: &[u8]) -> Result<Located, Malformed> {
-        let mut reader = Reader { bytes: message, at: 0 };
+        let mut reader = Reader {
+            bytes: message,
+            at: 0,
+        };
         match self {
             Fields::Array { id, control } => {
                 let count = reader.array()?;
                 let mut found = [(0u64, Place { start: 0, end: 0 }); 2];
                 for index in 0..=(*id).max(*control) {
                     if index >= count {
-                        return Err(Malformed("the array is too short to hold the id and the control code"));
+                        return Err(Malformed(
+                            "the array is too short to hold the id and the control code",
+                        ));
                     }
                     if index == *id || index == *control {
                         found[usize::from(index == *control)] = reader.placed_integer()?;
@@ -97,9 +102,14 @@ impl Fields {
     /// The message as a map in which id and control code stand once each, first and with value zero.
     pub(crate) fn with_header(&self, message: &[u8]) -> Result<Vec<u8>, Malformed> {
         let Fields::Map { id, control } = self else {
-            return Err(Malformed("the array is too short to hold the id and the control code"));
+            return Err(Malformed(
+                "the array is too short to hold the id and the control code",
+            ));
         };
-        let mut reader = Reader { bytes: message, at: 0 };
+        let mut reader = Reader {
+            bytes: message,
+            at: 0,
+        };
         let count = reader.map()?;
         let mut pairs = Vec::with_capacity(message.len() + id.len() + control.len() + 8);
         let mut kept = 2usize;
@@ -136,7 +146,10 @@ impl Fields {
 
 fn located(id: u64, control: u64, id_place: Place, control_place: Place, canonical: bool) -> Located {
     Located {
-        header: Header { id, control: Control::from_wire(control) },
+        header: Header {
+            id,
+            control: Control::from_wire(control),
+        },
         id: id_place,
         control: control_place,
         canonical,
@@ -237,7 +250,11 @@ impl<'a> Reader<'a> {
             0xd3 => (self.unsigned::<8>()?, 1 << 63),
             _ => return Err(NO_NUMBER),
         };
-        if value & sign != 0 { Err(NO_NUMBER) } else { Ok(value) }
+        if value & sign != 0 {
+            Err(NO_NUMBER)
+        } else {
+            Ok(value)
+        }
     }
 
     /// Skips one value, however deep: a counter of values still open, no recursion.
@@ -310,7 +327,9 @@ mod tests {
                 bytes
             }),
             Just(vec![0xc0]),
-            Just(vec![0xd8, 5, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
+            Just(vec![
+                0xd8, 5, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+            ]),
         ];
         leaf.prop_recursive(4, 24, 5, |inner| {
             prop::collection::vec(inner, 0..5).prop_map(|items| {

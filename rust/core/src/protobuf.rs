@@ -69,7 +69,10 @@ impl Fields {
         let (id_place, id_canonical) = id.place(message.len());
         let (control_place, control_canonical) = control.place(message.len());
         Ok(Located {
-            header: Header { id: id.value, control: Control::from_wire(control.value) },
+            header: Header {
+                id: id.value,
+                control: Control::from_wire(control.value),
+            },
             id: id_place,
             control: control_place,
             canonical: id_canonical && control_canonical,
@@ -141,7 +144,9 @@ impl Found {
     fn see(&mut self, wanted: Field, field: &Walk, start: usize, end: usize) -> Result<(), Malformed> {
         if field.number == wanted.number {
             if field.wire != wanted.kind as u8 {
-                return Err(Malformed("the id or control field has another wire type than its schema says"));
+                return Err(Malformed(
+                    "the id or control field has another wire type than its schema says",
+                ));
             }
             self.repeated |= self.place.is_some();
             self.place = Some(Place { start, end });
@@ -156,7 +161,13 @@ impl Found {
     fn place(&self, length: usize) -> (Place, bool) {
         let insert = self.insert.unwrap_or(length);
         match self.place {
-            None => (Place { start: insert, end: insert }, true),
+            None => (
+                Place {
+                    start: insert,
+                    end: insert,
+                },
+                true,
+            ),
             Some(place) => (place, !self.repeated && place.end == insert),
         }
     }
@@ -340,10 +351,21 @@ mod tests {
 
     #[test]
     fn a_header_goes_where_its_number_says() {
-        let layout = Layout::protobuf(Field { number: 2, kind: Kind::Varint }, Field { number: 3, kind: Kind::Varint });
+        let layout = Layout::protobuf(
+            Field {
+                number: 2,
+                kind: Kind::Varint,
+            },
+            Field {
+                number: 3,
+                kind: Kind::Varint,
+            },
+        );
         let message = [0x08, 5, 0x52, 1, b'x']; // field 1 = 5, field 10 = "x"
         let mut output = Vec::new();
-        layout.splice(&message, 300, Control::Cancel, &mut output).unwrap();
+        layout
+            .splice(&message, 300, Control::Cancel, &mut output)
+            .unwrap();
         assert_eq!(output, [0x08, 5, 0x10, 0xac, 2, 0x18, 1, 0x52, 1, b'x']);
     }
 }

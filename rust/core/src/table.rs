@@ -40,7 +40,11 @@ pub struct Pending<T> {
 impl<T> Pending<T> {
     /// An empty table whose ids are at most `largest`, what the id field can hold; then they start anew.
     pub fn new(largest: u64) -> Self {
-        Pending { calls: IdMap::default(), last: 0, largest }
+        Pending {
+            calls: IdMap::default(),
+            last: 0,
+            largest,
+        }
     }
 
     /// The id the next call gets, if `insert` follows: the next one that is not in flight.
@@ -104,8 +108,15 @@ impl<T> Pending<T> {
 
     /// Ends the calls that `matches` picks.
     pub fn extract(&mut self, mut matches: impl FnMut(&T) -> bool) -> Vec<(u64, T)> {
-        let ids: Vec<u64> = self.calls.iter().filter(|(_, call)| matches(call)).map(|(id, _)| *id).collect();
-        ids.into_iter().filter_map(|id| self.calls.remove(&id).map(|call| (id, call))).collect()
+        let ids: Vec<u64> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| matches(call))
+            .map(|(id, _)| *id)
+            .collect();
+        ids.into_iter()
+            .filter_map(|id| self.calls.remove(&id).map(|call| (id, call)))
+            .collect()
     }
 }
 
@@ -116,7 +127,10 @@ mod tests {
     #[test]
     fn ids_start_anew_and_skip_those_in_flight() {
         let mut pending = Pending::new(3);
-        assert_eq!([pending.insert('a'), pending.insert('b'), pending.insert('c')], [1, 2, 3]);
+        assert_eq!(
+            [pending.insert('a'), pending.insert('b'), pending.insert('c')],
+            [1, 2, 3]
+        );
         assert_eq!(pending.remove(2), Some('b'));
         assert_eq!(pending.insert('d'), 2);
         assert_eq!(pending.extract(|call| *call == 'd'), [(2, 'd')]);

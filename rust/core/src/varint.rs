@@ -20,10 +20,14 @@ pub enum Read {
 #[inline]
 pub fn read(bytes: &[u8]) -> Read {
     match bytes {
-        [first, ..] if *first < 0x80 => Read::Value { value: u64::from(*first), length: 1 },
-        [first, second, ..] if *second < 0x80 => {
-            Read::Value { value: u64::from(*first & 0x7f) | u64::from(*second) << 7, length: 2 }
-        }
+        [first, ..] if *first < 0x80 => Read::Value {
+            value: u64::from(*first),
+            length: 1,
+        },
+        [first, second, ..] if *second < 0x80 => Read::Value {
+            value: u64::from(*first & 0x7f) | u64::from(*second) << 7,
+            length: 2,
+        },
         _ => read_long(bytes),
     }
 }
@@ -36,7 +40,10 @@ fn read_long(bytes: &[u8]) -> Read {
         }
         value |= u64::from(byte & 0x7f) << (7 * index);
         if *byte < 0x80 {
-            return Read::Value { value, length: index + 1 };
+            return Read::Value {
+                value,
+                length: index + 1,
+            };
         }
     }
     Read::Incomplete
