@@ -306,7 +306,10 @@ impl HandlerTask {
         let must_cancel = {
             let mut state = this.state.borrow(py);
             state.waiter = Some(awaited.clone().unbind());
-            state.must_cancel.as_ref().map(|message| message.as_ref().map(|message| message.clone_ref(py)))
+            state
+                .must_cancel
+                .as_ref()
+                .map(|message| message.as_ref().map(|message| message.clone_ref(py)))
         };
         if let Some(message) = must_cancel {
             if cancel_future(awaited, message.as_ref())? {
@@ -323,7 +326,9 @@ fn cancel_future(future: &Bound<'_, PyAny>, message: Option<&Py<PyAny>>) -> PyRe
     if let Some(message) = message {
         kwargs.set_item(intern!(py, "msg"), message)?;
     }
-    future.call_method(intern!(py, "cancel"), (), Some(&kwargs))?.is_truthy()
+    future
+        .call_method(intern!(py, "cancel"), (), Some(&kwargs))?
+        .is_truthy()
 }
 
 #[pymethods]
