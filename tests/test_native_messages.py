@@ -282,10 +282,15 @@ def test_proto2_required_and_defaults() -> None:
 
 def test_a_closed_enum_keeps_other_numbers_as_unknown() -> None:
     kinds = NativeMessages(descriptor_pb2)
-    data = b"\x20\x63"  # FieldDescriptorProto.label = 99
-    message = kinds.decode(kinds.FieldDescriptorProto, data)
-    assert message.label is None
-    assert kinds.encode(message) == data
+    # FieldDescriptorProto.label = 99, the second time longer than need be
+    for data in (b"\x20\x63", b"\x20\xe3\x00"):
+        message = kinds.decode(kinds.FieldDescriptorProto, data)
+        assert message.label is None
+        assert (
+            kinds.encode(message)
+            == data
+            == descriptor_pb2.FieldDescriptorProto.FromString(data).SerializeToString()
+        )
     with pytest.raises(EncodeError, match=r"label takes a number of its closed enum, not 99"):
         kinds.encode(kinds.FieldDescriptorProto(label=99))
     label = kinds.FieldDescriptorProto.Label.LABEL_REPEATED

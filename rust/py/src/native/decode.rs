@@ -119,8 +119,8 @@ impl<'a, 'py> Decoder<'a, 'py> {
                     return Ok(());
                 }
             };
-            if let Err(Stop::Foreign(value)) = taken {
-                keep_number(&field.part, value, unknown);
+            if let Err(Stop::Foreign(_)) = taken {
+                unknown.extend_from_slice(&start[..start.len() - reader.rest().len()]);
                 return Ok(());
             }
             return taken;
