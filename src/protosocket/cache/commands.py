@@ -26,6 +26,7 @@ __all__ = [
     "read_set",
     "routing_key",
     "set_command",
+    "ttl_milliseconds",
 ]
 
 KEY_NOT_FOUND = "Key not found"
@@ -51,15 +52,20 @@ def set_command(namespace: str, key: bytes, value: bytes, ttl: float) -> CacheCo
 
     Raises ``OptionError`` for a ``ttl`` that is not a positive number of seconds, as Momento's SDKs do.
     """
-    if not 0 < ttl < math.inf:
-        raise OptionError(f"ttl is a positive number of seconds, not {ttl!r}")
     command = CacheCommand()
     put = command.unary.set
     put.namespace = namespace
     put.key = key
     put.value = value
-    put.ttl_milliseconds = min(math.ceil(ttl * 1000), _LONGEST_TTL)
+    put.ttl_milliseconds = ttl_milliseconds(ttl)
     return command
+
+
+def ttl_milliseconds(ttl: float) -> int:
+    """``ttl`` seconds in milliseconds, rounded up; ``OptionError`` if it is not a positive number."""
+    if not 0 < ttl < math.inf:
+        raise OptionError(f"ttl is a positive number of seconds, not {ttl!r}")
+    return min(math.ceil(ttl * 1000), _LONGEST_TTL)
 
 
 def delete_command(namespace: str, key: bytes) -> CacheCommand:

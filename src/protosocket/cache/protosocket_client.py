@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from protosocket import rpc
-from protosocket.cache.commands import (
-    cache_error,
+from protosocket.cache.commands import cache_error
+from protosocket.cache.protosocket_cache_pb2 import UNAVAILABLE
+from protosocket.cache.protosocket_messages import (
+    authenticate_command,
     delete_command,
     get_command,
-    read_delete,
+    native_cache_codec,
     read_get,
-    read_set,
+    read_nothing,
     set_command,
 )
-from protosocket.cache.protosocket_cache_pb2 import (
-    UNAVAILABLE,
-    AuthenticateCommand,
-    CacheCommand,
-    CacheResponse,
-    Unary,
-)
-from protosocket.cache.protosocket_codec import cache_codec
 from protosocket.cache.results import GetResult
 from protosocket.connection import TLSOption, parse_address
 from protosocket.errors import CacheError, CancelledRemotely, ConnectError, ConnectionClosed
@@ -54,9 +48,9 @@ class ProtosocketCacheClient:
         self._url = url
         self._token = token
         self._closed = False
-        self._client: rpc.Client[CacheCommand, CacheResponse] = rpc.Client(
+        self._client: rpc.Client[Any, Any] = rpc.Client(
             parse_address(url),
-            cache_codec(),
+            native_cache_codec(),
             connections,
             options or ConnectionOptions(),
             tls,
@@ -85,7 +79,7 @@ class ProtosocketCacheClient:
         except asyncio.CancelledError:
             self._if_closed()
             raise
-        read_set(response)
+        read_nothing(response, "set")
 
     async def delete(self, namespace: str, key: bytes, *, timeout: float | None = None) -> None:
         """Remove the key; see ``CacheClient``."""
@@ -96,7 +90,7 @@ class ProtosocketCacheClient:
         except asyncio.CancelledError:
             self._if_closed()
             raise
-        read_delete(response)
+        read_nothing(response, "delete")
 
     async def close(self) -> None:
         """Close the connections; calls still waiting fail with ``CacheUnavailable``. Again does nothing."""
@@ -109,10 +103,10 @@ class ProtosocketCacheClient:
         if self._closed and task is not None and not task.cancelling():
             raise cache_error(UNAVAILABLE, "the client was closed") from None
 
-    async def _authenticate(self, call: rpc.FirstCall[CacheCommand, CacheResponse]) -> None:
+    async def _authenticate(self, call: rpc.FirstCall[Any, Any]) -> None:
         assert self._token is not None
-        response = await call(CacheCommand(unary=Unary(auth=AuthenticateCommand(token=self._token))))
-        if response.WhichOneof("kind") == "error":
+        response = await call(authenticate_command(self._token))
+        if response.error is not None:
             raise cache_error(response.error.code, response.error.message)
 
     async def __aenter__(self) -> Self:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 from protosocket import rpc
 from protosocket.cache.auth import TokenPolicy, require_tokens
 from protosocket.cache.authentication import answer_unforwarded
-from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
-from protosocket.cache.protosocket_codec import cache_codec
+from protosocket.cache.protosocket_handler import carry_out
 from protosocket.cache.protosocket_listening import ServerListening
+from protosocket.cache.protosocket_messages import MESSAGES, native_cache_codec
 from protosocket.cache.storage import StorageHandler
 from protosocket.connection import TLSOption
 from protosocket.options import ConnectionOptions
+
+if TYPE_CHECKING:
+    from protosocket.cache.protosocket_cache_pb2 import CacheCommand
 
 __all__ = ["serve_storage"]
 
@@ -25,16 +29,19 @@ class _Storage(rpc.Service):
     """One connection: commands are carried out once a token was accepted, or none is needed."""
 
     def __init__(self, handler: StorageHandler, tokens: TokenPolicy) -> None:
-        self._handle = handler.carry_out
+        self._engine = handler.engine
         self._tokens = tokens
         self._open = not tokens.required
 
-    def unary(self, request: CacheCommand) -> CacheResponse:  # type: ignore[override]
-        if self._open and not request.unary.HasField("auth"):
-            return self._handle(request)
-        response, opened = answer_unforwarded(request, self._tokens)
+    def unary(self, request: Any) -> Any:  # type: ignore[override]
+        unary = request.unary
+        if self._open and (unary is None or unary.auth is None):
+            return carry_out(self._engine, unary)
+        response, opened = answer_unforwarded(
+            cast("CacheCommand", MESSAGES.to_protobuf(request)), self._tokens
+        )
         self._open |= opened
-        return response
+        return MESSAGES.from_protobuf(response)
 
 
 async def serve_storage(
@@ -54,6 +61,6 @@ async def serve_storage(
     settings = options or ConnectionOptions()
     settings = replace(settings, receive_limit=settings.receive_limit + _LONGEST_ID)
     server = await rpc.serve(
-        listen_url, lambda: _Storage(handler, tokens), cache_codec(), options=settings, tls=tls
+        listen_url, lambda: _Storage(handler, tokens), native_cache_codec(), options=settings, tls=tls
     )
     return ServerListening(server)
