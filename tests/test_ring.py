@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protosocket._core import key_hash
 from uhashring import HashRing
 
+from protosocket._core import key_hash
 from protosocket.cache.ring import Ring
 from protosocket.errors import OptionError
 

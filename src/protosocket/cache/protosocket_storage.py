@@ -33,7 +33,7 @@ class _Storage(rpc.Service):
         self._tokens = tokens
         self._open = not tokens.required
 
-    def unary(self, request: Any) -> Any:  # type: ignore[override]
+    def unary(self, request: Any) -> Any:
         unary = request.unary
         if self._open and (unary is None or unary.auth is None):
             return carry_out(self._engine, unary)

@@ -168,10 +168,10 @@ def serve(
     ``service`` is a class derived from ``Service``, or a function without arguments that makes one; it is
     called for each connection, which is logged and cut off if that fails. ``codec`` is the one the clients
     use. At most ``max_calls`` handlers run on one connection at a time; further requests wait for their
-    turn, up to ``read_budget_messages`` of them and ``receive_limit`` bytes: then no more is read. While the peer does not read
-    its answers, no further request of it is taken either. ``tls`` is required for ``tls://``;
-    ``reuse_port`` lets several processes share one port. Raises ``AddressError``, ``OptionError`` and
-    ``ConnectError`` (the address cannot be had).
+    turn, up to ``read_budget_messages`` of them and ``receive_limit`` bytes: then no more is read. While the
+    peer does not read its answers, no further request of it is taken either. ``tls`` is required for
+    ``tls://``; ``reuse_port`` lets several processes share one port. Raises ``AddressError``,
+    ``OptionError`` and ``ConnectError`` (the address cannot be had).
     """
     parse_address(url)
     settings = options or ConnectionOptions()
