@@ -19,7 +19,7 @@ _RESPONSE = CacheResponse.DESCRIPTOR.fields_by_name
 
 
 def cache_codec() -> ProtobufCodec[CacheCommand, CacheResponse]:
-    """The RPC codec of clients and storages."""
+    """The RPC codec of a router that passes commands on over another transport, as protoc's messages."""
     return ProtobufCodec(send=CacheCommand, receive=CacheResponse, id="message_id", control="control_code")
 
 

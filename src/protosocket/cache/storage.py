@@ -41,12 +41,11 @@ class StorageHandler:
 
     def handle(self, command: CacheCommand) -> CacheResponse:
         """The response to ``command``, with its message id."""
-        response = self.carry_out(command)
+        response = self._carry_out(command)
         response.message_id = command.message_id
         return response
 
-    def carry_out(self, command: CacheCommand) -> CacheResponse:
-        """The response to ``command`` without a message id, for transports that add it themselves."""
+    def _carry_out(self, command: CacheCommand) -> CacheResponse:
         # Fields are assigned because constructors with keywords take three times as long.
         unary = command.unary
         kind = unary.WhichOneof("command")
