@@ -1,4 +1,4 @@
-"""Generates the Python modules of proto/*.proto into src/protosocket/cache/, or checks that they are.
+"""Generates the Python modules of the project's .proto files, or checks that they are.
 
     python tools/generate_protos.py           write them
     python tools/generate_protos.py --check   exit with 1, naming them, if any differs from what is committed
@@ -12,31 +12,64 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ROOT / "proto"
-TARGET = ROOT / "src" / "protosocket" / "cache"
-PACKAGE = "protosocket.cache"
 
-# protoc imports by the path of the .proto file; our modules live in a package.
+# protoc imports by the path of the .proto file; a module of a package is imported by its package.
 _IMPORT = re.compile(r"^import (\w+_pb2)( as \w+)?$", re.MULTILINE)
 
 
-def generate() -> dict[str, str]:
-    """The text of every generated module by its file name."""
-    names = sorted(path.name for path in SOURCES.glob("*.proto"))
-    services = [name for name in names if "\nservice " in (SOURCES / name).read_text()]
-    with tempfile.TemporaryDirectory() as directory:
-        includes = [f"-I{SOURCES}", f"-I{files('grpc_tools') / '_proto'}"]
-        _run(*includes, f"--python_out={directory}", f"--pyi_out={directory}", *names)
-        # The plugin of this environment, which need not be on the PATH.
-        plugin = f"--plugin={Path(sys.executable).parent / 'protoc-gen-mypy_grpc'}"
-        _run(*includes, plugin, f"--grpc_python_out={directory}", f"--mypy_grpc_out={directory}", *services)
-        return {path.name: _absolute(path.read_text()) for path in sorted(Path(directory).iterdir())}
+@dataclass(frozen=True)
+class Place:
+    """.proto files of a folder, and the folder of the modules made from them; both are paths from the root."""
+
+    sources: str
+    target: str
+    package: str = ""
+    """Where the modules are imported from; empty for programs that find them beside themselves."""
+    pattern: str = "*.proto"
+    """Which of the files."""
+
+    def generate(self) -> dict[Path, str]:
+        """The text of every generated module by its path."""
+        sources = ROOT / self.sources
+        names = sorted(path.name for path in sources.glob(self.pattern))
+        services = [name for name in names if "\nservice " in (sources / name).read_text()]
+        with tempfile.TemporaryDirectory() as directory:
+            includes = [f"-I{sources}", f"-I{files('grpc_tools') / '_proto'}"]
+            _run(*includes, f"--python_out={directory}", f"--pyi_out={directory}", *names)
+            if services:
+                _run(*includes, f"--grpc_python_out={directory}", *services)
+            if services and self.package:
+                # Types of the stubs. The plugin of this environment, which need not be on the PATH.
+                plugin = f"--plugin={Path(sys.executable).parent / 'protoc-gen-mypy_grpc'}"
+                _run(*includes, plugin, f"--mypy_grpc_out={directory}", *services)
+            return {
+                ROOT / self.target / path.name: self._absolute(path.read_text())
+                for path in sorted(Path(directory).iterdir())
+            }
+
+    def kept(self) -> set[Path]:
+        """The generated modules that are there."""
+        target = ROOT / self.target
+        return {path for pattern in ("*_pb2*.py", "*_pb2*.pyi") for path in target.glob(pattern)}
+
+    def _absolute(self, text: str) -> str:
+        return _IMPORT.sub(rf"from {self.package} import \1\2", text) if self.package else text
+
+
+PLACES = [
+    Place("proto", "src/protosocket/cache", "protosocket.cache", "*cache*.proto"),
+    Place("proto", "src/protosocket/grpc", "protosocket.grpc", "envelope.proto"),
+    Place("examples/rpc_protobuf", "examples/rpc_protobuf"),
+    Place("examples/grpc_orders", "examples/grpc_orders"),
+    Place("tests/grpc_parity/protos", "tests/grpc_parity/protos", "tests.grpc_parity.protos"),
+]
 
 
 def _run(*arguments: str) -> None:
@@ -44,30 +77,20 @@ def _run(*arguments: str) -> None:
         raise SystemExit("generate_protos: protoc failed")
 
 
-def _absolute(text: str) -> str:
-    return _IMPORT.sub(rf"from {PACKAGE} import \1\2", text)
-
-
 def main() -> None:
     """Write the modules or, with ``--check``, compare them."""
-    modules = generate()
-    stale = [
-        name
-        for name, text in modules.items()
-        if not (TARGET / name).exists() or (TARGET / name).read_text() != text
-    ]
-    kept = {path.name for pattern in ("*_pb2*.py", "*_pb2*.pyi") for path in TARGET.glob(pattern)}
-    left_over = sorted(kept - modules.keys())
+    modules = {path: text for place in PLACES for path, text in place.generate().items()}
+    stale = [path for path, text in modules.items() if not path.exists() or path.read_text() != text]
+    left_over = sorted({path for place in PLACES for path in place.kept()} - modules.keys())
     if "--check" in sys.argv[1:]:
         if stale or left_over:
-            raise SystemExit(
-                f"generate_protos: run it again, these differ from proto/: {' '.join(stale + left_over)}"
-            )
+            names = " ".join(str(path.relative_to(ROOT)) for path in stale + left_over)
+            raise SystemExit(f"generate_protos: run it again, these differ from their .proto files: {names}")
         return
-    for name, text in modules.items():
-        (TARGET / name).write_text(text)
-    for name in left_over:
-        (TARGET / name).unlink()
+    for path in stale:
+        path.write_text(modules[path])
+    for path in left_over:
+        path.unlink()
 
 
 if __name__ == "__main__":
