@@ -12,10 +12,11 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 GREETER = EXAMPLES / "rpc_protobuf"
+RMEMSTORE = EXAMPLES / "rmemstore"
 
 # What each program prints that needs no other beside it.
 ALONE = {
@@ -84,6 +85,17 @@ def test_greeter_server_and_client() -> None:
         ]
 
 
+def test_rmemstore_server_and_client() -> None:
+    with serving(RMEMSTORE / "server.py", "tcp://127.0.0.1:0") as url:
+        assert run(RMEMSTORE / "client.py", url) == [
+            "greeting: 'hello'",
+            r"bytes: b'\x00\x01\x02'",
+            r"nested: {'outer': {'blob': b'\xff', 'inner': {'text': 'deep down'}}}",
+            "nothing: None",
+            "1000 values at once",
+        ]
+
+
 def test_cache_client_uses_the_router_it_is_given() -> None:
     program = ("-m", "protosocket")
     listen = ("--listen", "tcp://127.0.0.1:0")
@@ -94,33 +106,37 @@ def test_cache_client_uses_the_router_it_is_given() -> None:
         assert run(EXAMPLES / "cache_client.py", router)[0] == "en: hello"
 
 
-def test_greeter_messages_are_those_of_its_proto_file() -> None:
+@pytest.mark.parametrize("proto", sorted(EXAMPLES.rglob("*.proto")), ids=lambda path: path.stem)
+def test_generated_messages_are_those_of_the_proto_file(proto: Path) -> None:
     """Without a compiler: names, types and numbers of the fields are compared."""
-    spec = spec_from_file_location("greeter_pb2", GREETER / "greeter_pb2.py")
+    spec = spec_from_file_location(f"{proto.stem}_pb2", proto.with_name(f"{proto.stem}_pb2.py"))
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     generated = FileDescriptorProto()
     module.DESCRIPTOR.CopyToProto(generated)
-    source = (GREETER / "greeter.proto").read_text()
     fields: dict[str, list[tuple[str, str, int]]] = {}
-    for line in source.splitlines():
+    for line in proto.read_text().splitlines():
         if message := re.match(r"message (\w+)", line):
             fields[message[1]] = []
-        elif field := re.match(r"  (\w+) (\w+) = (\d+);", line):
+        elif field := re.match(r" +(\w+|map<.+>) (\w+) = (\d+);", line):
             fields[list(fields)[-1]].append((field[1], field[2], int(field[3])))
     assert fields == {
-        message.name: [
-            (
-                FieldDescriptorProto.Type.Name(field.type).removeprefix("TYPE_").lower(),
-                field.name,
-                field.number,
-            )
-            for field in message.field
-        ]
+        message.name: [(type_of(field, message), field.name, field.number) for field in message.field]
         for message in generated.message_type
     }
+
+
+def type_of(field: FieldDescriptorProto, message: DescriptorProto) -> str:
+    """A field's type as a .proto file has it."""
+    if not field.type_name:
+        return FieldDescriptorProto.Type.Name(field.type).removeprefix("TYPE_").lower()
+    name = field.type_name.rpartition(".")[2]
+    for entry in message.nested_type:
+        if entry.name == name and entry.options.map_entry:
+            return f"map<{', '.join(type_of(part, entry) for part in entry.field)}>"
+    return name
 
 
 def test_every_example_is_listed() -> None:
