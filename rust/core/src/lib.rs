@@ -3,6 +3,7 @@
 pub mod deadlines;
 pub mod engine;
 pub mod flush;
+pub mod foreign;
 pub mod framing;
 pub mod header;
 pub mod messagepack;

@@ -31,11 +31,26 @@ impl Hasher for IdHasher {
 pub type IdMap<T> = HashMap<u64, T, BuildHasherDefault<IdHasher>>;
 
 /// A client's calls in flight; the table chooses the ids: 1, 2, 3, ...
+///
+/// A call has a handle, too, which no other call ever has; it is the id where ids are used again late.
 pub struct Pending<T> {
     calls: IdMap<T>,
     last: u64,
     largest: u64,
+    reuse: Option<Reuse>,
 }
+
+/// What is needed where ids are used again at once.
+#[derive(Default)]
+struct Reuse {
+    /// Ids that were given back.
+    free: Vec<u64>,
+    /// How many calls each id has had, by the id.
+    uses: Vec<u64>,
+}
+
+/// The bits of a handle that are the id, where ids are used again at once.
+const ID_BITS: u32 = 24;
 
 impl<T> Pending<T> {
     /// An empty table whose ids are at most `largest`, what the id field can hold; then they start anew.
@@ -44,12 +59,44 @@ impl<T> Pending<T> {
             calls: IdMap::default(),
             last: 0,
             largest,
+            reuse: None,
         }
+    }
+
+    /// An empty table that gives an id again as soon as its call was removed, so that ids stay small. Only for
+    /// peers that say of every call when it has ended, and calls that stay here until then.
+    pub fn reusing() -> Self {
+        Pending {
+            reuse: Some(Reuse::default()),
+            ..Pending::new((1 << ID_BITS) - 1)
+        }
+    }
+
+    /// The handle of the call that has this id now.
+    #[inline]
+    pub fn handle(&self, id: u64) -> u64 {
+        match &self.reuse {
+            Some(reuse) => reuse.uses.get(id as usize).copied().unwrap_or(0) << ID_BITS | id,
+            None => id,
+        }
+    }
+
+    /// The id of the call with this handle, if it is here.
+    #[inline]
+    pub fn id(&self, handle: u64) -> Option<u64> {
+        let id = match &self.reuse {
+            Some(_) => handle & ((1 << ID_BITS) - 1),
+            None => handle,
+        };
+        (self.calls.contains_key(&id) && self.handle(id) == handle).then_some(id)
     }
 
     /// The id the next call gets, if `insert` follows: the next one that is not in flight.
     #[inline]
     pub fn next_id(&self) -> u64 {
+        if let Some(id) = self.reuse.as_ref().and_then(|reuse| reuse.free.last()) {
+            return *id;
+        }
         let mut id = self.last;
         loop {
             id = if id >= self.largest { 1 } else { id + 1 };
@@ -62,21 +109,43 @@ impl<T> Pending<T> {
     /// Takes a call in under [`Pending::next_id`].
     #[inline]
     pub fn insert(&mut self, call: T) -> u64 {
-        self.last = self.next_id();
-        self.calls.insert(self.last, call);
-        self.last
+        let id = self.next_id();
+        match &mut self.reuse {
+            Some(reuse) => {
+                if reuse.free.pop().is_none() {
+                    self.last = id;
+                }
+                let at = id as usize;
+                if reuse.uses.len() <= at {
+                    reuse.uses.resize(at + 1, 0);
+                }
+                reuse.uses[at] += 1;
+            }
+            None => self.last = id,
+        }
+        self.calls.insert(id, call);
+        id
     }
 
     /// Ends a call.
     #[inline]
     pub fn remove(&mut self, id: u64) -> Option<T> {
-        self.calls.remove(&id)
+        let removed = self.calls.remove(&id);
+        if let (Some(reuse), Some(_)) = (&mut self.reuse, &removed) {
+            reuse.free.push(id);
+        }
+        removed
     }
 
     /// Looks at a call.
     #[inline]
     pub fn get(&self, id: u64) -> Option<&T> {
         self.calls.get(&id)
+    }
+
+    /// Looks at a call to change it.
+    pub fn get_mut(&mut self, id: u64) -> Option<&mut T> {
+        self.calls.get_mut(&id)
     }
 
     /// Whether the call is in flight.
@@ -101,6 +170,10 @@ impl<T> Pending<T> {
 
     /// Ends every call, in the order of their ids.
     pub fn drain(&mut self) -> Vec<(u64, T)> {
+        if let Some(reuse) = &mut self.reuse {
+            reuse.free.clear();
+            self.last = 0;
+        }
         let mut calls: Vec<_> = self.calls.drain().collect();
         calls.sort_unstable_by_key(|(id, _)| *id);
         calls
@@ -115,7 +188,7 @@ impl<T> Pending<T> {
             .map(|(id, _)| *id)
             .collect();
         ids.into_iter()
-            .filter_map(|id| self.calls.remove(&id).map(|call| (id, call)))
+            .filter_map(|id| self.remove(id).map(|call| (id, call)))
             .collect()
     }
 }
@@ -135,5 +208,36 @@ mod tests {
         assert_eq!(pending.insert('d'), 2);
         assert_eq!(pending.extract(|call| *call == 'd'), [(2, 'd')]);
         assert_eq!(pending.drain(), [(1, 'a'), (3, 'c')]);
+    }
+
+    #[test]
+    fn ids_given_back_are_used_again_at_once() {
+        let mut pending = Pending::reusing();
+        assert_eq!(
+            [pending.insert('a'), pending.insert('b'), pending.insert('c')],
+            [1, 2, 3]
+        );
+        let first = pending.handle(1);
+        assert_eq!(pending.id(first), Some(1));
+        assert_eq!(pending.remove(9), None);
+        assert_eq!(pending.remove(1), Some('a'));
+        assert_eq!(pending.id(first), None);
+        assert_eq!(pending.next_id(), 1);
+        assert_eq!([pending.insert('d'), pending.insert('e')], [1, 4]);
+        assert_eq!(pending.id(first), None);
+        assert_ne!(pending.handle(1), first);
+        assert_eq!(pending.drain().len(), 4);
+        assert_eq!(pending.insert('f'), 1);
+        assert_eq!(pending.id(first), None);
+    }
+
+    #[test]
+    fn where_ids_are_not_used_again_the_handle_is_the_id() {
+        let mut pending = Pending::new(10);
+        assert_eq!(pending.insert('a'), 1);
+        assert_eq!(
+            (pending.handle(1), pending.id(1), pending.id(2)),
+            (1, Some(1), None)
+        );
     }
 }

@@ -14,11 +14,16 @@ use crate::guarded::Guarded;
 use crate::link::{Broken, Limits, Link, Next, broken};
 
 /// Many calls in flight on one connection.
+///
+/// With `exchanges`, a call may send more than one message, its last answer is passed on, there are messages
+/// about the connection (id 0: `_told(message)`), and the peer says of every call when it has ended: then its id
+/// is used again at once. What `call` and `open` give is a handle that stays the call's own.
 #[pyclass(extends = Link, subclass, frozen, module = "protosocket._core")]
 pub struct ClientReactor {
     codec: Py<WireCodec>,
     send: Side,
     receive: Layout,
+    exchanges: bool,
     calls: Guarded<Calls>,
 }
 
@@ -34,12 +39,15 @@ enum Call {
     Unary(Py<PyAny>),
     /// A sink with `_item(message)` and `_end()` for the answers of a stream.
     Stream(Py<PyAny>),
+    /// Given up here, but not yet ended by the peer; whether its answer may be many messages.
+    Abandoned { is_stream: bool },
 }
 
 impl Call {
-    fn waiter(self) -> Py<PyAny> {
+    fn waiter(self) -> Option<Py<PyAny>> {
         match self {
-            Call::Unary(waiter) | Call::Stream(waiter) => waiter,
+            Call::Unary(waiter) | Call::Stream(waiter) => Some(waiter),
+            Call::Abandoned { .. } => None,
         }
     }
 }
@@ -51,20 +59,24 @@ type Taken<'py> = (Answer, Option<Bound<'py, PyBytes>>);
 enum Answer {
     Response(Py<PyAny>),
     Item(Py<PyAny>),
-    End(Call),
-    Cancelled(Call),
+    End(Py<PyAny>),
+    Cancelled(Py<PyAny>),
+    /// A message about the connection.
+    Told,
     Unknown,
 }
 
 #[pymethods]
 impl ClientReactor {
     #[new]
+    #[pyo3(signature = (codec, receive_limit, send_messages, send_bytes, read_messages, exchanges=false))]
     fn new(
         codec: Py<WireCodec>,
         receive_limit: usize,
         send_messages: usize,
         send_bytes: usize,
         read_messages: usize,
+        exchanges: bool,
     ) -> PyResult<PyClassInitializer<Self>> {
         let limits = Limits {
             receive: receive_limit,
@@ -87,7 +99,11 @@ impl ClientReactor {
             .as_ref()
             .map_or(send.largest_id, |side| side.largest_id.min(send.largest_id));
         let calls = Calls {
-            pending: Pending::new(largest_id),
+            pending: if exchanges {
+                Pending::reusing()
+            } else {
+                Pending::new(largest_id)
+            },
             deadlines: Deadlines::default(),
             timer: None,
         };
@@ -95,6 +111,7 @@ impl ClientReactor {
             codec,
             send,
             receive,
+            exchanges,
             calls: Guarded::new(calls),
         }))
     }
@@ -140,12 +157,51 @@ impl ClientReactor {
         Self::start(slf, request, Call::Stream(sink), timeout, clock)
     }
 
-    /// Gives up a call: its answer is dropped and the server told to stop. False if it had ended.
-    fn cancel(slf: &Bound<'_, Self>, id: u64) -> PyResult<bool> {
+    /// Sends another message of a call; false if the send queue is full now. Nothing is sent if the call has
+    /// ended or the connection is closed. Raises EncodeError.
+    fn send(slf: &Bound<'_, Self>, handle: u64, message: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = slf.py();
-        let call = slf.get().calls.borrow(py).pending.remove(id);
-        match call {
-            Some(_) => Self::send_cancel(slf, id).map(|()| true),
+        let encoded = slf.get().codec.get().encode(message)?;
+        let id = slf.get().calls.borrow(py).pending.id(handle);
+        match id {
+            Some(id) => Self::put(slf, id, Control::Normal, encoded.as_bytes(), message),
+            None => Ok(true),
+        }
+    }
+
+    /// Says that no further message of a call will be sent.
+    fn end(slf: &Bound<'_, Self>, handle: u64) -> PyResult<()> {
+        let py = slf.py();
+        let id = slf.get().calls.borrow(py).pending.id(handle);
+        match id {
+            Some(id) => Self::send_empty(slf, id, Control::End),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a message about the connection: one with the id 0. Raises EncodeError.
+    fn tell(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<()> {
+        let encoded = slf.get().codec.get().encode(message)?;
+        Self::put(slf, 0, Control::Normal, encoded.as_bytes(), message).map(drop)
+    }
+
+    /// The future or sink of the call that has this id on the wire now.
+    fn _waiter(&self, py: Python<'_>, id: u64) -> Option<Py<PyAny>> {
+        match self.calls.borrow(py).pending.get(id) {
+            Some(Call::Unary(waiter) | Call::Stream(waiter)) => Some(waiter.clone_ref(py)),
+            _ => None,
+        }
+    }
+
+    /// The id that a call has on the wire, or 0 if it has ended.
+    fn _id(&self, py: Python<'_>, handle: u64) -> u64 {
+        self.calls.borrow(py).pending.id(handle).unwrap_or(0)
+    }
+
+    /// Gives up a call: its answer is dropped and the server told to stop. False if it had ended.
+    fn cancel(slf: &Bound<'_, Self>, handle: u64) -> PyResult<bool> {
+        match slf.get().give_up(slf.py(), handle) {
+            Some((id, _)) => Self::send_empty(slf, id, Control::Cancel).map(|()| true),
             None => Ok(false),
         }
     }
@@ -165,7 +221,10 @@ impl ClientReactor {
         if let Some((_, timer)) = timer {
             timer.bind(py).call_method0(intern!(py, "cancel"))?;
         }
-        Ok(waiting.into_iter().map(|(_, call)| call.waiter()).collect())
+        Ok(waiting
+            .into_iter()
+            .filter_map(|(_, call)| call.waiter())
+            .collect())
     }
 
     /// The timer's callback: ends the calls whose time has passed and sets the next timer.
@@ -174,16 +233,12 @@ impl ClientReactor {
         let now: f64 = clock.call_method0(intern!(py, "time"))?.extract()?;
         slf.get().calls.borrow(py).timer = None;
         loop {
-            let expired = {
-                let mut calls = slf.get().calls.borrow(py);
-                let Some(id) = calls.deadlines.expired(now) else {
-                    break;
-                };
-                calls.pending.remove(id).map(|call| (id, call))
+            let Some(handle) = slf.get().calls.borrow(py).deadlines.expired(now) else {
+                break;
             };
-            if let Some((id, call)) = expired {
-                Self::send_cancel(slf, id)?;
-                slf.call_method1(intern!(py, "_call_expired"), (call.waiter(),))?;
+            if let Some((id, waiter)) = slf.get().give_up(py, handle) {
+                Self::send_empty(slf, id, Control::Cancel)?;
+                slf.call_method1(intern!(py, "_call_expired"), (waiter,))?;
             }
         }
         let next = {
@@ -191,7 +246,7 @@ impl ClientReactor {
             let Calls {
                 pending, deadlines, ..
             } = &mut *calls;
-            deadlines.earliest(|id| pending.contains(id))
+            deadlines.earliest(|handle| pending.id(handle).is_some())
         };
         match next {
             Some(when) => Self::set_timer(slf, when, clock),
@@ -227,7 +282,7 @@ impl ClientReactor {
         }
         let codec = this.codec.get();
         let encoded = codec.encode(request)?;
-        let (id, alone, due) = {
+        let (handle, alone, due) = {
             let mut calls = this.calls.borrow(py);
             let mut state = link.state(py);
             if state.closed {
@@ -242,12 +297,12 @@ impl ClientReactor {
             {
                 return Err(errors::encode(py, request, PyValueError::new_err(malformed.0)));
             }
-            let id = calls.pending.insert(call);
+            calls.pending.insert(call);
             let in_flight = calls.pending.len();
             state.policy.observe(in_flight);
-            (id, in_flight == 1, state.wrote())
+            (calls.pending.handle(id), in_flight == 1, state.wrote())
         };
-        let set = timeout.map_or(Ok(()), |timeout| Self::set_deadline(slf, id, timeout, clock));
+        let set = timeout.map_or(Ok(()), |timeout| Self::set_deadline(slf, handle, timeout, clock));
         // A call that is alone gains nothing by waiting for others.
         let flushed = set.and_then(|()| {
             if due || alone {
@@ -257,17 +312,21 @@ impl ClientReactor {
             }
         });
         match flushed {
-            Ok(()) => Ok(id),
+            Ok(()) => Ok(handle),
             Err(error) => {
                 // The caller hears of it in this way, so nobody waits for the answer.
-                let call = this.calls.borrow(py).pending.remove(id);
-                drop(call);
+                drop(this.give_up(py, handle));
                 Err(error)
             }
         }
     }
 
-    fn set_deadline(slf: &Bound<'_, Self>, id: u64, timeout: f64, clock: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn set_deadline(
+        slf: &Bound<'_, Self>,
+        handle: u64,
+        timeout: f64,
+        clock: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let py = slf.py();
         let now: f64 = clock.call_method0(intern!(py, "time"))?.extract()?;
         let when = now + timeout;
@@ -278,7 +337,7 @@ impl ClientReactor {
                 deadlines,
                 timer,
             } = &mut *calls;
-            let earliest = deadlines.add(when, id, pending.len(), |id| pending.contains(id));
+            let earliest = deadlines.add(when, handle, pending.len(), |handle| pending.id(handle).is_some());
             earliest && timer.as_ref().is_none_or(|(set, _)| when < *set)
         };
         if set {
@@ -301,7 +360,55 @@ impl ClientReactor {
         Ok(())
     }
 
-    fn send_cancel(slf: &Bound<'_, Self>, id: u64) -> PyResult<()> {
+    /// Forgets a call that nobody waits for any more: its id and who waited. With `exchanges` the id stays taken
+    /// until the peer has ended the call, too.
+    fn give_up(&self, py: Python<'_>, handle: u64) -> Option<(u64, Py<PyAny>)> {
+        let mut calls = self.calls.borrow(py);
+        let id = calls.pending.id(handle)?;
+        let call = if self.exchanges {
+            let call = calls.pending.get_mut(id)?;
+            let is_stream = match call {
+                Call::Unary(_) => false,
+                Call::Stream(_) => true,
+                Call::Abandoned { .. } => return None,
+            };
+            std::mem::replace(call, Call::Abandoned { is_stream })
+        } else {
+            calls.pending.remove(id)?
+        };
+        Some((id, call.waiter()?))
+    }
+
+    /// Queues a message for the call `id`; false if the send queue is full now.
+    fn put(
+        slf: &Bound<'_, Self>,
+        id: u64,
+        control: Control,
+        payload: &[u8],
+        message: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let py = slf.py();
+        let this = slf.get();
+        let link = slf.as_super().get();
+        {
+            let mut state = link.state(py);
+            if state.closed {
+                return Ok(true);
+            }
+            let framing = this.codec.get().framing;
+            if let Err(malformed) = this
+                .send
+                .layout
+                .frame(framing, payload, id, control, &mut state.output)
+            {
+                return Err(errors::encode(py, message, PyValueError::new_err(malformed.0)));
+            }
+        }
+        link.appended(py)?;
+        Ok(link.state(py).has_room())
+    }
+
+    fn send_empty(slf: &Bound<'_, Self>, id: u64, control: Control) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let link = slf.as_super().get();
@@ -311,10 +418,10 @@ impl ClientReactor {
                 return Ok(());
             }
             let framing = this.codec.get().framing;
-            let framed =
-                this.send
-                    .layout
-                    .frame(framing, &this.send.empty, id, Control::Cancel, &mut state.output);
+            let framed = this
+                .send
+                .layout
+                .frame(framing, &this.send.empty, id, control, &mut state.output);
             debug_assert!(framed.is_ok());
         }
         link.appended(py)
@@ -350,12 +457,28 @@ impl ClientReactor {
                     }
                     Err(error) => return broken(slf.as_any(), link, Broken::Invalid(error.to_string())),
                 },
-                (Answer::End(call), _) => {
-                    slf.call_method1(intern!(py, "_call_ended"), (call.waiter(),))?;
+                (Answer::End(waiter), None) => {
+                    slf.call_method1(intern!(py, "_call_ended"), (waiter,))?;
                 }
-                (Answer::Cancelled(call), _) => {
-                    slf.call_method1(intern!(py, "_call_cancelled"), (call.waiter(),))?;
+                (Answer::End(waiter), Some(payload)) => match slf.get().codec.get().decode(payload) {
+                    Ok(message) => {
+                        slf.call_method1(intern!(py, "_call_ended"), (waiter, message))?;
+                    }
+                    Err(error) => {
+                        let why = Broken::Invalid(error.to_string());
+                        slf.call_method1(intern!(py, "_call_undecodable"), (waiter, error.value(py)))?;
+                        return broken(slf.as_any(), link, why);
+                    }
+                },
+                (Answer::Cancelled(waiter), _) => {
+                    slf.call_method1(intern!(py, "_call_cancelled"), (waiter,))?;
                 }
+                (Answer::Told, Some(payload)) => match slf.get().codec.get().decode(payload) {
+                    Ok(message) => {
+                        slf.call_method1(intern!(py, "_told"), (message,))?;
+                    }
+                    Err(error) => return broken(slf.as_any(), link, Broken::Invalid(error.to_string())),
+                },
                 _ => {}
             }
             if link.is_paused(py) {
@@ -375,6 +498,11 @@ impl ClientReactor {
         if state.closed {
             return Ok(None);
         }
+        if this.exchanges {
+            if let Some(what) = state.foreign() {
+                return Err(Broken::Invalid(what.to_owned()));
+            }
+        }
         let (start, total) = match state.next() {
             Next::Frame { header, total } => (header, total),
             Next::Wait => return Ok(None),
@@ -389,24 +517,30 @@ impl ClientReactor {
         let answer = match header.control {
             Control::Normal => match calls.pending.get(header.id) {
                 Some(Call::Stream(sink)) => Answer::Item(sink.clone_ref(py)),
-                Some(Call::Unary(_)) => match calls.pending.remove(header.id) {
-                    Some(call) => Answer::Response(call.waiter()),
-                    None => Answer::Unknown,
-                },
+                Some(Call::Abandoned { is_stream: true }) => Answer::Unknown,
+                Some(_) => ended(&mut calls.pending, header.id, Answer::Response),
+                None if header.id == 0 && this.exchanges => Answer::Told,
                 None => Answer::Unknown,
             },
-            Control::End => calls
-                .pending
-                .remove(header.id)
-                .map_or(Answer::Unknown, Answer::End),
-            Control::Cancel => calls
-                .pending
-                .remove(header.id)
-                .map_or(Answer::Unknown, Answer::Cancelled),
+            Control::End => ended(&mut calls.pending, header.id, Answer::End),
+            Control::Cancel => ended(&mut calls.pending, header.id, Answer::Cancelled),
         };
-        let wanted = matches!(answer, Answer::Response(_) | Answer::Item(_));
+        let wanted = match answer {
+            Answer::Response(_) | Answer::Item(_) | Answer::Told => true,
+            Answer::End(_) => this.exchanges,
+            Answer::Cancelled(_) | Answer::Unknown => false,
+        };
         let payload = wanted.then(|| PyBytes::new(py, payload));
         state.consume(total);
         Ok(Some((answer, payload)))
     }
+}
+
+/// Takes a call out of the table; `answer` is for who waits for it.
+#[inline]
+fn ended(pending: &mut Pending<Call>, id: u64, answer: impl FnOnce(Py<PyAny>) -> Answer) -> Answer {
+    pending
+        .remove(id)
+        .and_then(Call::waiter)
+        .map_or(Answer::Unknown, answer)
 }

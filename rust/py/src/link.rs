@@ -6,6 +6,7 @@
 use std::ffi::c_int;
 
 use protosocket_core::flush::FlushPolicy;
+use protosocket_core::foreign::foreign;
 use protosocket_core::framing::{Framing, Step};
 use protosocket_core::receive::ReceiveBuffer;
 use pyo3::exceptions::PyBufferError;
@@ -113,6 +114,16 @@ impl LinkState {
             }
             Step::TooLarge { size } => Next::Broken(Broken::TooLarge(size)),
             Step::Invalid(why) => Next::Broken(Broken::Invalid(why.to_owned())),
+        }
+    }
+
+    /// What the peer speaks, if its very first bytes are another protocol's.
+    #[inline]
+    pub fn foreign(&self) -> Option<&'static str> {
+        if self.counts.messages_received == 0 {
+            foreign(self.receive.unread())
+        } else {
+            None
         }
     }
 

@@ -20,6 +20,9 @@ use crate::task::{HandlerTask, Step, copy_context, current_context, in_context, 
 ///
 /// The Python class adds `_adopt(task, result)` (what to run for a handler's result that is no
 /// coroutine), `_failed(id, error)` (logs a handler's error), `_drained()` and `_broken` of `Link`.
+///
+/// With `exchanges`, a call may have more than one message, and some are about the connection: the handler gets
+/// all of them, Ends included, and has nothing to answer where it gives None.
 #[pyclass(extends = Link, subclass, frozen, module = "protosocket._core")]
 pub struct ServerReactor {
     codec: Py<WireCodec>,
@@ -28,6 +31,7 @@ pub struct ServerReactor {
     /// The largest id that an answer can carry.
     largest_id: u64,
     max_calls: usize,
+    exchanges: bool,
     state: Guarded<ServerState>,
 }
 
@@ -72,6 +76,9 @@ enum Request<'py> {
 #[pymethods]
 impl ServerReactor {
     #[new]
+    #[pyo3(signature = (
+        codec, receive_limit, send_messages, send_bytes, read_messages, max_calls, exchanges=false
+    ))]
     fn new(
         codec: Py<WireCodec>,
         receive_limit: usize,
@@ -79,6 +86,7 @@ impl ServerReactor {
         send_bytes: usize,
         read_messages: usize,
         max_calls: usize,
+        exchanges: bool,
     ) -> PyResult<PyClassInitializer<Self>> {
         let limits = Limits {
             receive: receive_limit,
@@ -107,6 +115,7 @@ impl ServerReactor {
             send,
             largest_id,
             max_calls,
+            exchanges,
             state: Guarded::new(ServerState::default()),
         }))
     }
@@ -162,6 +171,13 @@ impl ServerReactor {
         let link = slf.as_super().get();
         link.appended(py)?;
         Ok(link.state(py).has_room())
+    }
+
+    /// Sends a message about the connection: one with the id 0. Raises EncodeError.
+    fn tell(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<()> {
+        let encoded = slf.get().codec.get().encode(message)?;
+        Self::put(slf, 0, Control::Normal, encoded.as_bytes())?;
+        slf.as_super().get().appended(slf.py())
     }
 
     /// Handlers that run.
@@ -331,9 +347,7 @@ impl ServerReactor {
             let done = match request {
                 Request::Ignored => Ok(false),
                 Request::Cancel(id) => this.cancel(slf, id).map(|()| false),
-                Request::Call(id, _) if this.state.borrow(py).draining => {
-                    Self::refuse(slf, id).map(|()| false)
-                }
+                Request::Call(id, _) if this.is_refused(py, id) => Self::refuse(slf, id).map(|()| false),
                 Request::Call(id, payload) if busy => {
                     let mut state = this.state.borrow(py);
                     state.waiting_bytes += payload.as_bytes().len();
@@ -370,6 +384,12 @@ impl ServerReactor {
         result
     }
 
+    /// Whether a message is a request that comes too late; those of calls that run go on.
+    fn is_refused(&self, py: Python<'_>, id: u64) -> bool {
+        let state = self.state.borrow(py);
+        state.draining && !(self.exchanges && (id == 0 || state.active.contains_key(&id)))
+    }
+
     /// Reads no further until there is room or a handler has ended.
     #[cold]
     fn stall(&self, link: &Link, py: Python<'_>) -> PyResult<Option<Broken>> {
@@ -392,6 +412,11 @@ impl ServerReactor {
         if state.closed {
             return Ok(None);
         }
+        if self.exchanges {
+            if let Some(what) = state.foreign() {
+                return Err(Broken::Invalid(what.to_owned()));
+            }
+        }
         let (start, total) = match state.next() {
             Next::Frame { header, total } => (header, total),
             Next::Wait => return Ok(None),
@@ -411,6 +436,7 @@ impl ServerReactor {
         let request = match header.control {
             Control::Normal => Request::Call(header.id, PyBytes::new(py, payload)),
             Control::Cancel => Request::Cancel(header.id),
+            Control::End if self.exchanges => Request::Call(header.id, PyBytes::new(py, payload)),
             Control::End => Request::Ignored,
         };
         state.consume(total);
@@ -567,9 +593,13 @@ impl ServerReactor {
     ) -> PyResult<()> {
         let py = slf.py();
         let sent = match outcome {
-            Ok(_) if is_stream => Self::put(slf, id, Control::End, &self.send.empty),
+            Ok(value) if is_stream && value.is_none(py) => Self::put(slf, id, Control::End, &self.send.empty),
+            Ok(value) if self.exchanges && value.is_none(py) => return Ok(()),
             Ok(value) => match self.codec.get().encode(value.bind(py)) {
-                Ok(encoded) => Self::put(slf, id, Control::Normal, encoded.as_bytes()),
+                Ok(encoded) => {
+                    let control = if is_stream { Control::End } else { Control::Normal };
+                    Self::put(slf, id, control, encoded.as_bytes())
+                }
                 Err(error) => Err(error),
             },
             Err(error) => Err(error),
