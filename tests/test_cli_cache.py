@@ -7,8 +7,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Certificates
 
 ANYWHERE = "tcp://127.0.0.1:0"
 
@@ -22,7 +26,7 @@ class Program:
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line.startswith("listening on tcp://127.0.0.1:")
+        assert line.startswith(("listening on tcp://127.0.0.1:", "listening on tls://127.0.0.1:"))
         self.url = line.split()[-1]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -72,6 +76,30 @@ def test_the_programs(tmp_path: Path) -> None:
     assert codes == [0, -signal.SIGKILL]
 
 
+def test_the_programs_over_tls(certificates: Certificates, tmp_path: Path) -> None:
+    listen = ("--listen", "tls://127.0.0.1:0")
+    both = tmp_path / "both.pem"
+    both.write_bytes(certificates.server_key.read_bytes() + certificates.server_certificate.read_bytes())
+    cert, key, ca = map(str, (certificates.server_certificate, certificates.server_key, certificates.ca))
+    server = Program("storage", *listen, "--tls-cert", str(both))
+    router = Program(
+        *("router", *listen, "--tls-cert", cert, "--tls-key", key),
+        *("--storage", server.url, "--storage-tls-ca", ca),
+    )
+    there = ("--router", router.url)
+    try:
+        assert router.url.startswith("tls://")
+        assert run("cache", "set", "key", "value", *there, "--tls-ca", ca).returncode == 0
+        assert run("cache", "get", "key", *there, "--tls-insecure").stdout == b"value"
+        for trust in ([], ["--tls-ca", str(certificates.other_ca)]):
+            refused = run("cache", "get", "key", *there, *trust)
+            assert refused.returncode == 1
+            assert b"certificate" in refused.stderr
+    finally:
+        codes = [router.stop(), server.stop()]
+    assert codes == [0, 0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -81,6 +109,29 @@ def test_the_programs(tmp_path: Path) -> None:
         (("storage", "--listen", "tcp://192.0.2.1:1", "--token-file", "/nowhere"), "/nowhere"),
         (("router", "--listen", ANYWHERE, "--storage", ","), "at least one storage"),
         (("cache", "get", "key", "--router", "tcp://127.0.0.1:1"), "cannot connect to tcp://127.0.0.1:1"),
+        (("storage", "--listen", "tls://127.0.0.1:0"), "a certificate is needed: --tls-cert FILE"),
+        (("storage", "--listen", ANYWHERE, "--tls-key", "k"), f"tls://..., not for {ANYWHERE}"),
+        (("storage", "--listen", "tls://127.0.0.1:0", "--tls-cert", "/nowhere"), "'/nowhere' cannot be read"),
+        (
+            ("router", "--grpc-listen", "grpc://127.0.0.1:0", "--tls-cert", "c", "--storage", "tcp://h:1"),
+            "gRPC",
+        ),
+        (
+            ("router", "--listen", ANYWHERE, "--storage", "tls://h:1,tcp://h:2", "--storage-tls-ca", "ca"),
+            "--storage-tls-ca is for tls:// addresses, not for tcp://h:2",
+        ),
+        (
+            ("router", "--listen", ANYWHERE, "--storage", "tls://h:1", "--storage-tls-ca", "/nowhere"),
+            "'/nowhere' cannot be read",
+        ),
+        (
+            ("cache", "get", "key", "--router", "tcp://h:1", "--tls-insecure"),
+            "--tls-insecure is for tls:// addresses",
+        ),
+        (
+            ("cache", "get", "key", "--router", "tls://h:1", "--tls-insecure", "--tls-ca", "ca"),
+            "choose one",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value[:1]),
 )

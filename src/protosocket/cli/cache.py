@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +13,8 @@ from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.interface import CacheClient
 from protosocket.cache.results import Hit
 from protosocket.cli._serving import run
+from protosocket.cli._tls import client_tls, file_option
+from protosocket.connection import TLS
 
 __all__ = ["command"]
 
@@ -39,6 +42,8 @@ _OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
         show_default=True,
         help="Seconds to wait for the answer.",
     ),
+    file_option("--tls-ca", "Whom to trust at a tls:// router, instead of the system's roots."),
+    click.option("--tls-insecure", is_flag=True, help="Do not check the certificate of a tls:// router."),
 )
 
 
@@ -102,16 +107,24 @@ def delete(key: str, namespace: str, timeout: float, **router: Any) -> None:
 
 
 def _run(
-    operation: Callable[[CacheClient], Awaitable[None]], *, router: str, transport: str, token: str | None
+    operation: Callable[[CacheClient], Awaitable[None]],
+    *,
+    router: str,
+    transport: str,
+    token: str | None,
+    tls_ca: Path | None,
+    tls_insecure: bool,
 ) -> None:
+    tls = client_tls("--tls-ca", [router], tls_ca, insecure=tls_insecure)
+
     async def main() -> None:
-        async with _client(router, transport, token) as client:
+        async with _client(router, transport, token, tls) as client:
             await operation(client)
 
     run(main)
 
 
-def _client(router: str, transport: str, token: str | None) -> CacheClient:
+def _client(router: str, transport: str, token: str | None, tls: TLS | None) -> CacheClient:
     if transport == "grpc":
         prepare_grpc()
         from protosocket.cache.grpc_client import GrpcCacheClient
@@ -119,4 +132,4 @@ def _client(router: str, transport: str, token: str | None) -> CacheClient:
         return GrpcCacheClient(router, token=token)
     from protosocket.cache.protosocket_client import ProtosocketCacheClient
 
-    return ProtosocketCacheClient(router, token=token)
+    return ProtosocketCacheClient(router, token=token, tls=tls)

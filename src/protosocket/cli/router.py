@@ -11,6 +11,8 @@ from protosocket.cache.auth import read_tokens
 from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.interface import Backend, Listening
 from protosocket.cli._serving import read_policy, run, serve_until_stopped
+from protosocket.cli._tls import client_tls, file_option, server_tls, with_server_tls
+from protosocket.connection import TLS
 from protosocket.errors import OptionError
 
 __all__ = ["command"]
@@ -38,16 +40,10 @@ _CONNECT_SECONDS = 5.0
     help="How commands travel to the storages.",
 )
 @click.option("--connections", type=click.IntRange(min=1), default=1, show_default=True, help="Per storage.")
-@click.option(
-    "--token-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Tokens to accept, one a line; needed where other machines can connect.",
-)
-@click.option(
-    "--storage-token-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The first token in it is shown to the storages.",
-)
+@file_option("--token-file", "Tokens to accept, one a line; needed where other machines can connect.")
+@file_option("--storage-token-file", "The first token in it is shown to the storages.")
+@with_server_tls
+@file_option("--storage-tls-ca", "Whom to trust at tls:// storages, instead of the system's roots.")
 def command(
     listen: str | None,
     grpc_listen: str | None,
@@ -56,6 +52,9 @@ def command(
     connections: int,
     token_file: Path | None,
     storage_token_file: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    storage_tls_ca: Path | None,
 ) -> None:
     """Run a router of the cache until SIGTERM or SIGINT."""
     if listen is None and grpc_listen is None:
@@ -63,16 +62,18 @@ def command(
     storages = [url.strip() for urls in storage for url in urls.split(",") if url.strip()]
     tokens = read_policy(token_file)
     storage_token = None if storage_token_file is None else read_tokens(storage_token_file)[0]
+    tls = server_tls(listen, tls_cert, tls_key)
+    storage_tls = client_tls("--storage-tls-ca", storages, storage_tls_ca)
 
     async def main() -> None:
-        backend = _backend(transport, storages, connections, storage_token)
+        backend = _backend(transport, storages, connections, storage_token, storage_tls)
         try:
             await backend.connect(_CONNECT_SECONDS)
             listeners: list[Coroutine[object, object, Listening]] = []
             if listen is not None:
                 from protosocket.cache.protosocket_router import serve_router
 
-                listeners.append(serve_router(listen, backend, tokens=tokens))
+                listeners.append(serve_router(listen, backend, tokens=tokens, tls=tls))
             if grpc_listen is not None:
                 prepare_grpc()
                 from protosocket.cache.grpc_router import serve_router_grpc
@@ -85,11 +86,13 @@ def command(
     run(main)
 
 
-def _backend(transport: str, storages: Sequence[str], connections: int, token: str | None) -> Backend:
+def _backend(
+    transport: str, storages: Sequence[str], connections: int, token: str | None, tls: TLS | None
+) -> Backend:
     if transport == "protosocket":
         from protosocket.cache.protosocket_router import ProtosocketBackend
 
-        return ProtosocketBackend(storages, connections=connections, token=token)
+        return ProtosocketBackend(storages, connections=connections, token=token, tls=tls)
     prepare_grpc()
     from protosocket.cache.grpc_backend import GrpcStreamBackend, GrpcUnaryBackend
 

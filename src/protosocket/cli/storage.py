@@ -14,6 +14,7 @@ from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.interface import Listening
 from protosocket.cache.storage import StorageHandler
 from protosocket.cli._serving import read_policy, run, serve_until_stopped
+from protosocket.cli._tls import file_option, server_tls, with_server_tls
 from protosocket.errors import OptionError
 from protosocket.options import parse_size
 
@@ -28,15 +29,20 @@ _SWEEP_ENTRIES = 1000
 @click.option("--listen", metavar="URL", help="Serve protosocket here, such as tcp://127.0.0.1:7400.")
 @click.option("--grpc-listen", metavar="URL", help="Serve gRPC here, such as grpc://127.0.0.1:7401.")
 @click.option("--max-memory", metavar="SIZE", default="256MiB", show_default=True, help="The most to hold.")
-@click.option(
-    "--token-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Tokens to accept, one a line; needed where other machines can connect.",
-)
-def command(listen: str | None, grpc_listen: str | None, max_memory: str, token_file: Path | None) -> None:
+@file_option("--token-file", "Tokens to accept, one a line; needed where other machines can connect.")
+@with_server_tls
+def command(
+    listen: str | None,
+    grpc_listen: str | None,
+    max_memory: str,
+    token_file: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+) -> None:
     """Run a storage server of the cache until SIGTERM or SIGINT."""
     if listen is None and grpc_listen is None:
         raise OptionError("a storage needs --listen, --grpc-listen or both")
+    tls = server_tls(listen, tls_cert, tls_key)
     engine = create_engine(parse_size(max_memory))
     tokens = read_policy(token_file)
     handler = StorageHandler(engine)
@@ -46,7 +52,7 @@ def command(listen: str | None, grpc_listen: str | None, max_memory: str, token_
         if listen is not None:
             from protosocket.cache.protosocket_storage import serve_storage
 
-            listeners.append(serve_storage(listen, handler, tokens=tokens))
+            listeners.append(serve_storage(listen, handler, tokens=tokens, tls=tls))
         if grpc_listen is not None:
             prepare_grpc()
             from protosocket.cache.grpc_storage import serve_storage_grpc
