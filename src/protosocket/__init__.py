@@ -8,22 +8,23 @@ says what a message is. Addresses are URLs, timeouts are seconds, sizes are byte
 from __future__ import annotations
 
 from protosocket import codecs, errors, rpc
-from protosocket.connection import TLS, Connection, Server, connect, listen
+from protosocket.connection import (
+    TLS,
+    Connection,
+    Server,
+    Workers,
+    connect,
+    listen,
+    run_workers,
+    start_workers,
+)
 from protosocket.errors import Error
 from protosocket.options import ConnectionOptions
 from protosocket.telemetry import ConnectionStatistics, LoopLag
 
+# fmt: off
 __all__ = [
-    "TLS",
-    "Connection",
-    "ConnectionOptions",
-    "ConnectionStatistics",
-    "Error",
-    "LoopLag",
-    "Server",
-    "codecs",
-    "connect",
-    "errors",
-    "listen",
-    "rpc",
+    "TLS", "Connection", "ConnectionOptions", "ConnectionStatistics", "Error", "LoopLag", "Server", "Workers",
+    "codecs", "connect", "errors", "listen", "rpc", "run_workers", "start_workers",
 ]
+# fmt: on

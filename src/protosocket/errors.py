@@ -4,6 +4,7 @@
     ├── AddressError (ValueError)          an address URL that cannot be used
     ├── OptionError (ValueError)           an option or a codec that makes no sense
     ├── ConnectError (OSError)             no connection could be made
+    ├── WorkerError                        a process that was to serve does not
     ├── ConnectionClosed                   the connection ended; nothing more can be sent or received
     │   └── ProtocolError                  ... because the peer sent bytes that are not messages
     │       ├── InvalidMessage             ... bytes the codec refuses
@@ -41,6 +42,7 @@ __all__ = [
     "RpcError",
     "Unauthenticated",
     "Unavailable",
+    "WorkerError",
 ]
 
 
@@ -62,6 +64,10 @@ class ConnectError(Error, OSError):
     def __init__(self, message: str, *, address: str = "") -> None:
         super().__init__(message)
         self.address = address
+
+
+class WorkerError(Error):
+    """A worker process did not come to listen; where it could say why, its traceback is a note."""
 
 
 class ConnectionClosed(Error):

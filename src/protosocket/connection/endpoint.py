@@ -19,7 +19,15 @@ from protosocket.connection.tls import TLS, TLSOption, client_context, server_co
 from protosocket.errors import AddressError, ConnectError, OptionError
 from protosocket.options import ConnectionOptions
 
-__all__ = ["Listener", "configure_socket", "listen", "open_transport", "peer_name"]
+__all__ = [
+    "HeldPort",
+    "Listener",
+    "configure_socket",
+    "hold_port",
+    "listen",
+    "open_transport",
+    "peer_name",
+]
 
 P = TypeVar("P", bound=asyncio.BufferedProtocol)
 
@@ -171,6 +179,43 @@ async def listen(
         text = _why_not_listening(error)
         raise ConnectError(f"cannot listen on {address}: {text}", address=str(address)) from error
     return Listener(addresses, servers, unix_file)
+
+
+class HeldPort:
+    """A port that nobody listens on yet, kept for the processes that will; made by ``hold_port``."""
+
+    __slots__ = ("_addresses", "_sockets")
+
+    def __init__(self, addresses: tuple[Address, ...], sockets: Sequence[socket.socket]) -> None:
+        self._addresses = addresses
+        self._sockets = sockets
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """What is kept, with the port the system chose; a host name may stand for several addresses."""
+        return self._addresses
+
+    def release(self) -> None:
+        """Let others have the port. May be repeated."""
+        for sock in self._sockets:
+            sock.close()
+
+
+async def hold_port(address: Address) -> HeldPort:
+    """Keep the port of a ``tcp://`` or ``tls://`` address for listeners with ``reuse_port``.
+
+    Raises ``ConnectError`` when it cannot be had, as when somebody listens there who does not share it.
+    Cancelling keeps nothing.
+    """
+    try:
+        with contextlib.ExitStack() as undo:
+            # Bound but not listening: the kernel gives no connection to these.
+            sockets = await _bind_internet(undo, address, reuse_port=True, backlog=None)
+            undo.pop_all()
+    except OSError as error:
+        text = _why_not_listening(error)
+        raise ConnectError(f"cannot listen on {address}: {text}", address=str(address)) from error
+    return HeldPort(tuple(_local_address(sock, address) for sock in sockets), sockets)
 
 
 def configure_socket(transport: asyncio.BaseTransport, options: ConnectionOptions) -> None:
@@ -330,9 +375,12 @@ async def _start_server(
 
 
 async def _bind_internet(
-    undo: contextlib.ExitStack, address: Address, reuse_port: bool, backlog: int
+    undo: contextlib.ExitStack, address: Address, reuse_port: bool, backlog: int | None
 ) -> list[ListeningSocket]:
-    """Sockets that listen at every address the host stands for, on one port; ``undo`` closes them."""
+    """Sockets at every address the host stands for, on one port; ``undo`` closes them.
+
+    They listen, unless ``backlog`` is None.
+    """
     sockets: list[ListeningSocket] = []
     port = address.port
     unavailable = OSError("the name has no address")
@@ -358,7 +406,8 @@ async def _bind_internet(
             unavailable = error
             sock.close()
             continue
-        sock.listen(backlog)
+        if backlog is not None:
+            sock.listen(backlog)
         port = sock.getsockname()[1]
         sockets.append(sock)
     if not sockets:
