@@ -45,6 +45,15 @@ class Client(ClientReactor, ConnectionProtocol):
 
     def _ended(self) -> None:
         self.seen.put_nowait(("lost", self._abandon()))
+        self.why = self._closed_error()
+
+    def id_of(self, handle: int) -> int:
+        """The id on the wire."""
+        return self._id(handle)
+
+    def waiter_of(self, id: int) -> Any:
+        """Who waits for the call."""
+        return self._waiter(id)
 
     def _told(self, message: Note) -> None:
         self.told.put_nowait(message)
@@ -173,7 +182,7 @@ async def test_a_handle_that_has_ended_reaches_no_other_call(client: Client, pee
     assert client.send(old, Note(text="late"))
     client.end(old)
     assert not client.cancel(old)
-    assert (client._id(old), client._id(new)) == (0, 1)
+    assert (client.id_of(old), client.id_of(new)) == (0, 1)
     client.send(new, Note(text="in time"))
     assert [(await peer.next()).text, (await peer.next()).text] == ["second", "in time"]
     await peer.say(Note(1, text="done"))
@@ -203,11 +212,11 @@ async def test_messages_of_an_open_call_and_its_end(client: Client, peer: Peer) 
         Note(1, Control.NORMAL, "more"),
         Note(1, Control.END),
     ]
-    assert client._waiter(1) is sink
+    assert client.waiter_of(1) is sink
     await peer.say(Note(1, text="a"), Note(1, text="b"), Note(1, Control.END, "status"))
     assert await client.seen.get() == ("end", "status")
     assert sink.items == ["a", "b"]
-    assert client._waiter(1) is None
+    assert client.waiter_of(1) is None
 
 
 async def test_messages_about_the_connection(client: Client, peer: Peer) -> None:
@@ -220,7 +229,7 @@ async def test_messages_about_the_connection(client: Client, peer: Peer) -> None
 class Server(ServerReactor, ConnectionProtocol):
     """Gives every message to ``handle``."""
 
-    def __new__(cls, wire: WireCodec, handle: Callable[[Note], Any]) -> Server:
+    def __new__(cls, wire: WireCodec, *_: object) -> Server:
         """Make the native half."""
         return super().__new__(cls, wire, *native_limits(OPTIONS), 1000, True)
 
@@ -235,6 +244,10 @@ class Server(ServerReactor, ConnectionProtocol):
 
     def _adopt(self, task: Any, result: Any) -> tuple[Any, bool]:
         return result(self, task), True
+
+    def item(self, task: Any, note: Note) -> bool:
+        """Send an item of a stream."""
+        return self._item(task, note)
 
     def _ended(self) -> None:
         self._cancel_all()
@@ -256,7 +269,7 @@ async def test_the_handler_gets_every_message_and_answers_those_it_wants_to() ->
             raise AssertionError
 
     async def streamed(server: Server, task: Any) -> Note:
-        server._item(task, Note(text="one"))
+        server.item(task, Note(text="one"))
         server.tell(Note(text="about you"))
         return Note(text="status")
 
@@ -297,4 +310,4 @@ async def test_a_peer_that_speaks_something_else_is_told(client: Client, peer: P
     future, _ = unary(client, "hello")
     await peer.say_bytes(first)
     assert await client.seen.get() == ("lost", [future])
-    assert "HTTP" in str(client._closed_error())
+    assert "HTTP" in str(client.why)
