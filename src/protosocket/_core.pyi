@@ -53,8 +53,8 @@ class WireCodec:
     def __new__(
         cls,
         framing: _Framing,
-        encode: Callable[[Any], bytes],
-        decode: Callable[[bytes], Any],
+        encode: Callable[[Any], bytes] | NativeSchema,
+        decode: Callable[[bytes], Any] | NativeDecoder,
         send: HeaderLayout | None = None,
         receive: HeaderLayout | None = None,
         message: type | None = None,

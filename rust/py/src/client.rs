@@ -6,9 +6,8 @@ use protosocket_core::table::Pending;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 
-use crate::codec::{Side, WireCodec};
+use crate::codec::{Payload, Side, WireCodec};
 use crate::errors;
 use crate::guarded::Guarded;
 use crate::link::{Broken, Limits, Link, Next, broken};
@@ -53,7 +52,7 @@ impl Call {
 }
 
 /// An answer and, where somebody wants it, its payload.
-type Taken<'py> = (Answer, Option<Bound<'py, PyBytes>>);
+type Taken<'py> = (Answer, Option<Payload<'py>>);
 
 /// What an answer means for its call.
 enum Answer {
@@ -438,20 +437,22 @@ impl ClientReactor {
                 Err(why) => return broken(slf.as_any(), link, why),
             };
             match (answer, payload) {
-                (Answer::Response(future), Some(payload)) => match slf.get().codec.get().decode(payload) {
-                    // A future whose task was cancelled in this very tick refuses its result: nobody waits.
-                    Ok(message) => drop(
-                        future
-                            .bind(py)
-                            .call_method1(intern!(py, "set_result"), (message,)),
-                    ),
-                    Err(error) => {
-                        let why = Broken::Invalid(error.to_string());
-                        slf.call_method1(intern!(py, "_call_undecodable"), (future, error.value(py)))?;
-                        return broken(slf.as_any(), link, why);
+                (Answer::Response(future), Some(payload)) => {
+                    match slf.get().codec.get().decode(py, payload) {
+                        // A future whose task was cancelled in this very tick refuses its result: nobody waits.
+                        Ok(message) => drop(
+                            future
+                                .bind(py)
+                                .call_method1(intern!(py, "set_result"), (message,)),
+                        ),
+                        Err(error) => {
+                            let why = Broken::Invalid(error.to_string());
+                            slf.call_method1(intern!(py, "_call_undecodable"), (future, error.value(py)))?;
+                            return broken(slf.as_any(), link, why);
+                        }
                     }
-                },
-                (Answer::Item(sink), Some(payload)) => match slf.get().codec.get().decode(payload) {
+                }
+                (Answer::Item(sink), Some(payload)) => match slf.get().codec.get().decode(py, payload) {
                     Ok(message) => {
                         sink.bind(py).call_method1(intern!(py, "_item"), (message,))?;
                     }
@@ -460,7 +461,7 @@ impl ClientReactor {
                 (Answer::End(waiter), None) => {
                     slf.call_method1(intern!(py, "_call_ended"), (waiter,))?;
                 }
-                (Answer::End(waiter), Some(payload)) => match slf.get().codec.get().decode(payload) {
+                (Answer::End(waiter), Some(payload)) => match slf.get().codec.get().decode(py, payload) {
                     Ok(message) => {
                         slf.call_method1(intern!(py, "_call_ended"), (waiter, message))?;
                     }
@@ -473,7 +474,7 @@ impl ClientReactor {
                 (Answer::Cancelled(waiter), _) => {
                     slf.call_method1(intern!(py, "_call_cancelled"), (waiter,))?;
                 }
-                (Answer::Told, Some(payload)) => match slf.get().codec.get().decode(payload) {
+                (Answer::Told, Some(payload)) => match slf.get().codec.get().decode(py, payload) {
                     Ok(message) => {
                         slf.call_method1(intern!(py, "_told"), (message,))?;
                     }
@@ -530,7 +531,7 @@ impl ClientReactor {
             Answer::End(_) => this.exchanges,
             Answer::Cancelled(_) | Answer::Unknown => false,
         };
-        let payload = wanted.then(|| PyBytes::new(py, payload));
+        let payload = wanted.then(|| this.codec.get().payload(py, payload));
         state.consume(total);
         Ok(Some((answer, payload)))
     }

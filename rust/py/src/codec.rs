@@ -8,6 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyType};
 
 use crate::errors;
+use crate::guarded::Guarded;
+use crate::native::{NativeDecoder, NativeSchema, Written};
 
 /// Framing, header layout and the two functions between message objects and their bytes.
 ///
@@ -18,12 +20,72 @@ pub struct WireCodec {
     pub framing: Framing,
     /// A codec that does its own framing: `unpack(unread)` gives (what, count, message).
     pub unpack: Option<Py<PyAny>>,
-    encode: Py<PyAny>,
-    decode: Py<PyAny>,
+    encode: Encode,
+    decode: Decode,
     /// The class of what is sent, where `encode` would take another one's messages.
     message: Option<Py<PyType>>,
     pub send: Option<Side>,
     pub receive: Option<Side>,
+}
+
+/// What makes bytes of messages.
+enum Encode {
+    /// A Python function that gives bytes.
+    Function(Py<PyAny>),
+    Native(Py<NativeSchema>),
+}
+
+/// What makes messages of bytes.
+enum Decode {
+    /// A Python function of bytes.
+    Function(Py<PyAny>),
+    Native {
+        decoder: Py<NativeDecoder>,
+        /// Memory for the next payload; taken out while it is used.
+        scratch: Guarded<Vec<u8>>,
+    },
+}
+
+/// The scratch memory keeps at most this many bytes between payloads.
+const KEPT: usize = 64 * 1024;
+
+/// A payload taken off the receive buffer, as the codec's decoder wants it.
+pub enum Payload<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    Scratch(Vec<u8>),
+}
+
+impl<'py> Payload<'py> {
+    pub fn length(&self) -> usize {
+        match self {
+            Payload::Bytes(bytes) => bytes.as_bytes().len(),
+            Payload::Scratch(bytes) => bytes.len(),
+        }
+    }
+
+    /// The payload as an object that can be kept.
+    pub fn into_bytes(self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        match self {
+            Payload::Bytes(bytes) => bytes,
+            Payload::Scratch(bytes) => PyBytes::new(py, &bytes),
+        }
+    }
+}
+
+/// An encoded message.
+pub enum Encoded<'a, 'py> {
+    Bytes(Bound<'py, PyBytes>),
+    Native(Written<'a, 'py>),
+}
+
+impl Encoded<'_, '_> {
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Encoded::Bytes(bytes) => bytes.as_bytes(),
+            Encoded::Native(written) => written.as_bytes(),
+        }
+    }
 }
 
 /// One direction's header layout.
@@ -137,12 +199,13 @@ pub fn framing(name: &str) -> PyResult<Framing> {
 
 #[pymethods]
 impl WireCodec {
+    /// `encode` and `decode` are functions, or a `NativeSchema` and a `NativeDecoder`.
     #[new]
     #[pyo3(signature = (framing, encode, decode, send=None, receive=None, message=None))]
     fn new(
         framing: &str,
-        encode: Py<PyAny>,
-        decode: Py<PyAny>,
+        encode: &Bound<'_, PyAny>,
+        decode: &Bound<'_, PyAny>,
         send: Option<&Bound<'_, HeaderLayout>>,
         receive: Option<&Bound<'_, HeaderLayout>>,
         message: Option<Py<PyType>>,
@@ -150,8 +213,17 @@ impl WireCodec {
         Ok(WireCodec {
             framing: self::framing(framing)?,
             unpack: None,
-            encode,
-            decode,
+            encode: match encode.cast::<NativeSchema>() {
+                Ok(schema) => Encode::Native(schema.clone().unbind()),
+                Err(_) => Encode::Function(encode.clone().unbind()),
+            },
+            decode: match decode.cast::<NativeDecoder>() {
+                Ok(decoder) => Decode::Native {
+                    decoder: decoder.clone().unbind(),
+                    scratch: Guarded::new(Vec::new()),
+                },
+                Err(_) => Decode::Function(decode.clone().unbind()),
+            },
             message,
             send: send.map(|layout| layout.get().0.clone()),
             receive: receive.map(|layout| layout.get().0.clone()),
@@ -167,8 +239,8 @@ impl WireCodec {
         WireCodec {
             framing: Framing::Varint,
             unpack: Some(unpack),
-            encode,
-            decode,
+            encode: Encode::Function(encode),
+            decode: Decode::Function(decode),
             message: None,
             send: None,
             receive: None,
@@ -191,7 +263,7 @@ impl WireCodec {
 
     /// The bytes of a message; whatever goes wrong is an `EncodeError`.
     #[inline]
-    pub fn encode<'py>(&self, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    pub fn encode<'a, 'py>(&'a self, message: &Bound<'py, PyAny>) -> PyResult<Encoded<'a, 'py>> {
         let py = message.py();
         if let Some(kind) = &self.message {
             let kind = kind.bind(py);
@@ -204,14 +276,14 @@ impl WireCodec {
                 return Err(errors::encode(py, message, PyTypeError::new_err(text)));
             }
         }
-        let encoded = self
-            .encode
-            .bind(py)
-            .call1((message,))
-            .map_err(|cause| errors::encode(py, message, cause))?;
-        let encoded = encoded
-            .cast_into::<PyBytes>()
-            .map_err(|cause| errors::encode(py, message, cause.into()))?;
+        let encoded = match &self.encode {
+            Encode::Native(schema) => schema.get().write(message).map(Encoded::Native),
+            Encode::Function(encode) => encode.bind(py).call1((message,)).and_then(|encoded| {
+                let encoded = encoded.cast_into::<PyBytes>()?;
+                Ok(Encoded::Bytes(encoded))
+            }),
+        };
+        let encoded = encoded.map_err(|cause| errors::encode(py, message, cause))?;
         if encoded.as_bytes().len() > self.framing.longest() {
             let cause = PyValueError::new_err("it is longer than its length prefix can say");
             return Err(errors::encode(py, message, cause));
@@ -219,10 +291,35 @@ impl WireCodec {
         Ok(encoded)
     }
 
+    /// Takes a payload out of memory that may change before it is decoded.
+    #[inline]
+    pub fn payload<'py>(&self, py: Python<'py>, bytes: &[u8]) -> Payload<'py> {
+        match &self.decode {
+            Decode::Native { scratch, .. } => {
+                let mut memory = std::mem::take(&mut *scratch.borrow(py));
+                memory.clear();
+                memory.extend_from_slice(bytes);
+                Payload::Scratch(memory)
+            }
+            Decode::Function(_) => Payload::Bytes(PyBytes::new(py, bytes)),
+        }
+    }
+
     /// The message in `payload`.
     #[inline]
-    pub fn decode<'py>(&self, payload: Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
-        let py = payload.py();
-        self.decode.bind(py).call1((payload,))
+    pub fn decode<'py>(&self, py: Python<'py>, payload: Payload<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match (&self.decode, payload) {
+            (Decode::Function(decode), payload) => decode.bind(py).call1((payload.into_bytes(py),)),
+            (Decode::Native { decoder, .. }, Payload::Bytes(bytes)) => {
+                decoder.get().read(py, bytes.as_bytes())
+            }
+            (Decode::Native { decoder, scratch }, Payload::Scratch(memory)) => {
+                let message = decoder.get().read(py, &memory);
+                if memory.capacity() <= KEPT {
+                    *scratch.borrow(py) = memory;
+                }
+                message
+            }
+        }
     }
 }

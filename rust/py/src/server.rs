@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PySuper};
 use pyo3::{ffi, intern};
 
-use crate::codec::{Side, WireCodec};
+use crate::codec::{Payload, Side, WireCodec};
 use crate::guarded::Guarded;
 use crate::link::{Broken, Limits, Link, Next, broken};
 use crate::task::{HandlerTask, Step, copy_context, current_context, in_context, is_plain};
@@ -68,7 +68,7 @@ impl ServerState {
 
 /// A request taken off the receive buffer.
 enum Request<'py> {
-    Call(u64, Bound<'py, PyBytes>),
+    Call(u64, Payload<'py>),
     Cancel(u64),
     Ignored,
 }
@@ -332,7 +332,7 @@ impl ServerReactor {
             };
             let taken = if waiting > 0 && !busy {
                 let waited = this.state.borrow(py).take_waiting(py);
-                Ok(waited.map(|(id, payload)| Request::Call(id, payload.into_bound(py))))
+                Ok(waited.map(|(id, payload)| Request::Call(id, Payload::Bytes(payload.into_bound(py)))))
             } else if busy && (waiting >= limits.read_messages || bytes >= limits.receive) {
                 break this.stall(link, py);
             } else {
@@ -350,12 +350,12 @@ impl ServerReactor {
                 Request::Call(id, _) if this.is_refused(py, id) => Self::refuse(slf, id).map(|()| false),
                 Request::Call(id, payload) if busy => {
                     let mut state = this.state.borrow(py);
-                    state.waiting_bytes += payload.as_bytes().len();
-                    state.waiting.push_back((id, payload.unbind()));
+                    state.waiting_bytes += payload.length();
+                    state.waiting.push_back((id, payload.into_bytes(py).unbind()));
                     Ok(false)
                 }
                 Request::Call(id, payload) => {
-                    let request = match this.codec.get().decode(payload) {
+                    let request = match this.codec.get().decode(py, payload) {
                         Ok(request) => request,
                         Err(error) => break Ok(Some(Broken::Invalid(error.to_string()))),
                     };
@@ -434,9 +434,9 @@ impl ServerReactor {
             )));
         }
         let request = match header.control {
-            Control::Normal => Request::Call(header.id, PyBytes::new(py, payload)),
+            Control::Normal => Request::Call(header.id, self.codec.get().payload(py, payload)),
             Control::Cancel => Request::Cancel(header.id),
-            Control::End if self.exchanges => Request::Call(header.id, PyBytes::new(py, payload)),
+            Control::End if self.exchanges => Request::Call(header.id, self.codec.get().payload(py, payload)),
             Control::End => Request::Ignored,
         };
         state.consume(total);

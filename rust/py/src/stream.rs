@@ -239,7 +239,7 @@ impl StreamReactor {
             match state.next() {
                 Next::Frame { header, total } => {
                     let end = total - codec.framing.suffix().len();
-                    let payload = PyBytes::new(py, &state.receive.unread()[header..end]);
+                    let payload = codec.payload(py, &state.receive.unread()[header..end]);
                     state.consume(total);
                     payload
                 }
@@ -247,8 +247,8 @@ impl StreamReactor {
                 Next::Broken(why) => return Err(Failure::Broken(why)),
             }
         };
-        let size = payload.as_bytes().len();
-        match codec.decode(payload) {
+        let size = payload.length();
+        match codec.decode(py, payload) {
             Ok(message) => Ok(Taken::Message(message.unbind(), size)),
             Err(error) => Err(Failure::of(py, error)),
         }

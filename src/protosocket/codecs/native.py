@@ -22,8 +22,8 @@ class Native(FramedCodec[S, R], Generic[S, R]):
     """
 
     def __init__(self, *, send: type[S], receive: type[R]) -> None:
-        self._encode = messages_of("send", send).encode
-        self._decode = messages_of("receive", receive).decoder(receive)
+        self._encode = messages_of("send", send).wire_encoder()
+        self._decode = messages_of("receive", receive).wire_decoder(receive)
         self.send = send
         self.receive = receive
 

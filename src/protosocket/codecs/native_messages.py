@@ -10,7 +10,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FileDescripto
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from protosocket._core import NativeSchema
+from protosocket._core import NativeDecoder, NativeSchema
 from protosocket.codecs.native_classes import NativeMessage, make_enum, plan_messages
 from protosocket.errors import OptionError
 
@@ -79,6 +79,14 @@ class NativeMessages:
     def decoder(self, kind: type[M]) -> Callable[[bytes], M]:
         """A function that does what ``decode`` does for messages of class ``kind``."""
         return self._schema.decoder(kind).decode
+
+    def wire_encoder(self) -> NativeSchema:
+        """What a ``WireCodec`` encodes with, without a Python call for each message."""
+        return self._schema
+
+    def wire_decoder(self, kind: type[NativeMessage]) -> NativeDecoder:
+        """What a ``WireCodec`` decodes messages of class ``kind`` with, without a Python call for each."""
+        return self._schema.decoder(kind)
 
     def from_protobuf(self, message: Message) -> Any:
         """The native message that says what ``message`` says; ``OptionError`` if it has no class here."""

@@ -47,14 +47,8 @@ impl NativeSchema {
     /// The bytes of a message; `EncodeError` if a field cannot be written, `TypeError` for another class.
     #[pyo3(signature = (message, /))]
     fn encode<'py>(&self, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-        let py = message.py();
-        let kind = self.type_of(message)?;
-        let mut writer = std::mem::take(&mut *self.writer.borrow(py));
-        let result = Encoder::run(&self.schema, kind, message, &mut writer);
-        let result = result.map(|()| PyBytes::new(py, writer.written()));
-        writer.clear(KEPT);
-        *self.writer.borrow(py) = writer;
-        result
+        let written = self.write(message)?;
+        Ok(PyBytes::new(message.py(), written.as_bytes()))
     }
 
     /// The message of class `kind` in `data`; `InvalidMessage` if there is none, `TypeError` for another class.
@@ -108,7 +102,43 @@ impl NativeSchema {
     }
 }
 
+/// An encoded message, in memory that the schema gets back.
+pub struct Written<'a, 'py> {
+    py: Python<'py>,
+    schema: &'a NativeSchema,
+    writer: Writer,
+}
+
+impl Written<'_, '_> {
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.writer.written()
+    }
+}
+
+impl Drop for Written<'_, '_> {
+    fn drop(&mut self) {
+        self.writer.clear(KEPT);
+        *self.schema.writer.borrow(self.py) = std::mem::take(&mut self.writer);
+    }
+}
+
 impl NativeSchema {
+    /// What `encode` gives, without an object for it.
+    #[inline]
+    pub fn write<'a, 'py>(&'a self, message: &Bound<'py, PyAny>) -> PyResult<Written<'a, 'py>> {
+        let py = message.py();
+        let kind = self.type_of(message)?;
+        let writer = std::mem::take(&mut *self.writer.borrow(py));
+        let mut written = Written {
+            py,
+            schema: self,
+            writer,
+        };
+        Encoder::run(&self.schema, kind, message, &mut written.writer)?;
+        Ok(written)
+    }
+
     /// The type of a message: of its class, or of one that its class derives from.
     #[inline]
     fn type_of(&self, message: &Bound<'_, PyAny>) -> PyResult<&MessageType> {
@@ -149,11 +179,19 @@ impl NativeDecoder {
     /// The message in `data`; `InvalidMessage` if there is none.
     #[pyo3(signature = (data, /))]
     fn decode<'py>(&self, py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-        let schema = &self.schema.get().schema;
-        Decoder::run(py, schema, &schema.messages[self.index], data)
+        self.read(py, data)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.schema)
+    }
+}
+
+impl NativeDecoder {
+    /// What `decode` gives.
+    #[inline]
+    pub fn read<'py>(&self, py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+        let schema = &self.schema.get().schema;
+        Decoder::run(py, schema, &schema.messages[self.index], data)
     }
 }
