@@ -51,7 +51,12 @@ impl Command {
     pub async fn run(self, client: &ProtosocketCacheClient) -> Outcome {
         let done = match self {
             Command::Get { cache, key } => return got(client.get(cache, key).await),
-            Command::Set { cache, key, value, ttl } => {
+            Command::Set {
+                cache,
+                key,
+                value,
+                ttl,
+            } => {
                 let request = SetRequest::new(cache, key, value).ttl(ttl.map(Duration::from_millis));
                 client.send_request(request).await.map(|_| ())
             }
