@@ -141,12 +141,13 @@ async def serve_router(
     tokens: TokenPolicy,
     options: ConnectionOptions | None = None,
     tls: TLSOption | None = None,
+    reuse_port: bool = False,
 ) -> ServerListening:
     """Serve clients on ``listen_url`` until the result is closed; ``backend`` leads to the storages.
 
     Over a ``ProtosocketBackend`` the native relay forwards each command without looking at its payload.
-    Raises ``OptionError`` when other machines could reach it and ``tokens`` is empty, ``AddressError`` and
-    ``ConnectError`` when it cannot listen.
+    ``reuse_port`` lets several processes share one port. Raises ``OptionError`` when other machines could
+    reach it and ``tokens`` is empty, ``AddressError`` and ``ConnectError`` when it cannot listen.
     """
     require_tokens(listen_url, tokens)
     settings = options or ConnectionOptions()
@@ -158,6 +159,7 @@ async def serve_router(
                 cache_codec(),
                 options=settings,
                 tls=tls,
+                reuse_port=reuse_port,
             )
         )
     server: Server[_RelayedClient] = Server(settings)
@@ -167,7 +169,7 @@ async def serve_router(
         lambda: _RelayedClient(backend, tokens, settings, server),
         settings,
         tls,
-        reuse_port=False,
+        reuse_port=reuse_port,
         backlog=1024,
     )
     return ServerListening(server)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from protosocket.cache.auth import TokenPolicy, read_tokens
 from protosocket.cache.interface import Listening
+from protosocket.connection import new_event_loop
 
-__all__ = ["read_policy", "run", "serve_until_stopped"]
+__all__ = ["read_policy", "run", "serve_until_stopped", "tune_garbage_collector"]
 
 # Containers allocated and not freed before the collector looks at them; Python's own default is 700.
 _GARBAGE_THRESHOLD = 50_000
@@ -19,19 +20,18 @@ _GARBAGE_THRESHOLD = 50_000
 
 def run(main: Callable[[], Coroutine[object, object, None]]) -> None:
     """Run ``main`` on uvloop where it is installed, on asyncio's own loop elsewhere."""
-    loop_factory: Callable[[], asyncio.AbstractEventLoop]
-    try:
-        import uvloop
+    tune_garbage_collector()
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(main())
 
-        loop_factory = uvloop.new_event_loop
-    except ModuleNotFoundError:
-        loop_factory = asyncio.new_event_loop
-    # What was imported lives for ever; a server's own garbage is mostly freed by reference counts.
+
+def tune_garbage_collector() -> None:
+    """Let the collector look seldom, and not at what was imported: a server's own garbage is mostly freed by
+    reference counts.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE_THRESHOLD, 20, 100)
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(main())
 
 
 async def serve_until_stopped(

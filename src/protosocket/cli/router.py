@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
-from protosocket.cache.auth import read_tokens
+from protosocket.cache.auth import TokenPolicy, read_tokens
 from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.interface import Backend, Listening
-from protosocket.cli._serving import read_policy, run, serve_until_stopped
+from protosocket.cli._serving import read_policy, run, serve_until_stopped, tune_garbage_collector
 from protosocket.cli._tls import client_tls, file_option, server_tls, with_server_tls
-from protosocket.connection import TLS
+from protosocket.connection import TLS, run_workers
 from protosocket.errors import OptionError
 
 __all__ = ["command"]
@@ -40,6 +41,13 @@ _CONNECT_SECONDS = 5.0
     help="How commands travel to the storages.",
 )
 @click.option("--connections", type=click.IntRange(min=1), default=1, show_default=True, help="Per storage.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes on --listen.",
+)
 @file_option("--token-file", "Tokens to accept, one a line; needed where other machines can connect.")
 @file_option("--storage-token-file", "The first token in it is shown to the storages.")
 @with_server_tls
@@ -50,6 +58,7 @@ def command(
     storage: Sequence[str],
     transport: str,
     connections: int,
+    workers: int,
     token_file: Path | None,
     storage_token_file: Path | None,
     tls_cert: Path | None,
@@ -64,9 +73,17 @@ def command(
     storage_token = None if storage_token_file is None else read_tokens(storage_token_file)[0]
     tls = server_tls(listen, tls_cert, tls_key)
     storage_tls = client_tls("--storage-tls-ca", storages, storage_tls_ca)
+    make_backend = partial(_backend, transport, storages, connections, storage_token, storage_tls)
+    if workers > 1:
+        if listen is None or grpc_listen is not None:
+            raise OptionError("--workers is for --listen; a router that serves gRPC is one process")
+        run_workers(
+            partial(_serve_in_worker, make_backend, tokens, tls_cert, tls_key), listen, workers=workers
+        )
+        return
 
     async def main() -> None:
-        backend = _backend(transport, storages, connections, storage_token, storage_tls)
+        backend = make_backend()
         try:
             await backend.connect(_CONNECT_SECONDS)
             listeners: list[Coroutine[object, object, Listening]] = []
@@ -84,6 +101,34 @@ def command(
             await backend.close()
 
     run(main)
+
+
+class _Worker:
+    """One of several routers on a port."""
+
+    def __init__(self, listening: Listening, backend: Backend) -> None:
+        self._listening = listening
+        self._backend = backend
+
+    async def close(self) -> None:
+        await self._listening.close()
+        await self._backend.close()
+
+
+async def _serve_in_worker(
+    make_backend: Callable[[], Backend], tokens: TokenPolicy, cert: Path | None, key: Path | None, url: str
+) -> _Worker:
+    from protosocket.cache.protosocket_router import serve_router
+
+    tune_garbage_collector()
+    tls = server_tls(url, cert, key)
+    backend = make_backend()
+    try:
+        await backend.connect(_CONNECT_SECONDS)
+        return _Worker(await serve_router(url, backend, tokens=tokens, tls=tls, reuse_port=True), backend)
+    except BaseException:
+        await backend.close()
+        raise
 
 
 def _backend(
