@@ -42,8 +42,10 @@ class NativeCodec(Codec[S, R], Generic[S, R]):
         self._responses = protobuf_layout(
             responses.protobuf_class(receive), receive_id or id, receive_control or control
         )
-        self._encode_request, self._decode_request = requests.wire_encoder(), requests.wire_decoder(send)
-        self._encode_response, self._decode_response = responses.wire_encoder(), responses.wire_decoder(receive)
+        self._encode_request = requests.wire_encoder()
+        self._decode_request = requests.wire_decoder(send)
+        self._encode_response = responses.wire_encoder()
+        self._decode_response = responses.wire_decoder(receive)
 
     def client_wire(self) -> WireCodec:
         """The native codec of a client."""
