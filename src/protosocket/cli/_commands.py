@@ -44,6 +44,7 @@ commands = click.version_option(package_name="protosocket")(
             "storage": "run a storage server of the cache",
             "router": "run a router of the cache",
             "cache": "get, set and delete values through a router",
+            "decode": "print the messages in a capture or a hex dump",
         },
     )
 )

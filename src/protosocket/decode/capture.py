@@ -1,0 +1,77 @@
+"""The packets of a capture file: pcap or pcapng, from a file or, while it is written, from a pipe.
+
+dpkt reads pcap. It takes every interface of a pcapng file for the first one, with that one's link type and
+clock, so those files are read by python-pcapng.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BufferedReader
+
+from dpkt import pcap  # type: ignore[import-untyped]
+from dpkt.dpkt import Error as UnpackError  # type: ignore[import-untyped]
+from pcapng import FileScanner  # type: ignore[import-untyped]
+from pcapng.blocks import EnhancedPacket, ObsoletePacket, SimplePacket  # type: ignore[import-untyped]
+from pcapng.exceptions import PcapngException  # type: ignore[import-untyped]
+
+from protosocket.decode.events import Problem
+
+__all__ = ["Packet", "is_capture", "packets"]
+
+_PCAPNG = bytes.fromhex("0a0d0d0a")
+_PCAP = {bytes.fromhex(magic) for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1")}
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """``data`` as captured on a link of the type ``link`` (a LINKTYPE number) at ``time`` (Unix, seconds)."""
+
+    time: float
+    link: int
+    data: bytes
+
+
+def is_capture(stream: BufferedReader) -> bool:
+    """Whether ``stream`` begins as a capture file does; nothing is taken from it."""
+    magic = stream.peek(4)[:4]
+    return magic == _PCAPNG or magic in _PCAP
+
+
+def packets(stream: BufferedReader) -> Iterator[Packet | Problem]:
+    """The packets of the capture in ``stream``; where the file is damaged, a problem and nothing more."""
+    return _pcapng(stream) if stream.peek(4)[:4] == _PCAPNG else _pcap(stream)
+
+
+def _pcap(stream: BufferedReader) -> Iterator[Packet | Problem]:
+    count = 0
+    try:
+        reader = pcap.Reader(stream)
+        link = reader.datalink() & 0xFFFF
+        for time, data in reader:
+            yield Packet(float(time), link, data)
+            count += 1
+    except (UnpackError, ValueError) as error:
+        yield _damaged(count, error)
+
+
+def _pcapng(stream: BufferedReader) -> Iterator[Packet | Problem]:
+    count = 0
+    time = 0.0
+    try:
+        for block in FileScanner(stream):
+            if not isinstance(block, EnhancedPacket | ObsoletePacket | SimplePacket):
+                continue
+            if not isinstance(block, SimplePacket):  # which has no time
+                time = block.timestamp + block.interface.options.get("if_tsoffset", 0)
+            yield Packet(time, block.interface.link_type, block.packet_data)
+            count += 1
+    except (PcapngException, ValueError, LookupError, OverflowError, struct.error) as error:
+        yield _damaged(count, error)
+
+
+def _damaged(count: int, error: Exception) -> Problem:
+    text = str(error) or type(error).__name__
+    return Problem("capture", 0, 0, f"the capture file is damaged after {count} packets: {text}")

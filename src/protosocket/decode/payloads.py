@@ -1,0 +1,107 @@
+"""What a message says: its text for people and its value for JSON, for each format."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+from google.protobuf import json_format, text_format
+from google.protobuf.message import DecodeError, Message
+
+from protosocket.decode.raw_fields import RawField, raw_fields, raw_text
+
+__all__ = ["LinePayload", "Malformed", "MessagePackPayload", "Payload", "RawPayload", "Shown", "TypedPayload"]
+
+
+class Malformed(Exception):
+    """The payload is not of the expected type; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A message in one line, and in many; ``data`` is for JSON."""
+
+    line: str
+    lines: str
+    data: dict[str, Any]
+
+
+class Payload(Protocol):
+    """Reads the messages of one direction."""
+
+    def show(self, payload: bytes) -> Shown:
+        """What it says; raises ``Malformed`` if it is not of the type."""
+        ...
+
+
+class TypedPayload:
+    """Protobuf messages of a known type; texts leave out the fields in ``header``."""
+
+    def __init__(self, message: type[Message], header: tuple[str, ...] = ()) -> None:
+        self._message = message
+        self._header = header
+
+    def show(self, payload: bytes) -> Shown:
+        """The message in protobuf's text format and in its JSON."""
+        try:
+            message = self._message.FromString(payload)
+        except DecodeError as error:
+            raise Malformed(f"no {self._message.DESCRIPTOR.full_name}: {error}") from error
+        data = json_format.MessageToDict(message, preserving_proto_field_name=True)
+        for field in self._header:
+            message.ClearField(field)
+        line = text_format.MessageToString(message, as_one_line=True, print_unknown_fields=True)
+        lines = text_format.MessageToString(message, print_unknown_fields=True)
+        return Shown(line, lines, {"message": data})
+
+
+class RawPayload:
+    """Protobuf messages of unknown type; texts leave out the fields in ``header``."""
+
+    def __init__(self, header: tuple[int, ...] = ()) -> None:
+        self._header = header
+
+    def show(self, payload: bytes) -> Shown:
+        """The message's fields by number."""
+        try:
+            fields = raw_fields(payload)
+        except DecodeError as error:
+            raise Malformed(f"no protobuf message: {error}") from error
+        rest = tuple(field for field in fields if field.number not in self._header)
+        data = {"fields": [field.data() for field in fields]}
+        return Shown(raw_text(rest), "".join(_indented(field, "") for field in rest), data)
+
+
+class MessagePackPayload:
+    """MessagePack values."""
+
+    def show(self, payload: bytes) -> Shown:
+        """The value as JSON; bytes in it are base64, and what JSON does not have is a string of Python."""
+        try:
+            value = msgspec.msgpack.decode(payload)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise Malformed(f"no MessagePack value: {error}") from error
+        try:
+            encoded = msgspec.json.encode(value)
+            data = json.loads(encoded)
+        except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+            data = repr(value)
+        return Shown(json.dumps(data, ensure_ascii=False), json.dumps(data, indent=2), {"message": data})
+
+
+class LinePayload:
+    """Lines of text in UTF-8; other bytes are shown as escapes."""
+
+    def show(self, payload: bytes) -> Shown:
+        """The line without its end."""
+        text = payload.removesuffix(b"\n").removesuffix(b"\r").decode(errors="backslashreplace")
+        return Shown(text, text + "\n", {"text": text})
+
+
+def _indented(field: RawField, indent: str) -> str:
+    if not isinstance(field.value, tuple):
+        return f"{indent}{field.text()}\n"
+    inner = "".join(_indented(nested, indent + "  ") for nested in field.value)
+    return f"{indent}{field.number} {{\n{inner}{indent}}}\n"

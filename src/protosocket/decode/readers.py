@@ -1,0 +1,56 @@
+"""Readers for what a user says of the messages: format, types, and the fields of RPC."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+
+from protosocket._core import HeaderLayout
+from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
+from protosocket.decode.header import RpcFields, messagepack_header, protobuf_header
+from protosocket.decode.payloads import LinePayload, MessagePackPayload, RawPayload, TypedPayload
+from protosocket.decode.reading import Reader, Side
+
+__all__ = ["cache_reader", "line_reader", "messagepack_reader", "protobuf_reader"]
+
+Fields = tuple[RpcFields, RpcFields] | None
+"""Those of requests and of responses; None where messages are no RPC."""
+
+
+def cache_reader() -> Reader:
+    """For the cache's commands and responses."""
+    fields = RpcFields("message_id", "control_code")
+    return protobuf_reader((CacheCommand, CacheResponse), (fields, fields))
+
+
+def protobuf_reader(types: tuple[type[Message], type[Message]] | None, fields: Fields) -> Reader:
+    """For protobuf messages, by ``types`` (of requests, of responses) or by field numbers alone.
+
+    Raises ``OptionError`` for fields that cannot be the id or the control code.
+    """
+    sides = []
+    for turn in (0, 1):
+        message = None if types is None else types[turn]
+        header = None if fields is None else protobuf_header(fields[turn], message)
+        sides.append(Side(_payload(message, None if fields is None else fields[turn]), header))
+    return Reader(sides[0], sides[1])
+
+
+def messagepack_reader(fields: Fields) -> Reader:
+    """For MessagePack values; ``OptionError`` for fields as :func:`messagepack_header` has it."""
+    headers: tuple[HeaderLayout | None, HeaderLayout | None] = (None, None)
+    if fields is not None:
+        headers = (messagepack_header(fields[0]), messagepack_header(fields[1]))
+    return Reader(Side(MessagePackPayload(), headers[0]), Side(MessagePackPayload(), headers[1]))
+
+
+def line_reader() -> Reader:
+    """For lines of text."""
+    return Reader(Side(LinePayload()), Side(LinePayload()))
+
+
+def _payload(message: type[Message] | None, fields: RpcFields | None) -> TypedPayload | RawPayload:
+    header = () if fields is None else (fields.id, fields.control)
+    if message is None:
+        return RawPayload(tuple(int(number) for number in header))
+    known = {str(field.number): field.name for field in message.DESCRIPTOR.fields}
+    return TypedPayload(message, tuple(known.get(field, field) for field in header))

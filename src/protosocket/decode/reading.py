@@ -1,0 +1,86 @@
+"""Events become records: each message with its id, control code, content, and the time since its request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from protosocket._core import HeaderLayout
+from protosocket.decode.connections import Connection, Direction, Event
+from protosocket.decode.events import Frame, Problem
+from protosocket.decode.header import CONTROLS
+from protosocket.decode.payloads import Malformed, Payload, Shown
+
+__all__ = ["Reader", "Record", "Side"]
+
+# Requests whose answers are not in the capture are forgotten after that many others on a connection.
+_MOST_WAITING = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """How one direction's messages are read; without a ``header`` they have no id and no control code."""
+
+    payload: Payload
+    header: HeaderLayout | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A message or a problem; ``elapsed`` are seconds since the request with the same id."""
+
+    event: Event
+    id: int | None = None
+    control: str | None = None
+    elapsed: float | None = None
+    shown: Shown | None = None
+
+
+class Reader:
+    """Reads the messages of both directions."""
+
+    def __init__(self, request: Side, response: Side) -> None:
+        self._sides: dict[Direction | None, Side] = {"request": request, "response": response}
+        self._waiting: dict[Connection | None, dict[int, float]] = {}
+
+    def read(self, event: Event) -> Iterator[Record]:
+        """The record of ``event``; for a message that does not read, a problem follows."""
+        if isinstance(event.what, Problem):
+            yield Record(event)
+            return
+        frame = event.what
+        side = self._sides[event.direction]
+        id: int | None = None
+        control: int | None = None
+        problem = None
+        if side.header is not None:
+            try:
+                id, control = side.header.scan(frame.payload)
+            except ValueError as error:
+                problem = f"no id and control code: {error}"
+        try:
+            shown = side.payload.show(frame.payload)
+        except Malformed as error:
+            shown = None
+            problem = str(error)
+        elapsed = None if id is None else self._elapsed(event, id, control == 0)
+        yield Record(event, id, None if control is None else CONTROLS[control], elapsed, shown)
+        if problem is not None:
+            yield Record(_malformed(event, frame, problem))
+
+    def _elapsed(self, event: Event, id: int, normal: bool) -> float | None:
+        waiting = self._waiting.setdefault(event.connection, {})
+        if event.direction == "response":
+            began = waiting.get(id)
+            return None if began is None else event.time - began
+        if normal:
+            if len(waiting) >= _MOST_WAITING:
+                del waiting[next(iter(waiting))]
+            waiting.pop(id, None)
+            waiting[id] = event.time
+        return None
+
+
+def _malformed(event: Event, frame: Frame, reason: str) -> Event:
+    problem = Problem("malformed", frame.offset, frame.size, reason)
+    return Event(event.time, event.connection, event.direction, problem)
