@@ -4,6 +4,9 @@
 //! Expiry is ours: checked on every read, and a cursor over a flat table of expiry times looks at a few
 //! entries on every write, so that dead entries leave even if nobody reads them and no call ever does unbounded work.
 
+pub mod items;
+
+use std::cell::RefCell;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -156,7 +159,7 @@ impl<V> Engine<V> {
             return Ok(());
         }
         let probe = self.probe(namespace, key);
-        let expires_at = now.saturating_add(ttl_ms.saturating_mul(NANOSECONDS_PER_MILLISECOND));
+        let expires_at = expiry_after(now, ttl_ms);
         let stored = StoredKey::new(&probe);
         let slot = self.expiry.insert(stored.hash, expires_at);
         let entry = Entry {
@@ -175,6 +178,46 @@ impl<V> Engine<V> {
         }
         self.sweep(now, SWEEP_PER_WRITE);
         Ok(())
+    }
+
+    /// What `read` makes of the live value under the key and of when it expires, or nothing; counted nowhere.
+    pub fn look<R>(
+        &mut self,
+        now: u64,
+        namespace: &[u8],
+        key: &[u8],
+        read: impl FnOnce(&V, u64) -> R,
+    ) -> Option<R> {
+        let probe = self.probe(namespace, key);
+        let entry = self.cache.get(&probe)?;
+        if entry.expires_at > now {
+            return Some(read(&entry.value, entry.expires_at));
+        }
+        self.remove_expired(&probe);
+        None
+    }
+
+    /// Bytes that a value under the key may take at most.
+    pub fn room(&self, namespace: &[u8], key: &[u8]) -> usize {
+        let taken = (namespace.len() + key.len()) as u64 + ENTRY_OVERHEAD;
+        usize::try_from(self.max_entry.saturating_sub(taken)).unwrap_or(usize::MAX)
+    }
+
+    /// Removes every entry of the namespace; how many there were. It looks at all entries of all namespaces once.
+    pub fn flush(&mut self, namespace: &[u8]) -> usize {
+        let slots = RefCell::new(Vec::new());
+        self.cache.retain(|key, entry| {
+            let other = key.namespace() != namespace;
+            if !other {
+                slots.borrow_mut().push(entry.slot);
+            }
+            other
+        });
+        let slots = slots.into_inner();
+        for slot in &slots {
+            self.expiry.remove(*slot);
+        }
+        slots.len()
     }
 
     /// Removes the entry; whether a live one was there.
@@ -241,6 +284,99 @@ impl<V> Engine<V> {
     }
 }
 
+impl<V: Default> Engine<V> {
+    /// Lets `edit` change the live value under the key, and keeps to what it says about it; nothing if there is none.
+    ///
+    /// `edit` gets the value and when it expires, and sees to it that it grows to no more than `room`. With an
+    /// error from it the entry stays as `edit` left it.
+    pub fn change<R, E>(
+        &mut self,
+        now: u64,
+        namespace: &[u8],
+        key: &[u8],
+        edit: impl FnOnce(&mut V, u64) -> Result<(R, Fate), E>,
+    ) -> Option<Result<R, E>> {
+        let probe = self.probe(namespace, key);
+        let mut entry = self.cache.get_mut(&probe)?;
+        if entry.expires_at <= now {
+            drop(entry);
+            self.remove_expired(&probe);
+            return None;
+        }
+        let expires_at = entry.expires_at;
+        let (result, fate) = match edit(&mut entry.value, expires_at) {
+            Ok(edited) => edited,
+            Err(error) => return Some(Err(error)),
+        };
+        let slot = entry.slot;
+        match fate {
+            Fate::Untouched => drop(entry),
+            Fate::Gone | Fate::Kept { ttl_ms: Some(0), .. } => {
+                drop(entry);
+                self.cache.remove(&probe);
+                self.expiry.remove(slot);
+            }
+            Fate::Kept { size, ttl_ms } => {
+                entry.weight = (namespace.len() + key.len() + size) as u64 + ENTRY_OVERHEAD;
+                if let Some(ttl_ms) = ttl_ms {
+                    entry.expires_at = expiry_after(now, ttl_ms);
+                    self.expiry.slots[slot as usize].expires_at = entry.expires_at;
+                }
+                drop(entry);
+                if self.cache.weight() > self.cache.capacity() {
+                    self.evict_for(&probe);
+                }
+                self.sweep(now, SWEEP_PER_WRITE);
+            }
+        }
+        Some(Ok(result))
+    }
+
+    /// Evicts until the limit is kept again, after the entry under `probe` has grown in its place.
+    fn evict_for(&mut self, probe: &Probe<'_>) {
+        // Only putting a value in makes the policy evict, so the value is taken out and put back where it was: as
+        // often read and as hot as before.
+        let Some(mut entry) = self.cache.peek_mut(probe) else {
+            return;
+        };
+        let same = Entry {
+            value: std::mem::take(&mut entry.value),
+            ..*entry
+        };
+        drop(entry);
+        let stored = StoredKey::new(probe);
+        let put_back = self
+            .cache
+            .replace_with_lifecycle(stored, same, true, &mut self.evicted);
+        debug_assert!(put_back.is_ok(), "the entry was there a moment ago");
+        // The policy reports what was replaced first: it is the emptied one, and its slot is still in use.
+        for (_, entry) in self.evicted.drain(..).skip(1) {
+            self.expiry.remove(entry.slot);
+            self.evictions += 1;
+        }
+    }
+}
+
+/// What becomes of an entry after it was looked at for a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays as it was.
+    Untouched,
+    /// It is removed.
+    Gone,
+    /// It stays with a value that counts as `size` bytes, for `ttl_ms` milliseconds from now or for as long as before.
+    Kept {
+        /// Bytes of the value.
+        size: usize,
+        /// A new time to live; 0 is over at once.
+        ttl_ms: Option<u64>,
+    },
+}
+
+fn expiry_after(now: u64, ttl_ms: u64) -> u64 {
+    now.saturating_add(ttl_ms.saturating_mul(NANOSECONDS_PER_MILLISECOND))
+}
+
 /// One stored value.
 struct Entry<V> {
     value: V,
@@ -267,6 +403,10 @@ impl StoredKey {
             joined: joined.into_boxed_slice(),
             namespace_length: probe.namespace.len(),
         }
+    }
+
+    fn namespace(&self) -> &[u8] {
+        &self.joined[..self.namespace_length]
     }
 }
 

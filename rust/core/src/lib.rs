@@ -1,5 +1,6 @@
 //! The protocol core: bytes in, events and bytes out. No Python, no sockets, no clock.
 
+pub mod collections;
 pub mod deadlines;
 pub mod engine;
 pub mod flush;

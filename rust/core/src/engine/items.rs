@@ -1,0 +1,814 @@
+//! What a storage does with its entries in one step: plain values, collections, and the names of the caches.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::{Engine, EntryTooLarge, Fate, NANOSECONDS_PER_MILLISECOND, Statistics};
+use crate::collections::dictionary::NotIncremented;
+use crate::collections::sorted_set::NotScored;
+use crate::collections::{
+    Collection, CollectionTooLarge, Family, Kind, List, NotCountable, Room, add_to_integer,
+};
+
+/// The most caches that can have a name at once.
+pub const MOST_CACHES: usize = 10_000;
+
+/// A plain value, as whoever binds the engine keeps it.
+pub trait Scalar {
+    /// What `read` makes of its bytes.
+    fn read<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R;
+
+    /// A value of these bytes.
+    fn make(bytes: &[u8]) -> Self;
+}
+
+/// What is under a key.
+pub enum Item<S> {
+    /// Plain bytes.
+    Scalar(S),
+    /// Anything of more than one part; boxed, so that entries of plain bytes stay small.
+    Collection(Box<Collection>),
+}
+
+impl<S> Default for Item<S> {
+    fn default() -> Self {
+        Self::Collection(Box::new(List::default().wrap()))
+    }
+}
+
+impl<S> Item<S> {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Scalar(_) => Kind::Scalar,
+            Self::Collection(collection) => collection.kind(),
+        }
+    }
+}
+
+/// Why something was not done; nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// What is under the key is of another kind.
+    WrongKind {
+        /// What is there.
+        found: Kind,
+        /// What the command is for.
+        wanted: Kind,
+    },
+    /// What is there cannot be counted with.
+    NotCountable(NotCountable),
+    /// The entry could never fit.
+    EntryTooLarge(EntryTooLarge),
+    /// The collection would become too large.
+    CollectionTooLarge(CollectionTooLarge),
+    /// There are `MOST_CACHES` caches.
+    TooManyCaches,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongKind { found, wanted } => write!(f, "the item is {found}, not {wanted}"),
+            Self::NotCountable(why) => why.fmt(f),
+            Self::EntryTooLarge(why) => why.fmt(f),
+            Self::CollectionTooLarge(why) => why.fmt(f),
+            Self::TooManyCaches => write!(f, "there are {MOST_CACHES} caches, which is the limit"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl From<EntryTooLarge> for Refused {
+    fn from(why: EntryTooLarge) -> Self {
+        Self::EntryTooLarge(why)
+    }
+}
+
+impl From<CollectionTooLarge> for Refused {
+    fn from(why: CollectionTooLarge) -> Self {
+        Self::CollectionTooLarge(why)
+    }
+}
+
+impl From<NotIncremented> for Refused {
+    fn from(why: NotIncremented) -> Self {
+        match why {
+            NotIncremented::NotCountable(why) => Self::NotCountable(why),
+            NotIncremented::TooLarge(why) => Self::CollectionTooLarge(why),
+        }
+    }
+}
+
+impl From<NotScored> for Refused {
+    fn from(why: NotScored) -> Self {
+        match why {
+            NotScored::NotCountable(why) => Self::NotCountable(why),
+            NotScored::TooLarge(why) => Self::CollectionTooLarge(why),
+        }
+    }
+}
+
+/// When a conditional write takes place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition<'a> {
+    /// Something is there, of whatever kind.
+    Present,
+    /// Nothing is there.
+    Absent,
+    /// A value equal to this is there.
+    Equal(&'a [u8]),
+    /// No value equal to this is there.
+    NotEqual(&'a [u8]),
+    /// A value other than this is there.
+    PresentAndNotEqual(&'a [u8]),
+    /// Nothing but a value equal to this is there.
+    AbsentOrEqual(&'a [u8]),
+}
+
+impl Condition<'_> {
+    fn when_absent(self) -> bool {
+        matches!(self, Self::Absent | Self::NotEqual(_) | Self::AbsentOrEqual(_))
+    }
+
+    fn when_present<S: Scalar>(self, item: &Item<S>) -> Result<bool, Refused> {
+        let (other, wanted) = match self {
+            Self::Present => return Ok(true),
+            Self::Absent => return Ok(false),
+            Self::Equal(other) | Self::AbsentOrEqual(other) => (other, true),
+            Self::NotEqual(other) | Self::PresentAndNotEqual(other) => (other, false),
+        };
+        Ok(scalar(item)?.read(|bytes| (bytes == other) == wanted))
+    }
+}
+
+/// How a time to live is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TtlChange {
+    /// It is this from now on.
+    Overwrite,
+    /// It is this from now on if that is longer than what is left.
+    Increase,
+    /// It is this from now on if that is shorter than what is left.
+    Decrease,
+}
+
+/// The time to live of a collection that is written to: for a new one always, for an old one if `refresh`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CollectionTtl {
+    /// Milliseconds.
+    pub ttl_ms: u64,
+    /// Whether it replaces what is left of an old one's.
+    pub refresh: bool,
+}
+
+/// An engine for items of every kind.
+pub struct Items<S> {
+    engine: Engine<Item<S>>,
+    caches: BTreeSet<Box<str>>,
+    luck: u64,
+}
+
+impl<S: Scalar> Items<S> {
+    /// As `Engine::new`; `seed` also decides what is drawn at random.
+    pub fn new(max_memory: u64, seed: u64) -> Self {
+        Self {
+            engine: Engine::new(max_memory, seed),
+            caches: BTreeSet::new(),
+            luck: seed,
+        }
+    }
+
+    /// What `read` makes of the plain value under the key, or nothing.
+    #[inline]
+    pub fn get<R>(
+        &mut self,
+        now: u64,
+        namespace: &[u8],
+        key: &[u8],
+        read: impl FnOnce(&S) -> R,
+    ) -> Result<Option<R>, Refused> {
+        self.engine
+            .get(now, namespace, key, |item| match item {
+                Item::Scalar(value) => Ok(read(value)),
+                Item::Collection(_) => Err(wrong(item, Kind::Scalar)),
+            })
+            .transpose()
+    }
+
+    /// Stores a plain value of `size` bytes, whatever was there; as `Engine::set`.
+    #[inline]
+    pub fn set(
+        &mut self,
+        now: u64,
+        namespace: &[u8],
+        key: &[u8],
+        value: S,
+        size: usize,
+        ttl_ms: u64,
+    ) -> Result<(), EntryTooLarge> {
+        self.engine
+            .set(now, namespace, key, Item::Scalar(value), size, ttl_ms)
+    }
+
+    /// As `Engine::delete`.
+    pub fn delete(&mut self, now: u64, namespace: &[u8], key: &[u8]) -> bool {
+        self.engine.delete(now, namespace, key)
+    }
+
+    /// Stores a plain value of `size` bytes if the condition holds; whether it did.
+    #[expect(clippy::too_many_arguments, reason = "a write and its condition")]
+    pub fn set_if(
+        &mut self,
+        now: u64,
+        namespace: &[u8],
+        key: &[u8],
+        value: S,
+        size: usize,
+        ttl_ms: u64,
+        condition: Condition<'_>,
+    ) -> Result<bool, Refused> {
+        let holds = self
+            .engine
+            .look(now, namespace, key, |item, _| condition.when_present(item))
+            .unwrap_or(Ok(condition.when_absent()))?;
+        if holds {
+            self.set(now, namespace, key, value, size, ttl_ms)?;
+        }
+        Ok(holds)
+    }
+
+    /// Adds to the integer under the key, or sets it to `amount` if nothing is there, for `ttl_ms` from now; the sum.
+    pub fn increment(
+        &mut self,
+        now: u64,
+        namespace: &[u8],
+        key: &[u8],
+        amount: i64,
+        ttl_ms: u64,
+    ) -> Result<i64, Refused> {
+        let sum = self
+            .engine
+            .look(now, namespace, key, |item, _| {
+                scalar(item)?.read(|bytes| add_to_integer(bytes, amount).map_err(Refused::NotCountable))
+            })
+            .unwrap_or(Ok(amount))?;
+        let text = sum.to_string();
+        let value = S::make(text.as_bytes());
+        self.set(now, namespace, key, value, text.len(), ttl_ms)?;
+        Ok(sum)
+    }
+
+    /// What is under the key, and the milliseconds it has left, rounded up.
+    pub fn inspect(&mut self, now: u64, namespace: &[u8], key: &[u8]) -> Option<(Kind, u64)> {
+        self.engine.look(now, namespace, key, |item, expires_at| {
+            (
+                item.kind(),
+                (expires_at - now).div_ceil(NANOSECONDS_PER_MILLISECOND),
+            )
+        })
+    }
+
+    /// Changes the time to live of what is under the key; whether it was changed, or nothing if nothing is there.
+    pub fn update_ttl(
+        &mut self,
+        now: u64,
+        namespace: &[u8],
+        key: &[u8],
+        ttl_ms: u64,
+        change: TtlChange,
+    ) -> Option<bool> {
+        let wanted = super::expiry_after(now, ttl_ms);
+        let edited: Result<bool, Refused> = self.engine.change(now, namespace, key, |item, expires_at| {
+            let apply = match change {
+                TtlChange::Overwrite => true,
+                TtlChange::Increase => wanted > expires_at,
+                TtlChange::Decrease => wanted < expires_at,
+            };
+            let fate = if apply {
+                Fate::Kept {
+                    size: size(item),
+                    ttl_ms: Some(ttl_ms),
+                }
+            } else {
+                Fate::Untouched
+            };
+            Ok((apply, fate))
+        })?;
+        edited.ok()
+    }
+
+    /// What `read` makes of the collection under the key, or nothing.
+    pub fn read<C: Family, R>(
+        &mut self,
+        now: u64,
+        namespace: &[u8],
+        key: &[u8],
+        read: impl FnOnce(&C) -> R,
+    ) -> Result<Option<R>, Refused> {
+        self.engine
+            .get(now, namespace, key, |item| Ok(read(collection(item)?)))
+            .transpose()
+    }
+
+    /// Lets `edit` change the collection under the key, or nothing if nothing is there; an emptied one is removed.
+    pub fn edit<C: Family, R, E: Into<Refused>>(
+        &mut self,
+        now: u64,
+        namespace: &[u8],
+        key: &[u8],
+        ttl: Option<CollectionTtl>,
+        edit: impl FnOnce(&mut C, Room) -> Result<R, E>,
+    ) -> Result<Option<R>, Refused> {
+        let room = self.room(namespace, key);
+        self.engine
+            .change(now, namespace, key, |item, _| {
+                let found = collection_mut::<C, S>(item)?;
+                let result = edit(found, room).map_err(Into::into)?;
+                Ok((result, fate(found, ttl)))
+            })
+            .transpose()
+    }
+
+    /// As `edit`, but on a new collection if nothing is there.
+    pub fn edit_or_create<C: Family, R, E: Into<Refused>>(
+        &mut self,
+        now: u64,
+        namespace: &[u8],
+        key: &[u8],
+        ttl: CollectionTtl,
+        edit: impl FnOnce(&mut C, Room) -> Result<R, E>,
+    ) -> Result<R, Refused> {
+        if self.engine.look(now, namespace, key, |_, _| ()).is_none() {
+            let mut new = C::default();
+            let result = edit(&mut new, self.room(namespace, key)).map_err(Into::into)?;
+            self.store(now, namespace, key, new, ttl.ttl_ms)?;
+            return Ok(result);
+        }
+        let room = self.room(namespace, key);
+        self.engine
+            .change(now, namespace, key, |item, _| {
+                let found = collection_mut::<C, S>(item)?;
+                let result = edit(found, room).map_err(Into::into)?;
+                Ok((result, fate(found, Some(ttl))))
+            })
+            .expect("it was there a moment ago")
+    }
+
+    /// Stores a collection, whatever was there; an empty one leaves nothing.
+    pub fn store<C: Family>(
+        &mut self,
+        now: u64,
+        namespace: &[u8],
+        key: &[u8],
+        collection: C,
+        ttl_ms: u64,
+    ) -> Result<(), EntryTooLarge> {
+        if collection.is_empty() {
+            self.delete(now, namespace, key);
+            return Ok(());
+        }
+        let size = collection.charged();
+        let item = Item::Collection(Box::new(collection.wrap()));
+        self.engine.set(now, namespace, key, item, size, ttl_ms)
+    }
+
+    /// What a collection under the key may grow to.
+    pub fn room(&self, namespace: &[u8], key: &[u8]) -> Room {
+        Room {
+            memory: self.engine.room(namespace, key),
+        }
+    }
+
+    /// Numbers to draw with, each less than its argument: of no use where somebody gains by guessing them.
+    pub fn draw(&mut self) -> impl FnMut(usize) -> usize + use<S> {
+        // SplitMix64, a stream of its own for each draw.
+        self.luck = self.luck.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut state = self.luck;
+        move |limit| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^= mixed >> 31;
+            ((u128::from(mixed) * limit as u128) >> 64) as usize
+        }
+    }
+
+    /// Notes that there is a cache of this name; whether there was none yet.
+    pub fn create_cache(&mut self, name: &str) -> Result<bool, Refused> {
+        if self.caches.contains(name) {
+            return Ok(false);
+        }
+        if self.caches.len() >= MOST_CACHES {
+            return Err(Refused::TooManyCaches);
+        }
+        Ok(self.caches.insert(name.into()))
+    }
+
+    /// Removes the cache of this name and every entry in it; whether there was one.
+    pub fn delete_cache(&mut self, name: &str) -> bool {
+        self.engine.flush(name.as_bytes());
+        self.caches.remove(name)
+    }
+
+    /// The names of the caches, in order.
+    pub fn caches(&self) -> impl Iterator<Item = &str> {
+        self.caches.iter().map(AsRef::as_ref)
+    }
+
+    /// As `Engine::flush`.
+    pub fn flush(&mut self, namespace: &[u8]) -> usize {
+        self.engine.flush(namespace)
+    }
+
+    /// As `Engine::sweep`.
+    pub fn sweep(&mut self, now: u64, limit: usize) -> usize {
+        self.engine.sweep(now, limit)
+    }
+
+    /// As `Engine::statistics`.
+    pub fn statistics(&self) -> Statistics {
+        self.engine.statistics()
+    }
+
+    /// As `Engine::max_memory`.
+    pub fn max_memory(&self) -> u64 {
+        self.engine.max_memory()
+    }
+}
+
+fn wrong<S>(item: &Item<S>, wanted: Kind) -> Refused {
+    Refused::WrongKind {
+        found: item.kind(),
+        wanted,
+    }
+}
+
+fn scalar<S>(item: &Item<S>) -> Result<&S, Refused> {
+    match item {
+        Item::Scalar(value) => Ok(value),
+        Item::Collection(_) => Err(wrong(item, Kind::Scalar)),
+    }
+}
+
+fn collection<C: Family, S>(item: &Item<S>) -> Result<&C, Refused> {
+    match item {
+        Item::Collection(found) => C::of(found),
+        Item::Scalar(_) => None,
+    }
+    .ok_or_else(|| wrong(item, C::KIND))
+}
+
+fn collection_mut<C: Family, S>(item: &mut Item<S>) -> Result<&mut C, Refused> {
+    let refused = wrong(item, C::KIND);
+    match item {
+        Item::Collection(found) => C::of_mut(found),
+        Item::Scalar(_) => None,
+    }
+    .ok_or(refused)
+}
+
+fn fate<C: Family>(collection: &C, ttl: Option<CollectionTtl>) -> Fate {
+    if collection.is_empty() {
+        return Fate::Gone;
+    }
+    Fate::Kept {
+        size: collection.charged(),
+        ttl_ms: ttl.filter(|ttl| ttl.refresh).map(|ttl| ttl.ttl_ms),
+    }
+}
+
+/// Bytes a value counts as.
+fn size<S: Scalar>(item: &Item<S>) -> usize {
+    match item {
+        Item::Scalar(value) => value.read(<[u8]>::len),
+        Item::Collection(found) => match found.as_ref() {
+            Collection::Dictionary(found) => found.charged(),
+            Collection::Set(found) => found.charged(),
+            Collection::List(found) => found.charged(),
+            Collection::SortedSet(found) => found.charged(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::convert::Infallible;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::collections::{Dictionary, Set, SortedSet};
+
+    const MS: u64 = NANOSECONDS_PER_MILLISECOND;
+
+    impl Scalar for Vec<u8> {
+        fn read<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+            read(self)
+        }
+
+        fn make(bytes: &[u8]) -> Self {
+            bytes.to_vec()
+        }
+    }
+
+    impl From<Infallible> for Refused {
+        fn from(never: Infallible) -> Self {
+            match never {}
+        }
+    }
+
+    fn items(limit: u64) -> Items<Vec<u8>> {
+        Items::new(limit, 3)
+    }
+
+    fn set(items: &mut Items<Vec<u8>>, now: u64, key: &[u8], value: &[u8], ttl_ms: u64) {
+        items
+            .set(now, b"n", key, value.to_vec(), value.len(), ttl_ms)
+            .unwrap();
+    }
+
+    fn get(items: &mut Items<Vec<u8>>, now: u64, key: &[u8]) -> Result<Option<Vec<u8>>, Refused> {
+        items.get(now, b"n", key, Clone::clone)
+    }
+
+    fn add(items: &mut Items<Vec<u8>>, now: u64, key: &[u8], ttl_ms: u64, refresh: bool) {
+        let ttl = CollectionTtl { ttl_ms, refresh };
+        items
+            .edit_or_create::<Set, _, _>(now, b"n", key, ttl, |set, room| set.add(&[b"e"], room))
+            .unwrap();
+    }
+
+    #[test]
+    fn conditions_hold_as_they_say() {
+        let cases: [(Condition<'_>, [bool; 3]); 6] = [
+            // Nothing there, "a" there, "b" there.
+            (Condition::Present, [false, true, true]),
+            (Condition::Absent, [true, false, false]),
+            (Condition::Equal(b"a"), [false, true, false]),
+            (Condition::NotEqual(b"a"), [true, false, true]),
+            (Condition::PresentAndNotEqual(b"a"), [false, false, true]),
+            (Condition::AbsentOrEqual(b"a"), [true, true, false]),
+        ];
+        for (condition, expected) in cases {
+            for (there, expected) in [None, Some(b"a"), Some(b"b")].into_iter().zip(expected) {
+                let mut items = items(1 << 20);
+                if let Some(there) = there {
+                    set(&mut items, 0, b"k", there, 10);
+                }
+                let stored = items.set_if(0, b"n", b"k", b"new".to_vec(), 3, 10, condition);
+                assert_eq!(stored, Ok(expected), "{condition:?} {there:?}");
+                let left = if expected {
+                    Some(b"new".to_vec())
+                } else {
+                    there.map(|b| b.to_vec())
+                };
+                assert_eq!(get(&mut items, 0, b"k"), Ok(left));
+            }
+        }
+    }
+
+    #[test]
+    fn the_wrong_kind_is_refused_and_stays() {
+        let mut items = items(1 << 20);
+        set(&mut items, 0, b"scalar", b"5", 10);
+        add(&mut items, 0, b"set", 10, false);
+        let not_a_scalar = Refused::WrongKind {
+            found: Kind::Set,
+            wanted: Kind::Scalar,
+        };
+        assert_eq!(get(&mut items, 0, b"set"), Err(not_a_scalar));
+        assert_eq!(items.increment(0, b"n", b"set", 1, 10), Err(not_a_scalar));
+        let equal = Condition::Equal(b"e");
+        assert_eq!(
+            items.set_if(0, b"n", b"set", vec![], 0, 10, equal),
+            Err(not_a_scalar)
+        );
+        let ttl = CollectionTtl {
+            ttl_ms: 10,
+            refresh: true,
+        };
+        let refused = items.edit_or_create::<Dictionary, _, _>(0, b"n", b"scalar", ttl, |found, room| {
+            found.set(&[(b"f", b"v")], room)
+        });
+        let not_a_dictionary = Refused::WrongKind {
+            found: Kind::Scalar,
+            wanted: Kind::Dictionary,
+        };
+        assert_eq!(refused, Err(not_a_dictionary));
+        assert_eq!(
+            items.read::<SortedSet, _>(0, b"n", b"set", |_| ()),
+            Err(Refused::WrongKind {
+                found: Kind::Set,
+                wanted: Kind::SortedSet
+            })
+        );
+        assert_eq!(items.increment(0, b"n", b"scalar", 2, 10), Ok(7));
+        assert_eq!(items.inspect(0, b"n", b"set"), Some((Kind::Set, 10)));
+        set(&mut items, 0, b"set", b"a plain value replaces anything", 10);
+        assert_eq!(items.inspect(0, b"n", b"set"), Some((Kind::Scalar, 10)));
+    }
+
+    #[test]
+    fn times_to_live_change_as_they_should() {
+        let mut items = items(1 << 20);
+        set(&mut items, 0, b"k", b"v", 100);
+        let mut update = |ttl, change| items.update_ttl(0, b"n", b"k", ttl, change);
+        assert_eq!(update(50, TtlChange::Increase), Some(false));
+        assert_eq!(update(200, TtlChange::Increase), Some(true));
+        assert_eq!(update(300, TtlChange::Decrease), Some(false));
+        assert_eq!(update(150, TtlChange::Decrease), Some(true));
+        assert_eq!(update(170, TtlChange::Overwrite), Some(true));
+        assert_eq!(items.inspect(MS / 2, b"n", b"k"), Some((Kind::Scalar, 170)));
+        assert_eq!(
+            items.update_ttl(170 * MS, b"n", b"k", 1, TtlChange::Overwrite),
+            None
+        );
+        assert_eq!(items.statistics().items, 0);
+        set(&mut items, 0, b"k", b"v", 100);
+        assert_eq!(
+            items.update_ttl(0, b"n", b"k", 0, TtlChange::Overwrite),
+            Some(true)
+        );
+        assert_eq!(items.statistics().items, 0);
+    }
+
+    #[test]
+    fn a_collection_lives_on_only_if_it_is_refreshed() {
+        let mut items = items(1 << 20);
+        add(&mut items, 0, b"k", 10, false);
+        add(&mut items, 5 * MS, b"k", 10, false);
+        assert_eq!(items.inspect(5 * MS, b"n", b"k"), Some((Kind::Set, 5)));
+        add(&mut items, 5 * MS, b"k", 10, true);
+        assert_eq!(items.inspect(5 * MS, b"n", b"k"), Some((Kind::Set, 10)));
+        // The sweep goes by the refreshed time.
+        assert_eq!(items.sweep(14 * MS, 10), 0);
+        assert_eq!(items.sweep(15 * MS, 10), 1);
+    }
+
+    #[test]
+    fn an_emptied_collection_is_gone() {
+        let mut items = items(1 << 20);
+        add(&mut items, 0, b"k", 10, false);
+        let edited = items.edit::<Set, _, Infallible>(0, b"n", b"k", None, |set, _| {
+            set.remove(&[b"e"]);
+            Ok(())
+        });
+        assert_eq!(edited, Ok(Some(())));
+        assert_eq!(items.inspect(0, b"n", b"k"), None);
+        assert_eq!((items.statistics().items, items.statistics().bytes_used), (0, 0));
+    }
+
+    #[test]
+    fn flushing_takes_one_namespace() {
+        let mut items = items(1 << 20);
+        for number in 0..100_u8 {
+            set(&mut items, 0, &[number], b"v", 10);
+            items.set(0, b"other", &[number], vec![], 0, 10).unwrap();
+        }
+        assert_eq!(items.flush(b"n"), 100);
+        assert_eq!(items.statistics().items, 100);
+        assert_eq!(get(&mut items, 0, &[1]), Ok(None));
+        assert_eq!(items.flush(b"n"), 0);
+        assert_eq!(items.sweep(10 * MS, 1000), 100);
+    }
+
+    #[test]
+    fn caches_have_names() {
+        let mut items = items(1 << 20);
+        assert_eq!(items.create_cache("n"), Ok(true));
+        assert_eq!(items.create_cache("n"), Ok(false));
+        assert_eq!(items.caches().collect::<Vec<_>>(), ["n"]);
+        set(&mut items, 0, b"k", b"v", 10);
+        assert!(items.delete_cache("n"));
+        assert!(!items.delete_cache("n"));
+        assert_eq!(get(&mut items, 0, b"k"), Ok(None));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Set(u8, u16),
+        Grow(u8, u16, bool),
+        Pop(u8, u16),
+        Read(u8),
+        Delete(u8),
+        Wait(u8),
+        Flush,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            2 => (0_u8..16, 0_u16..900).prop_map(|(key, size)| Step::Set(key, size)),
+            6 => (0_u8..16, 0_u16..900, any::<bool>()).prop_map(|(key, size, refresh)| Step::Grow(key, size, refresh)),
+            2 => (0_u8..16, 0_u16..4).prop_map(|(key, count)| Step::Pop(key, count)),
+            3 => (0_u8..16).prop_map(Step::Read),
+            1 => (0_u8..16).prop_map(Step::Delete),
+            1 => (0_u8..6).prop_map(Step::Wait),
+            1 => Just(Step::Flush),
+        ]
+    }
+
+    #[derive(Debug, Clone, PartialEq)]
+    enum Model {
+        Plain(Vec<u8>),
+        Listed(Vec<Vec<u8>>),
+    }
+
+    proptest! {
+        /// Growing and shrinking lists beside plain values against a map without a limit: the memory limit holds
+        /// after every step, the charge is that of what is held, and with room for everything nothing is missing.
+        #[test]
+        fn agrees_with_a_map_of_lists(limit in prop_oneof![Just(6_000_u64), Just(1 << 22)],
+                                      steps in proptest::collection::vec(step(), 1..200)) {
+            let mut items = items(limit);
+            let mut model: HashMap<u8, (Model, u64)> = HashMap::new();
+            let mut now = 0;
+            for step in steps {
+                model.retain(|_, (_, end)| *end > now);
+                match step {
+                    Step::Set(key, size) => {
+                        let value = vec![key; size.into()];
+                        set(&mut items, now, &[key], &value, 8);
+                        model.insert(key, (Model::Plain(value), now + 8 * MS));
+                    }
+                    Step::Grow(key, size, refresh) => {
+                        let value = vec![key; size.into()];
+                        let ttl = CollectionTtl { ttl_ms: 8, refresh };
+                        let done = items.edit_or_create::<List, _, _>(now, b"n", &[key], ttl, |list, room| {
+                            list.push_back(&[&value], None, room)?;
+                            Ok::<usize, CollectionTooLarge>(list.len())
+                        });
+                        match (done, model.get_mut(&key)) {
+                            (Ok(1), _) => {
+                                model.insert(key, (Model::Listed(vec![value]), now + 8 * MS));
+                            }
+                            (Ok(length), Some((Model::Listed(held), end))) => {
+                                held.push(value);
+                                prop_assert_eq!(length, held.len());
+                                if refresh {
+                                    *end = now + 8 * MS;
+                                }
+                            }
+                            (Err(Refused::WrongKind { .. }), Some((Model::Plain(_), _))) => {}
+                            (Err(Refused::CollectionTooLarge(_)), _) => prop_assert!(limit == 6_000),
+                            other => prop_assert!(false, "{other:?}"),
+                        }
+                    }
+                    Step::Pop(key, count) => {
+                        let done = items.edit::<List, _, Infallible>(now, b"n", &[key], None, |list, _| {
+                            for _ in 0..count {
+                                list.pop_front();
+                            }
+                            Ok(list.len())
+                        });
+                        if let Ok(Some(left)) = done {
+                            let Some((Model::Listed(held), _)) = model.get_mut(&key) else {
+                                return Err(TestCaseError::fail("a list nobody made"));
+                            };
+                            held.drain(..usize::from(count).min(held.len()));
+                            prop_assert_eq!(left, held.len());
+                            if held.is_empty() {
+                                model.remove(&key);
+                            }
+                        }
+                    }
+                    Step::Read(key) => {
+                        let found = match get(&mut items, now, &[key]) {
+                            Ok(found) => found.map(Model::Plain),
+                            Err(_) => items
+                                .read::<List, _>(now, b"n", &[key], |list| {
+                                    Model::Listed(list.fetch(None, None).map(<[u8]>::to_vec).collect())
+                                })
+                                .unwrap(),
+                        };
+                        let expected = model.get(&key).map(|(value, _)| value.clone());
+                        if found.is_some() || limit > 6_000 {
+                            prop_assert_eq!(found, expected);
+                        }
+                    }
+                    Step::Delete(key) => {
+                        items.delete(now, b"n", &[key]);
+                        model.remove(&key);
+                    }
+                    Step::Wait(ms) => now += u64::from(ms) * MS,
+                    Step::Flush => {
+                        items.flush(b"n");
+                        model.clear();
+                    }
+                }
+                let statistics = items.statistics();
+                prop_assert!(statistics.bytes_used <= limit);
+                let charged: u64 = items
+                    .engine
+                    .cache
+                    .iter()
+                    .map(|(_, entry)| 2 + size(&entry.value) as u64 + super::super::ENTRY_OVERHEAD)
+                    .sum();
+                prop_assert_eq!(statistics.bytes_used, charged);
+                let slots = items.engine.expiry.slots.len() - items.engine.expiry.free.len();
+                prop_assert_eq!(slots as u64, statistics.items);
+            }
+        }
+    }
+}
