@@ -5,6 +5,7 @@ from __future__ import annotations
 from protosocket.errors import CancelledRemotely, DeadlineExceeded, Rejected, RpcError, Unavailable
 from protosocket.rpc.client import Client, FirstCall, Greeting, connect
 from protosocket.rpc.codec import Codec, MessagePackCodec, ProtobufCodec
+from protosocket.rpc.handling import HandlingConnection
 from protosocket.rpc.native_codec import NativeCodec
 from protosocket.rpc.server import ServedConnection, serve
 from protosocket.rpc.service import Service
@@ -16,6 +17,7 @@ __all__ = [
     "DeadlineExceeded",
     "FirstCall",
     "Greeting",
+    "HandlingConnection",
     "MessagePackCodec",
     "NativeCodec",
     "ProtobufCodec",

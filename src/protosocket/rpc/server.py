@@ -8,19 +8,12 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Self
 
-from protosocket._core import HandlerTask, ServerReactor, WireCodec
-from protosocket.connection import (
-    ConnectionProtocol,
-    Opening,
-    Server,
-    TLSOption,
-    native_limits,
-    open_server,
-    parse_address,
-)
-from protosocket.errors import ConnectionClosed, OptionError, Rejected
+from protosocket._core import HandlerTask, WireCodec
+from protosocket.connection import Opening, Server, TLSOption, open_server, parse_address
+from protosocket.errors import OptionError
 from protosocket.options import ConnectionOptions
 from protosocket.rpc.codec import Codec
+from protosocket.rpc.handling import HandlingConnection
 from protosocket.rpc.service import Service, handled_by, handler_of
 
 __all__ = ["ServedConnection", "serve"]
@@ -28,19 +21,16 @@ __all__ = ["ServedConnection", "serve"]
 _logger = logging.getLogger("protosocket")
 
 
-# Seconds for writing what is queued when handlers have used up the time to close.
-_LAST_WRITE = 0.1
-
 # Items of a stream after which other connections get a turn even if the handler never waits.
 _ITEMS_A_TURN = 256
 
 
-class ServedConnection(ServerReactor, ConnectionProtocol):
+class ServedConnection(HandlingConnection):
     """The server's end of one connection: its service, its handlers."""
 
     def __new__(cls, wire: WireCodec, options: ConnectionOptions, max_calls: int, *_: object) -> Self:
         """Make the native half."""
-        return super().__new__(cls, wire, *native_limits(options), max_calls)
+        return super().__new__(cls, wire, options, max_calls)
 
     def __init__(
         self,
@@ -53,7 +43,6 @@ class ServedConnection(ServerReactor, ConnectionProtocol):
         self._setup(options)
         self._server = server
         self._make_service = make_service
-        self._idle: asyncio.Future[None] | None = None
         self.service: Service | None = None
         """The object that serves this connection, once it was made."""
 
@@ -74,10 +63,8 @@ class ServedConnection(ServerReactor, ConnectionProtocol):
         self._serve(handler, self._loop)
 
     def _ended(self) -> None:
-        self._cancel_all()
-        self._release()
+        super()._ended()
         self._server.removed(self)
-        self._drained()
         if self.service is not None:
             try:
                 self.service.disconnected()
@@ -107,45 +94,6 @@ class ServedConnection(ServerReactor, ConnectionProtocol):
             close = getattr(items, "aclose", None)
             if close is not None:
                 await close()
-
-    def _failed(self, call_id: int, error: BaseException) -> None:
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise error
-        if isinstance(error, asyncio.CancelledError | Rejected):
-            return
-        if isinstance(error, ConnectionClosed) and self._closing:
-            return
-        _logger.error("the handler of call %d from %s failed", call_id, self.peer, exc_info=error)
-
-    def _drained(self) -> None:
-        if self._idle is not None and not self._idle.done():
-            self._idle.set_result(None)
-
-    # What the server calls.
-
-    async def close(self) -> None:
-        """Refuse further requests, let the handlers end, then close; both within ``close_timeout`` seconds.
-
-        Handlers that run longer are cancelled. Cancelling it cuts the connection off.
-        """
-        if self._transport is None or self._closing or self._drain():
-            await super().close()
-            return
-        if self._idle is None:
-            self._idle = self._loop.create_future()
-        deadline = self._loop.time() + self._options.close_timeout
-        try:
-            await asyncio.wait([self._idle], timeout=self._options.close_timeout)
-        except asyncio.CancelledError:
-            self.abort()
-            raise
-        self._cancel_all()
-        try:
-            # What is queued is handed over at once; only a peer that does not read uses the time up.
-            async with asyncio.timeout_at(deadline + _LAST_WRITE):
-                await super().close()
-        except TimeoutError:
-            await self.wait_closed()
 
 
 async def _wait_for(awaitable: Awaitable[Any]) -> Any:
