@@ -1,0 +1,70 @@
+//! Calls with the crate's client.
+
+use std::net::SocketAddr;
+
+use protosocket::{Codec, Decoder, Encoder, PooledEncoder};
+use protosocket_messagepack::{MessagePackDecoder, MessagePackSerializer};
+use protosocket_prost::{ProstDecoder, ProstSerializer};
+use protosocket_rpc::Error;
+use protosocket_rpc::client::{
+    Configuration, RpcClient, StreamConnector, StreamingCompletion, TcpStreamConnector,
+    UnverifiedTlsStreamConnector,
+};
+use tokio::task::spawn_local;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::messages::{Request, Response};
+use crate::program::Encoding;
+
+type Protobuf = (PooledEncoder<ProstSerializer<Request>>, ProstDecoder<Response>);
+type MessagePack = (
+    PooledEncoder<MessagePackSerializer<Request>>,
+    MessagePackDecoder<Response>,
+);
+
+/// One connection.
+#[derive(Clone)]
+pub struct Client(RpcClient<Request, Response>);
+
+impl Client {
+    /// A call with one response.
+    pub async fn unary(&self, request: Request) -> Result<Response, Error> {
+        self.0.send_unary(request)?.await
+    }
+
+    /// A call with many.
+    pub async fn stream(&self, request: Request) -> Result<StreamingCompletion<Response, Request>, Error> {
+        self.0.send_streaming(request)
+    }
+}
+
+/// Connects, over TLS to anybody who shows a certificate.
+pub async fn connect(address: SocketAddr, encoding: Encoding, tls: bool) -> Result<Client, Error> {
+    if tls {
+        let name = ServerName::IpAddress(address.ip().into());
+        encoded(address, encoding, UnverifiedTlsStreamConnector::new(name)).await
+    } else {
+        encoded(address, encoding, TcpStreamConnector).await
+    }
+}
+
+async fn encoded(
+    address: SocketAddr,
+    encoding: Encoding,
+    connector: impl StreamConnector + 'static,
+) -> Result<Client, Error> {
+    match encoding {
+        Encoding::Protobuf => opened::<Protobuf>(address, connector).await,
+        Encoding::MessagePack => opened::<MessagePack>(address, connector).await,
+    }
+}
+
+async fn opened<C>(address: SocketAddr, connector: impl StreamConnector + 'static) -> Result<Client, Error>
+where
+    C: Codec + Encoder<Message = Request> + Decoder<Message = Response> + Default + 'static,
+{
+    let configuration = Configuration::new(connector);
+    let (client, connection) = protosocket_rpc::client::connect::<C, _>(address, &configuration).await?;
+    spawn_local(connection);
+    Ok(Client(client))
+}
