@@ -26,7 +26,7 @@ _IMPORT = re.compile(r"^import (\w+_pb2)( as \w+)?$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Place:
-    """.proto files of a folder, and the folder of the modules made from them; both are paths from the root."""
+    """.proto files of a folder, and the folder of the modules made from them; paths from the root."""
 
     sources: str
     target: str
@@ -77,8 +77,19 @@ def _run(*arguments: str) -> None:
         raise SystemExit("generate_protos: protoc failed")
 
 
+def _forgotten() -> set[str]:
+    """Files that no place generates from, though it looks into their folder."""
+    there = {path for place in PLACES for path in (ROOT / place.sources).glob("*.proto")}
+    used = {path for place in PLACES for path in (ROOT / place.sources).glob(place.pattern)}
+    return {str(path.relative_to(ROOT)) for path in there - used}
+
+
 def main() -> None:
     """Write the modules or, with ``--check``, compare them."""
+    if forgotten := sorted(_forgotten()):
+        raise SystemExit(
+            f"generate_protos: say in PLACES where the modules of these go: {' '.join(forgotten)}"
+        )
     modules = {path: text for place in PLACES for path, text in place.generate().items()}
     stale = [path for path, text in modules.items() if not path.exists() or path.read_text() != text]
     left_over = sorted({path for place in PLACES for path in place.kept()} - modules.keys())
