@@ -49,7 +49,7 @@ pub fn main() -> Result<(), Box<dyn Error>> {
             // The crates' listeners cannot tell the port they were given, so one is chosen first.
             let address = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
             let scheme = if tls.is_some() { "tls" } else { "tcp" };
-            let listening = || println!("{scheme}://{address}");
+            let listening = || println!("listening on {scheme}://{address}");
             runtime()?.block_on(server::serve(address, encoding, tls, listening))
         }
         ["client", encoding, url] => {
