@@ -23,17 +23,18 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     if not hasattr(module, "server"):
         pytest.skip("protosocket.grpc is not there yet")
     loop = asyncio.get_running_loop()
-    watchdog = loop.call_later(PATIENCE, _give_up, loop)
+    watchdog = loop.call_later(PATIENCE, _give_up, request.function.__name__)
     world = World(request.param, module)
     yield world
     await world.end()
     watchdog.cancel()
 
 
-def _give_up(loop: asyncio.AbstractEventLoop) -> None:
+def _give_up(test: str) -> None:
     """A call that never ends fails its test, not the whole run."""
-    for task in asyncio.all_tasks(loop):
-        task.cancel(f"the test took more than {PATIENCE} seconds")
+    for task in asyncio.all_tasks():
+        if getattr(task.get_coro(), "__name__", "") == test:
+            task.cancel(f"the test took more than {PATIENCE} seconds")
 
 
 @pytest.fixture

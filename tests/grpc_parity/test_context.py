@@ -1,0 +1,442 @@
+"""The servicer's context: status, metadata, reading and writing, peer, deadline, errors of handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc.status_pb2 import Status
+from grpc import StatusCode
+from grpc_status import rpc_status
+from tests.grpc_parity.handlers import Context, Endless
+from tests.grpc_parity.world import KINDS, World
+
+
+async def failure(call: Any) -> grpc.aio.AioRpcError:
+    """The error a call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+async def test_set_code_and_details_of_an_answer_that_is_returned(world: World) -> None:
+    async def handle(request: bytes, context: Context) -> bytes:
+        context.set_code(StatusCode.RESOURCE_EXHAUSTED)
+        context.set_details("come back later")
+        return b"not seen"
+
+    joined = await world.join(unary_unary=handle)
+    error = await failure(joined.unary_unary(b""))
+    assert error.code() is StatusCode.RESOURCE_EXHAUSTED
+    assert error.details() == "come back later"
+
+
+async def test_set_code_after_streamed_answers(world: World) -> None:
+    async def handle(request: bytes, context: Context) -> AsyncIterator[bytes]:
+        yield b"one"
+        context.set_code(StatusCode.ABORTED)
+        context.set_details("that was all")
+
+    joined = await world.join(unary_stream=handle)
+    call = joined.unary_stream(b"")
+    assert await call.read() == b"one"
+    error = await failure(call.read())
+    assert error.code() is StatusCode.ABORTED
+    assert error.details() == "that was all"
+
+
+async def test_details_of_an_answer_that_is_fine(world: World) -> None:
+    async def handle(request: bytes, context: Context) -> bytes:
+        context.set_code(StatusCode.OK)
+        context.set_details("all well")
+        return b"yes"
+
+    joined = await world.join(unary_unary=handle)
+    call = joined.unary_unary(b"")
+    assert await call == b"yes"
+    assert await call.code() is StatusCode.OK
+
+
+@pytest.mark.parametrize("code", [code for code in StatusCode if code is not StatusCode.OK])
+async def test_every_code(world: World, code: StatusCode) -> None:
+    async def handle(request: bytes, context: Context) -> bytes:
+        await context.abort(code, f"as {code.name}")
+        return b""
+
+    joined = await world.join(unary_unary=handle)
+    call = joined.unary_unary(b"")
+    error = await failure(call)
+    assert (error.code(), error.details()) == (code, f"as {code.name}")
+
+
+async def test_abort_wins_over_what_was_set(world: World) -> None:
+    async def handle(request: bytes, context: Context) -> bytes:
+        context.set_code(StatusCode.NOT_FOUND)
+        context.set_details("first thought")
+        context.set_trailing_metadata((("kept", "no"),))
+        await context.abort(StatusCode.ABORTED, "second thought", (("kept", "yes"),))
+        return b""
+
+    joined = await world.join(unary_unary=handle)
+    error = await failure(joined.unary_unary(b""))
+    assert (error.code(), error.details()) == (StatusCode.ABORTED, "second thought")
+    assert (error.trailing_metadata() or {})["kept"] == "yes"
+
+
+async def test_abort_keeps_trailing_metadata_set_before(world: World) -> None:
+    async def handle(request: bytes, context: Context) -> bytes:
+        context.set_trailing_metadata((("set", "before"),))
+        await context.abort(StatusCode.ABORTED)
+        return b""
+
+    joined = await world.join(unary_unary=handle)
+    error = await failure(joined.unary_unary(b""))
+    assert error.details() == ""
+    assert (error.trailing_metadata() or {})["set"] == "before"
+
+
+async def test_abort_raises_through_the_handler(world: World) -> None:
+    after: list[str] = []
+
+    async def handle(request: bytes, context: Context) -> bytes:
+        try:
+            await context.abort(StatusCode.ABORTED)
+        finally:
+            after.append("cleaned up")
+        return b""
+
+    joined = await world.join(unary_unary=handle)
+    await failure(joined.unary_unary(b""))
+    assert after == ["cleaned up"]
+
+
+async def test_abort_cannot_be_swallowed(world: World) -> None:
+    """Whoever catches it may not answer any more: the call ends as it was aborted."""
+
+    async def handle(request: bytes, context: Context) -> bytes:
+        with contextlib.suppress(Exception):
+            await context.abort(StatusCode.ABORTED, "meant so")
+        return b"never seen"
+
+    joined = await world.join(unary_unary=handle)
+    error = await failure(joined.unary_unary(b""))
+    assert (error.code(), error.details()) == (StatusCode.ABORTED, "meant so")
+
+
+async def test_abort_with_status(world: World) -> None:
+    status = Status(code=StatusCode.PERMISSION_DENIED.value[0], message="not you")
+
+    async def handle(request: bytes, context: Context) -> bytes:
+        await context.abort_with_status(rpc_status.to_status(status))
+        return b""
+
+    joined = await world.join(unary_unary=handle)
+    error = await failure(joined.unary_unary(b""))
+    assert (error.code(), error.details()) == (StatusCode.PERMISSION_DENIED, "not you")
+    assert (error.trailing_metadata() or {})["grpc-status-details-bin"] == status.SerializeToString()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_exception_of_a_handler(world: World, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def unary(request: Any, context: Context) -> bytes:
+        raise ValueError("a secret? no")
+
+    async def stream(request: Any, context: Context) -> AsyncIterator[bytes]:
+        yield b"one"
+        raise ValueError("a secret? no")
+
+    handlers: dict[str, Any] = {kind: stream if kind.endswith("stream") else unary}
+    joined = await world.join(**handlers)
+    call = getattr(joined, kind)(*() if kind.startswith("stream") else (b"",))
+    with caplog.at_level(logging.ERROR):
+        if kind.endswith("stream"):
+            assert await call.read() == b"one"
+        error = await failure(call.read() if kind.endswith("stream") else call)
+    assert error.code() is StatusCode.UNKNOWN
+    assert error.details() == "Unexpected <class 'ValueError'>: a secret? no"
+    assert any(record.exc_info and record.exc_info[0] is ValueError for record in caplog.records)
+
+
+async def test_an_error_does_not_hurt_other_calls(world: World) -> None:
+    async def handle(request: bytes, context: Context) -> bytes:
+        if request == b"bad":
+            raise RuntimeError("bad")
+        return request
+
+    joined = await world.join(unary_unary=handle)
+    calls = [joined.unary_unary(b"bad" if number % 3 == 0 else b"good") for number in range(30)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [answer == b"good" for answer in answers] == [number % 3 != 0 for number in range(30)]
+
+
+async def test_read_and_write_instead_of_iterating_and_yielding(world: World) -> None:
+    async def handle(requests: Any, context: Context) -> None:
+        while (request := await context.read()) is not grpc.aio.EOF:
+            await context.write(request)
+            await context.write(request)
+
+    joined = await world.join(stream_stream=handle)
+    call = joined.stream_stream(iter([b"a", b"b"]))
+    assert [each async for each in call] == [b"a", b"a", b"b", b"b"]
+    assert await call.code() is StatusCode.OK
+
+
+async def test_write_instead_of_yielding_to_one_request(world: World) -> None:
+    async def handle(request: bytes, context: Context) -> None:
+        for _ in range(int(request)):
+            await context.write(b"x")
+        context.set_trailing_metadata((("wrote", request.decode()),))
+
+    joined = await world.join(unary_stream=handle)
+    call = joined.unary_stream(b"3")
+    assert [each async for each in call] == [b"x", b"x", b"x"]
+    assert (await call.trailing_metadata())["wrote"] == "3"
+
+
+async def test_read_instead_of_iterating_for_one_answer(world: World) -> None:
+    async def handle(requests: Any, context: Context) -> bytes:
+        total = 0
+        while (request := await context.read()) is not grpc.aio.EOF:
+            total += int(request)
+        return str(total).encode()
+
+    joined = await world.join(stream_unary=handle)
+    assert await joined.stream_unary(iter([b"1", b"2", b"3"])) == b"6"
+
+
+async def test_sending_initial_metadata_twice_is_an_error(world: World) -> None:
+    raised: list[type[BaseException]] = []
+
+    async def handle(request: bytes, context: Context) -> bytes:
+        await context.send_initial_metadata((("n", "1"),))
+        try:
+            await context.send_initial_metadata((("n", "2"),))
+        except Exception as error:
+            raised.append(type(error))
+        return b""
+
+    joined = await world.join(unary_unary=handle)
+    call = joined.unary_unary(b"")
+    await call
+    assert tuple(await call.initial_metadata()) == (("n", "1"),)
+    assert len(raised) == 1
+
+
+async def test_what_was_set_can_be_asked_for(world: World) -> None:
+    seen: list[Any] = []
+
+    async def handle(request: bytes, context: Context) -> bytes:
+        context.set_code(StatusCode.DATA_LOSS)
+        context.set_details("lost")
+        context.set_trailing_metadata((("a", "b"),))
+        seen.extend([context.details(), tuple(context.trailing_metadata())])
+        seen.append(context.code())
+        return b""
+
+    joined = await world.join(unary_unary=handle)
+    await failure(joined.unary_unary(b""))
+    assert seen[:2] == ["lost", (("a", "b"),)]
+    assert seen[2] in (StatusCode.DATA_LOSS, StatusCode.DATA_LOSS.value[0])
+
+
+async def test_who_calls(world: World) -> None:
+    seen: list[Any] = []
+
+    async def handle(request: bytes, context: Context) -> bytes:
+        seen.extend([context.peer(), dict(context.auth_context() or {})])
+        seen.extend([context.peer_identity_key(), context.peer_identities()])
+        return b""
+
+    joined = await world.join(unary_unary=handle)
+    await joined.unary_unary(b"")
+    assert seen[0].startswith("ipv4:127.0.0.1:")
+    assert seen[0] != f"ipv4:{joined.target}"
+    assert seen[2:] == [None, None]
+
+
+async def test_time_remaining(world: World) -> None:
+    seen: list[float | None] = []
+
+    async def handle(request: bytes, context: Context) -> bytes:
+        seen.append(context.time_remaining())
+        return b""
+
+    joined = await world.join(unary_unary=handle)
+    await joined.unary_unary(b"")
+    await joined.unary_unary(b"", timeout=20)
+    await joined.unary_unary(b"", timeout=0.75)
+    assert seen[0] is None
+    assert seen[1] is not None
+    assert 15 < seen[1] <= 20.5  # gRPC rounds what it sends
+    assert seen[2] is not None
+    assert 0 < seen[2] <= 0.8
+
+
+async def test_done_and_callbacks_of_a_call_that_is_cancelled(world: World) -> None:
+    contexts: list[Context] = []
+    ended = asyncio.Event()
+    endless = Endless()
+
+    async def handle(request: bytes, context: Context) -> bytes:
+        contexts.append(context)
+        assert not context.cancelled()
+        assert not context.done()
+        context.add_done_callback(lambda _: ended.set())
+        return await endless.unary(request, context)
+
+    joined = await world.join(unary_unary=handle)
+    call = joined.unary_unary(b"")
+    await endless.started.wait()
+    call.cancel()
+    await endless.cancelled.wait()
+    await ended.wait()
+    assert contexts[0].done()
+
+
+async def test_done_callbacks_of_a_call_that_ends_well(world: World) -> None:
+    called: list[Any] = []
+    contexts: list[Context] = []
+    ended = asyncio.Event()
+
+    async def handle(request: bytes, context: Context) -> bytes:
+        contexts.append(context)
+        context.add_done_callback(called.append)
+        context.add_done_callback(lambda _: ended.set())
+        return b""
+
+    joined = await world.join(unary_unary=handle)
+    await joined.unary_unary(b"")
+    await ended.wait()
+    assert called == contexts
+    assert contexts[0].done()
+    assert not contexts[0].cancelled()
+
+
+async def test_a_handler_may_finish_after_its_caller_went_away(world: World) -> None:
+    """Catching the cancellation to clean up is allowed; the next call is not disturbed."""
+    endless = Endless()
+    cleaned = asyncio.Event()
+
+    async def handle(request: bytes, context: Context) -> bytes:
+        if request == b"next":
+            return b"fine"
+        try:
+            return await endless.unary(request, context)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+            cleaned.set()
+            raise
+
+    joined = await world.join(unary_unary=handle)
+    call = joined.unary_unary(b"")
+    await endless.started.wait()
+    call.cancel()
+    await cleaned.wait()
+    assert await joined.unary_unary(b"next") == b"fine"
+
+
+async def test_handlers_have_context_variables_of_their_own(world: World) -> None:
+    variable = contextvars.ContextVar("variable", default="untouched")
+    seen: list[str] = []
+
+    async def handle(request: bytes, context: Context) -> bytes:
+        seen.append(variable.get())
+        variable.set("touched")
+        return b""
+
+    joined = await world.join(unary_unary=handle)
+    for _ in range(3):
+        await joined.unary_unary(b"")
+    assert seen == ["untouched"] * 3
+
+
+async def test_serializers_of_a_method(world: World) -> None:
+    async def handle(request: str, context: Context) -> int:
+        return len(request)
+
+    handler = grpc.method_handlers_generic_handler(
+        "parity.Text",
+        {
+            "Count": grpc.unary_unary_rpc_method_handler(
+                handle,
+                request_deserializer=lambda data: data.decode(),
+                response_serializer=lambda number: str(number).encode(),
+            )
+        },
+    )
+    _, target = await world.serve(handler)
+    count: Any = world.channel(target).unary_unary("/parity.Text/Count")
+    assert await count("Grüße".encode()) == b"5"
+
+
+class Blocking:
+    """Servicers as written for gRPC's threads, of all kinds."""
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+
+    def unary_unary(self, request: bytes, context: Any) -> bytes:
+        if request == b"abort":
+            context.abort(StatusCode.ABORTED, "from a thread")
+        if request == b"raise":
+            raise ValueError("in a thread")
+        if request == b"code":
+            context.set_code(StatusCode.NOT_FOUND)
+            context.set_details("not here")
+            return b""
+        metadata = dict(context.invocation_metadata())
+        context.set_trailing_metadata((("got", str(metadata.get("sent"))),))
+        return request + b"!"
+
+    def unary_stream(self, request: bytes, context: Any) -> Any:
+        for number in range(int(request)):
+            yield str(number).encode()
+
+    def stream_unary(self, requests: Any, context: Any) -> bytes:
+        return b"+".join(requests)
+
+    def stream_stream(self, requests: Any, context: Any) -> Any:
+        yield from requests
+
+    def all(self) -> dict[str, Any]:
+        return {kind: getattr(self, kind) for kind in KINDS}
+
+
+async def test_servicers_without_async_run_in_threads(world: World) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        joined = await world.join(**Blocking().all(), thread_pool=threads)
+        call = joined.unary_unary(b"a", metadata=(("sent", "this"),))
+        assert await call == b"a!"
+        assert (await call.trailing_metadata())["got"] == "this"
+        assert [each async for each in joined.unary_stream(b"3")] == [b"0", b"1", b"2"]
+        assert await joined.stream_unary(iter([b"a", b"b"])) == b"a+b"
+        assert [each async for each in joined.stream_stream(iter([b"x", b"y"]))] == [b"x", b"y"]
+        error = await failure(joined.unary_unary(b"abort"))
+        assert (error.code(), error.details()) == (StatusCode.ABORTED, "from a thread")
+        error = await failure(joined.unary_unary(b"raise"))
+        assert (error.code(), error.details()) == (
+            StatusCode.UNKNOWN,
+            "Unexpected <class 'ValueError'>: in a thread",
+        )
+        error = await failure(joined.unary_unary(b"code"))
+        assert (error.code(), error.details()) == (StatusCode.NOT_FOUND, "not here")
+
+
+async def test_blocking_servicers_do_not_block_the_loop(world: World) -> None:
+    barrier = threading.Barrier(2)
+
+    def handle(request: bytes, context: Any) -> bytes:
+        barrier.wait(5)
+        return b"met"
+
+    with ThreadPoolExecutor(2) as threads:
+        joined = await world.join(unary_unary=handle, thread_pool=threads)
+        assert await asyncio.gather(joined.unary_unary(b""), joined.unary_unary(b"")) == [b"met", b"met"]
