@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
-from benchmarks.client import CacheDriver, host_and_port
+from benchmarks.client import CacheDriver, host_and_port, in_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,27 +80,39 @@ class EchoConnection(asyncio.Protocol):
 
 
 class EchoDriver(CacheDriver):
-    """Sends as many bytes as each operation has."""
+    """Sends as many bytes as each operation has; connections take turns."""
 
     async def start(self) -> None:
-        """Connect."""
+        """Make every connection."""
         host, port = host_and_port(self.endpoint.urls[0])
         loop = asyncio.get_running_loop()
-        _, self._connection = await loop.create_connection(EchoConnection, host, port)
+        self._connections: list[EchoConnection] = []
+
+        async def connect() -> None:
+            _, connection = await loop.create_connection(EchoConnection, host, port)
+            self._connections.append(connection)
+
+        await in_batches([connect() for _ in range(self.endpoint.connections)])
+        self._turn = 0
         self._value = bytes(self._lengths[0])
         self._message = bytes((len(self._keys[0]) + len(self._value) + OVERHEAD) // 2)
 
+    def _connection(self) -> EchoConnection:
+        self._turn = (self._turn + 1) % len(self._connections)
+        return self._connections[self._turn]
+
     def get(self, key: bytes) -> asyncio.Future[bytes | None]:
         """The bytes of a get there and back."""
-        return self._connection.send(self._message, self._value)
+        return self._connection().send(self._message, self._value)
 
     async def set(self, key: bytes, value: bytes) -> None:
         """The bytes of a set there and back."""
-        await self._connection.send(self._message, None)
+        await self._connection().send(self._message, None)
 
     async def close(self) -> None:
         """Disconnect."""
-        self._connection.transport.close()
+        for connection in self._connections:
+            connection.transport.close()
 
 
 def driver(endpoint: Endpoint, operations: Operations) -> Driver:
