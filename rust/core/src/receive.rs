@@ -1,5 +1,12 @@
 //! The receive buffer of one connection: bytes in from the socket, unread bytes out to the framing.
+//!
+//! A connection needs memory only for what it has not handled yet, so where the transport allows it
+//! connections read into one shared buffer in turns ([`ReceiveBuffer::adopt`]) and keep what is left over.
 
+/// Size of a buffer that connections share.
+pub const SHARED: usize = LARGEST_READ;
+/// Unread bytes that are worth copying to a shared buffer, to have what follows right behind them.
+const FEW: usize = 4 * 1024;
 /// Bytes a new connection can read at once.
 const SMALLEST: usize = 4 * 1024;
 /// Bytes read at once at most: the read budget of one loop tick.
@@ -15,6 +22,8 @@ pub struct ReceiveBuffer {
     end: usize,
     read_size: usize,
     small_reads: u32,
+    /// The memory is a shared buffer, to be given back.
+    adopted: bool,
 }
 
 impl ReceiveBuffer {
@@ -78,6 +87,34 @@ impl ReceiveBuffer {
         }
     }
 
+    /// Where in a shared buffer the next read should begin; none if the memory of its own is better.
+    pub fn shared_from(&self) -> Option<usize> {
+        let unread = self.end - self.start;
+        (!self.adopted && unread <= FEW).then_some(unread)
+    }
+
+    /// Takes a shared buffer into which `count` bytes were read from [`ReceiveBuffer::shared_from`] on.
+    pub fn adopt(&mut self, mut shared: Vec<u8>, count: usize) {
+        let unread = self.end - self.start;
+        shared[..unread].copy_from_slice(&self.data[self.start..self.end]);
+        self.end = shared.len().min(unread + count);
+        self.start = 0;
+        self.data = shared;
+        self.adopted = true;
+    }
+
+    /// Gives back a buffer that was adopted; what is unread stays, in memory of its own.
+    pub fn give_back(&mut self) -> Option<Vec<u8>> {
+        if !self.adopted {
+            return None;
+        }
+        let own = self.data[self.start..self.end].to_vec();
+        self.end = own.len();
+        self.start = 0;
+        self.adopted = false;
+        Some(std::mem::replace(&mut self.data, own))
+    }
+
     /// What has arrived and was not consumed.
     #[inline]
     pub fn unread(&self) -> &[u8] {
@@ -126,6 +163,47 @@ mod tests {
                 buffer.consume(leaves);
                 model.drain(..leaves);
                 prop_assert!(buffer.unread().iter().eq(model.iter()));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_shared_buffer_keeps_what_each_has_left(
+            steps in prop::collection::vec((0usize..3, 1usize..9000, 0usize..12000, any::<bool>()), 1..60)
+        ) {
+            let mut shared = vec![0; SHARED];
+            let mut buffers = [ReceiveBuffer::new(), ReceiveBuffer::new(), ReceiveBuffer::new()];
+            let mut models = [const { Vec::new() }; 3];
+            let mut next = 0u8;
+            for (which, arrives, leaves, own) in steps {
+                let (buffer, model) = (&mut buffers[which], &mut models[which]);
+                let from = buffer.shared_from().filter(|_| !own);
+                let room = match from {
+                    Some(from) => &mut shared[from..],
+                    None => buffer.writable(),
+                };
+                let count = arrives.min(room.len());
+                for byte in &mut room[..count] {
+                    *byte = next;
+                    model.push(next);
+                    next = next.wrapping_add(1);
+                }
+                match from {
+                    Some(_) => buffer.adopt(std::mem::take(&mut shared), count),
+                    None => buffer.filled(count),
+                }
+                prop_assert_eq!(buffer.unread(), &model[..]);
+                let leaves = leaves.min(model.len());
+                buffer.consume(leaves);
+                model.drain(..leaves);
+                prop_assert_eq!(buffer.unread(), &model[..]);
+                if let Some(back) = buffer.give_back() {
+                    prop_assert_eq!(back.len(), SHARED);
+                    shared = back;
+                    prop_assert_eq!(buffer.capacity(), model.len());
+                }
+                prop_assert_eq!(buffer.unread(), &model[..]);
             }
         }
     }

@@ -3,12 +3,13 @@
 //! `Link` is what a transport talks to (an `asyncio.BufferedProtocol`); the reactors derive from
 //! it and say what a message is for.
 
+use std::cell::RefCell;
 use std::ffi::c_int;
 
 use protosocket_core::flush::FlushPolicy;
 use protosocket_core::foreign::foreign;
 use protosocket_core::framing::{Framing, Step};
-use protosocket_core::receive::ReceiveBuffer;
+use protosocket_core::receive::{ReceiveBuffer, SHARED};
 use pyo3::exceptions::PyBufferError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -16,6 +17,11 @@ use pyo3::types::{PyBytes, PyDict, PyMemoryView};
 use pyo3::{ffi, intern};
 
 use crate::guarded::Guarded;
+
+thread_local! {
+    /// What this thread's connections read into in turns; empty while one of them handles what it read.
+    static READ_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The limits of a connection.
 #[derive(Clone, Copy)]
@@ -78,6 +84,8 @@ pub struct LinkState {
     exports: usize,
     /// The transport takes any buffer object, and lets go of it before it asks for the next one.
     direct: bool,
+    /// The transport was last told to read into the shared buffer.
+    shared: bool,
 }
 
 /// Why a connection has to end.
@@ -103,6 +111,7 @@ impl LinkState {
     pub fn next(&mut self) -> Next {
         let unread = self.receive.unread();
         if unread.len() < self.need {
+            self.settle();
             return Next::Wait;
         }
         match self.framing.resume(unread, self.limits.receive, self.searched) {
@@ -110,6 +119,7 @@ impl LinkState {
             Step::Incomplete { need } => {
                 self.need = need;
                 self.searched = unread.len();
+                self.settle();
                 Next::Wait
             }
             Step::TooLarge { size } => Next::Broken(Broken::TooLarge(size)),
@@ -147,8 +157,18 @@ impl LinkState {
         self.counts.messages_received += 1;
     }
 
+    /// Keeps no more memory than unread bytes need: nothing is handled until more has arrived.
+    pub fn settle(&mut self) {
+        if let Some(buffer) = self.receive.give_back() {
+            READ_BUFFER.set(buffer);
+        } else if self.direct && self.receive.unread().is_empty() {
+            self.receive.clear();
+        }
+    }
+
     /// Drops what was received; memory that a transport looks at stays where it is.
     fn drop_received(&mut self) {
+        self.settle();
         let unread = self.receive.unread().len();
         self.receive.consume(unread);
         if self.exports == 0 {
@@ -205,6 +225,7 @@ impl Link {
                 halted: false,
                 exports: 0,
                 direct: false,
+                shared: false,
             }),
         }
     }
@@ -221,11 +242,19 @@ impl Link {
             // A transport may read on until the end of the tick in which it was aborted.
             return false;
         }
-        state.receive.filled(count);
+        if state.shared {
+            state.receive.adopt(READ_BUFFER.take(), count);
+        } else {
+            state.receive.filled(count);
+        }
         state.counts.reads += 1;
         state.counts.bytes_received += count as u64;
         // While reading is stopped, or the rest of a batch waits for its turn, bytes only gather.
-        !state.paused && !state.proceed_scheduled
+        let handles = !state.paused && !state.proceed_scheduled;
+        if !handles {
+            state.settle();
+        }
+        handles
     }
 
     /// Hands everything queued to the transport, unless it has enough.
@@ -316,6 +345,7 @@ impl Link {
                 return Ok(());
             }
             state.paused = true;
+            state.settle();
             if state.halted {
                 return Ok(());
             }
@@ -559,24 +589,41 @@ impl Link {
     ///
     /// # Safety
     /// The memory stays where it is while it is exported: only this function moves it, and only
-    /// while no export is alive.
+    /// while no export is alive. The shared buffer stays until the read into it was reported.
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let py = slf.py();
         let link = slf.get();
         let (data, length) = {
             let mut state = link.state(py);
-            // asyncio's TLS asks once more before it has let go of its last view, to see the end.
-            let room = if state.exports == 0 {
-                state.receive.writable()
+            // Such a transport reads at once, and says so before anything else runs in this thread.
+            let shared = if state.direct && state.need <= SHARED {
+                state.receive.shared_from()
             } else {
-                state.receive.tail()
+                None
             };
-            if room.is_empty() {
-                return Err(PyBufferError::new_err(
-                    "the receive buffer is full and being read into",
-                ));
+            state.shared = shared.is_some();
+            if let Some(from) = shared {
+                READ_BUFFER.with_borrow_mut(|buffer| {
+                    if buffer.is_empty() {
+                        *buffer = vec![0; SHARED];
+                    }
+                    let room = &mut buffer[from..];
+                    (room.as_mut_ptr(), room.len())
+                })
+            } else {
+                // asyncio's TLS asks once more before it has let go of its last view, to see the end.
+                let room = if state.exports == 0 {
+                    state.receive.writable()
+                } else {
+                    state.receive.tail()
+                };
+                if room.is_empty() {
+                    return Err(PyBufferError::new_err(
+                        "the receive buffer is full and being read into",
+                    ));
+                }
+                (room.as_mut_ptr(), room.len())
             }
-            (room.as_mut_ptr(), room.len())
         };
         // SAFETY: `view` is the caller's to fill; data and length describe live, initialised memory.
         let filled = unsafe {
