@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-import grpc
-
-Context = grpc.aio.ServicerContext[Any, Any]
+Context = Any
+"""A ``grpc.aio.ServicerContext``; the stubs of that know less than it can do."""
 
 
 async def exclaim(request: bytes, context: Context) -> bytes:

