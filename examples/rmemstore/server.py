@@ -51,12 +51,12 @@ class Store:
 
 
 class Rmemstore(rpc.Service):
-    """One connection to the one store; nothing here has to wait, so ``unary`` is an ordinary function."""
+    """One connection to the one store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def unary(self, request: Rpc) -> Response:
+    async def unary(self, request: Rpc) -> Response:
         command = request.WhichOneof("command")
         if command == "put":
             if not is_whole(request.put.value):
