@@ -35,6 +35,13 @@ async fn run(arguments: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     let [security, address, token, timeout, connections] = arguments else {
         return Err("usage: momento-client tcp|tls HOST:PORT TOKEN TIMEOUT_MILLISECONDS CONNECTIONS".into());
     };
+    // The SDK brings two providers of cryptography along and chooses none, with which its TLS panics.
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        return Err("somebody else has chosen a provider of cryptography".into());
+    }
     let credentials = match security.as_str() {
         "tcp" => credentials(token)?.insecure_endpoint_override(address),
         "tls" => credentials(token)?.unverified_tls_endpoint_override(address),
