@@ -1,0 +1,270 @@
+"""The channel: connections to a target, their state, and the methods that are called over them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+import grpc
+from grpc import ChannelConnectivity, aio
+
+from protosocket.connection import TLSOption
+from protosocket.errors import Unavailable
+from protosocket.grpc.balancing import Policy, policy_of
+from protosocket.grpc.call_credentials import metadata_from, plugins_of
+from protosocket.grpc.channel_options import ChannelOptions
+from protosocket.grpc.client_connection import ClientConnection
+from protosocket.grpc.client_interceptors import sort_interceptors
+from protosocket.grpc.metadata import checked
+from protosocket.grpc.multicallable import (
+    StreamStreamMultiCallable,
+    StreamUnaryMultiCallable,
+    UnaryStreamMultiCallable,
+    UnaryUnaryMultiCallable,
+)
+from protosocket.grpc.outcome import failure, rpc_error
+from protosocket.grpc.starting import First
+from protosocket.grpc.subchannel import Subchannel
+from protosocket.grpc.target import addresses_of
+
+__all__ = ["Channel"]
+
+_UNPROTECTED: Final = failure(
+    grpc.StatusCode.UNAUTHENTICATED,
+    "Established channel does not have a sufficient security level to transfer call credential.",
+)
+
+_DRAIN_LOOK: Final = 0.01
+"""Seconds between two looks whether the calls have ended, while a channel closes with grace."""
+
+Serializer = Callable[[Any], bytes] | None
+Deserializer = Callable[[bytes], Any] | None
+
+
+class _Cancellable(Protocol):
+    def cancel(self) -> bool: ...
+
+
+class Channel(aio.Channel):
+    """Calls over protosocket with the interface of ``grpc.aio.Channel``; made by ``insecure_channel``.
+
+    It connects when it is first used. It belongs to one event loop. A channel that is forgotten without
+    ``close`` cuts its connections off.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        tls: TLSOption | None,
+        options: ChannelOptions,
+        interceptors: Sequence[aio.ClientInterceptor] | None,
+        plugins: Sequence[Any] = (),
+    ) -> None:
+        self.target = target
+        self.options = options
+        self.connection: ClientConnection | None = None
+        """The connection that takes all calls now; ``None`` if ``pick`` has to choose or to connect."""
+        self.has_call_credentials = bool(plugins)
+        """Whether every call has to ask for credentials before it is sent."""
+        self._plugins = plugins
+        self._is_secure = tls is not None
+        self._interceptors = sort_interceptors(interceptors or ())
+        self._is_closed = False
+        self._state_waiters: list[asyncio.Future[None]] = []
+        self._waiting: dict[asyncio.Task[Any], _Cancellable] = {}
+        groups = [addresses_of(target, tls is not None)]
+        self._subchannels = [Subchannel(group, tls, options, self._changed) for group in groups]
+        self._policy: Policy = policy_of(self._subchannels)
+
+    def __del__(self) -> None:
+        for subchannel in getattr(self, "_subchannels", ()):
+            subchannel.abandon()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # The state.
+
+    def get_state(self, try_to_connect: bool = False) -> ChannelConnectivity:
+        """The state of the connections together; ``try_to_connect`` ends idleness."""
+        if self._is_closed:
+            return ChannelConnectivity.SHUTDOWN
+        state = self._policy.state()
+        if try_to_connect and state is ChannelConnectivity.IDLE:
+            self._policy.connect()
+        return state
+
+    async def wait_for_state_change(self, last_observed_state: ChannelConnectivity) -> None:
+        """Return once the state is another than ``last_observed_state``.
+
+        Raises ``grpc.aio.UsageError`` for a closed channel. Cancelling it changes nothing.
+        """
+        self.require_open()
+        while self.get_state() is last_observed_state:
+            await self._state_changed()
+
+    async def channel_ready(self) -> None:
+        """Connect, and return once a connection is there; there is no limit of time but the caller's."""
+        self.require_open()
+        while (state := self.get_state(try_to_connect=True)) is not ChannelConnectivity.READY:
+            await self.wait_for_state_change(state)
+
+    async def close(self, grace: float | None = None) -> None:
+        """Take no further calls, wait up to ``grace`` seconds for those that run, then end them and close.
+
+        Calls that had to be ended look cancelled by their caller. May be repeated.
+        """
+        if grace is not None and grace < 0:
+            raise ValueError(f"grace must be non-negative, got {grace}.")
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self.connection = None
+        if grace:
+            await self._drain(grace)
+        for call in list(self._waiting.values()):
+            call.cancel()
+        for subchannel in self._subchannels:
+            subchannel.cancel_calls()
+        await asyncio.gather(*(subchannel.close() for subchannel in self._subchannels))
+        self._wake()
+
+    async def _drain(self, grace: float) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace
+        while self._waiting or any(each.in_flight for each in self._subchannels):
+            left = until - loop.time()
+            if left <= 0:
+                return
+            await asyncio.sleep(min(left, _DRAIN_LOOK))
+
+    # What calls use.
+
+    def require_open(self) -> None:
+        """Raise ``grpc.aio.UsageError`` if the channel is closed."""
+        if self._is_closed:
+            raise aio.UsageError("Channel is closed.")
+
+    def pick(self) -> ClientConnection | None:
+        """The connection for the next call, if one is there."""
+        return self._policy.pick()
+
+    async def until_ready(self, wait_for_ready: bool) -> ClientConnection:
+        """Wait for a connection that takes a call.
+
+        Raises ``Unavailable`` if there is none to be had and ``wait_for_ready`` is false.
+        """
+        while True:
+            connection = self._policy.pick()
+            if connection is not None:
+                return connection
+            self._policy.connect()
+            if not wait_for_ready and self._policy.state() is ChannelConnectivity.TRANSIENT_FAILURE:
+                raise Unavailable(
+                    f"failed to connect to all addresses; last error: {self._policy.failure() or 'unknown'}"
+                )
+            await self._state_changed()
+
+    async def add_call_credentials(self, first: First) -> None:
+        """Let the channel's and the call's credentials add their metadata.
+
+        Raises ``grpc.aio.AioRpcError`` if one of them fails, and if the connection is not protected.
+        """
+        plugins = list(self._plugins)
+        if first.credentials is not None:
+            plugins += plugins_of(first.credentials)
+        if not plugins:
+            return
+        if not self._is_secure:
+            raise rpc_error(_UNPROTECTED, aio.Metadata())
+        service, _, method = first.path.rpartition("/")
+        url = f"https://{self.target.rpartition('/')[2]}{service}"
+        first.metadata += checked(await metadata_from(plugins, url, method))
+
+    def hold(self, task: asyncio.Task[Any], call: _Cancellable) -> None:
+        """Keep a call that waits to be sent until ``task`` has sent it."""
+        self._waiting[task] = call
+        task.add_done_callback(self._let_go)
+
+    def _let_go(self, task: asyncio.Task[Any]) -> None:
+        self._waiting.pop(task, None)
+
+    async def _state_changed(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._state_waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self._state_waiters:
+                self._state_waiters.remove(waiter)
+
+    def _changed(self, subchannel: Subchannel) -> None:
+        if self._is_closed:
+            return
+        self._policy.changed(subchannel)
+        self.connection = self._policy.only()
+        self._wake()
+
+    def _wake(self) -> None:
+        waiters, self._state_waiters = self._state_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # The methods.
+
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Serializer = None,
+        response_deserializer: Deserializer = None,
+        _registered_method: bool | None = False,
+    ) -> aio.UnaryUnaryMultiCallable[Any, Any]:
+        """What calls ``method``: one request, one response."""
+        interceptors = self._interceptors.unary_unary
+        return UnaryUnaryMultiCallable(self, method, request_serializer, response_deserializer, interceptors)
+
+    def unary_stream(
+        self,
+        method: str,
+        request_serializer: Serializer = None,
+        response_deserializer: Deserializer = None,
+        _registered_method: bool | None = False,
+    ) -> aio.UnaryStreamMultiCallable[Any, Any]:
+        """What calls ``method``: one request, many responses."""
+        interceptors = self._interceptors.unary_stream
+        return UnaryStreamMultiCallable(self, method, request_serializer, response_deserializer, interceptors)
+
+    def stream_unary(
+        self,
+        method: str,
+        request_serializer: Serializer = None,
+        response_deserializer: Deserializer = None,
+        _registered_method: bool | None = False,
+    ) -> aio.StreamUnaryMultiCallable[Any, Any]:
+        """What calls ``method``: many requests, one response."""
+        interceptors = self._interceptors.stream_unary
+        return StreamUnaryMultiCallable(self, method, request_serializer, response_deserializer, interceptors)
+
+    def stream_stream(
+        self,
+        method: str,
+        request_serializer: Serializer = None,
+        response_deserializer: Deserializer = None,
+        _registered_method: bool | None = False,
+    ) -> aio.StreamStreamMultiCallable[Any, Any]:
+        """What calls ``method``: many requests, many responses."""
+        interceptors = self._interceptors.stream_stream
+        return StreamStreamMultiCallable(
+            self, method, request_serializer, response_deserializer, interceptors
+        )

@@ -1,0 +1,216 @@
+"""The client's end of one connection: greets, numbers methods, routes what is said about the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol, Self, cast
+
+import grpc
+
+from protosocket._core import ClientReactor, WireCodec
+from protosocket.connection import ConnectionProtocol, native_limits
+from protosocket.errors import ConnectionClosed
+from protosocket.grpc.envelope import VERSION, Envelope, Hello
+from protosocket.grpc.outcome import CANCELLED_HERE, EXPIRED, failure
+from protosocket.grpc.responses import Responses
+from protosocket.options import ConnectionOptions
+
+__all__ = ["ClientConnection", "Refused"]
+
+
+class Refused(ConnectionClosed):
+    """The server greeted with a refusal, or with something that is no greeting."""
+
+
+class _Requests(Protocol):
+    def granted(self, credit: int) -> None: ...
+
+
+class ClientConnection(ClientReactor, ConnectionProtocol):
+    """One connection of a channel; ``greet`` comes before the first call."""
+
+    def __new__(cls, wire: WireCodec, options: ConnectionOptions, _window: int) -> Self:
+        """Make the native half."""
+        return super().__new__(cls, wire, *native_limits(options), True)
+
+    def __init__(self, wire: WireCodec, options: ConnectionOptions, window: int) -> None:
+        self._setup(options)
+        self.loop = self._loop
+        self.new_future: Callable[[], asyncio.Future[Any]] = self._loop.create_future
+        self.now: Callable[[], float] = self._loop.time
+        self.window = window
+        """Bytes of payload the server may send in each call before it is granted more."""
+        self.peer_window = 0
+        """The same for what is sent to the server; its Hello says it."""
+        self.ping_after = 0.0
+        """Seconds of silence after which the server wants a ping; 0: never."""
+        self.numbers: dict[str, int] = {}
+        """The methods' numbers that the server knows."""
+        self.is_leaving = False
+        """The server takes no further call on this connection."""
+        self.on_change: Callable[[ClientConnection], None] = _nobody
+        """Called when the connection is lost and when the server says that it is leaving."""
+        self.on_heard: Callable[[], None] | None = None
+        """Called for each pong."""
+        self._requests: dict[int, _Requests] = {}
+        self._early: weakref.WeakKeyDictionary[asyncio.Future[Any], list[Any]] = weakref.WeakKeyDictionary()
+        self._early_waiters: list[asyncio.Future[None]] = []
+        self._hello: asyncio.Future[None] = self._loop.create_future()
+
+    # Before the first call.
+
+    async def greet(self, timeout: float) -> None:
+        """Say hello and wait ``timeout`` seconds for the server's.
+
+        Raises ``ConnectionClosed`` if the server does not want us, speaks something else or says nothing.
+        """
+        self.tell(Envelope(hello=Hello(version=VERSION, window=self.window)))
+        try:
+            async with asyncio.timeout(timeout):
+                await self._hello
+        except TimeoutError:
+            text = f"{self.peer} did not greet within {timeout} s; is it a server of protosocket.grpc?"
+            raise Refused(text, peer=self.peer) from None
+
+    def _greeted(self, message: Any) -> None:
+        hello = message.hello
+        if hello is None:
+            self._refuse(f"{self.peer} did not begin with a greeting")
+        elif hello.refusal:
+            self._refuse(f"{self.peer} refuses the connection: {hello.refusal}")
+        elif hello.version != VERSION:
+            self._refuse(f"{self.peer} speaks version {hello.version} of the envelope, not {VERSION}")
+        else:
+            self.peer_window = hello.window
+            self.ping_after = hello.ping_after_ms / 1000
+            self._hello.set_result(None)
+
+    def _refuse(self, why: str) -> None:
+        self._fail(Refused(why, peer=self.peer))
+
+    # What calls use.
+
+    def request(self, path: str, **fields: Any) -> Any:
+        """The first message of a call of ``path``; tells its number if the server does not know it."""
+        number = self.numbers.get(path)
+        if number is None:
+            return Envelope(method=len(self.numbers) + 1, path=path, **fields)
+        return Envelope(method=number, **fields)
+
+    def knows(self, path: str) -> None:
+        """A call of ``path`` was sent: from now on its number says which method is meant."""
+        if path not in self.numbers:
+            self.numbers[path] = len(self.numbers) + 1
+
+    def take_credits(self, handle: int, requests: _Requests) -> int:
+        """Give a call's credits to ``requests`` until ``drop_credits(id)``; the call's id on the wire."""
+        id = self._id(handle)
+        self._requests[id] = requests
+        return id
+
+    def drop_credits(self, id: int, requests: _Requests) -> None:
+        """The call has ended. Its id may be another call's by now."""
+        if self._requests.get(id) is requests:
+            del self._requests[id]
+
+    def grant(self, handle: int, credit: int) -> None:
+        """Let the server send ``credit`` more bytes in a call, unless it has ended."""
+        if id := self._id(handle):
+            self.tell(Envelope(call=id, credit=credit))
+
+    async def said_before(self, future: asyncio.Future[Any]) -> list[Any] | None:
+        """The metadata the server sent ahead of the answer that completes ``future``.
+
+        Waits for it or for the answer; ``None`` if nothing came ahead.
+        """
+        while future not in self._early and not future.done():
+            waiter = self._loop.create_future()
+            self._early_waiters.append(waiter)
+            await asyncio.wait((waiter, future), return_when=asyncio.FIRST_COMPLETED)
+        return self._early.get(future)
+
+    def cancel_calls(self) -> None:
+        """Every call in flight ends as if its caller had cancelled it."""
+        for waiter in self._abandon():
+            if isinstance(waiter, Responses):
+                waiter.end(CANCELLED_HERE)
+            else:
+                waiter.cancel()
+
+    async def until_room(self) -> None:
+        """Wait until a message can be sent; raises ``ConnectionClosed`` if the connection ends first."""
+        await self._until_room()
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that have not ended."""
+        return self._in_flight
+
+    # What the native half calls.
+
+    def _told(self, message: Any) -> None:
+        if not self._hello.done():
+            self._greeted(message)
+        elif message.call:
+            if message.credit:
+                requests = self._requests.get(message.call)
+                if requests is not None:
+                    requests.granted(message.credit)
+            else:
+                self._said_before(self._waiter(message.call), message.metadata)
+        elif message.going_away:
+            self.is_leaving = True
+            self.on_change(self)
+        elif message.ping:
+            self.tell(Envelope(pong=message.ping))
+        elif message.pong and self.on_heard is not None:
+            self.on_heard()
+
+    def _said_before(self, waiter: Any, metadata: list[Any]) -> None:
+        if isinstance(waiter, Responses):
+            waiter.begin(metadata)
+        elif waiter is not None:
+            self._early[waiter] = metadata
+            waiters, self._early_waiters = self._early_waiters, []
+            for each in waiters:
+                if not each.done():
+                    each.set_result(None)
+
+    def _call_ended(self, waiter: Any, message: Any) -> None:
+        _finish(waiter, message)
+
+    def _call_expired(self, waiter: Any) -> None:
+        _finish(waiter, EXPIRED)
+
+    def _call_cancelled(self, waiter: Any) -> None:
+        _finish(waiter, failure(grpc.StatusCode.UNAVAILABLE, f"{self.peer} refused or aborted the call"))
+
+    def _call_undecodable(self, waiter: Any, error: BaseException) -> None:
+        text = f"{self.peer} sent bytes that are no envelope: {error}"
+        _finish(waiter, failure(grpc.StatusCode.INTERNAL, text))
+
+    def _ended(self) -> None:
+        error = self._closed_error()
+        for waiter in self._abandon():
+            _finish(waiter, failure(grpc.StatusCode.UNAVAILABLE, str(error)))
+        if not self._hello.done():
+            self._hello.set_exception(error)
+            # Nobody may be waiting for it any more.
+            self._hello.exception()
+        self._requests.clear()
+        self.on_change(self)
+
+
+def _nobody(connection: ClientConnection) -> None:
+    """Nobody asked to be told yet."""
+
+
+def _finish(waiter: Any, end: Any) -> None:
+    if isinstance(waiter, Responses):
+        waiter.end(end)
+    else:
+        future = cast("asyncio.Future[Any]", waiter)
+        if not future.done():
+            future.set_result(end)

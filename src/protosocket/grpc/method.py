@@ -1,0 +1,164 @@
+"""One method of a channel: its path, its serialisers, its limits; what its calls are sent with."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import grpc
+from grpc import aio
+
+from protosocket.errors import EncodeError
+from protosocket.grpc.call import ClientCall
+from protosocket.grpc.metadata import checked
+from protosocket.grpc.outcome import EXPIRED, failure
+from protosocket.grpc.starting import First, send_first, start
+
+if TYPE_CHECKING:
+    from protosocket.grpc.channel import Channel
+
+__all__ = ["Method"]
+
+_logger = logging.getLogger(__name__)
+
+Pairs = Iterable[tuple[str, str | bytes]]
+
+C = TypeVar("C", bound=ClientCall)
+
+
+class Method:
+    """What the multicallables of all four kinds have in common."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        path: str,
+        serializer: Callable[[Any], bytes] | None,
+        deserializer: Callable[[bytes], Any] | None,
+        interceptors: list[Any],
+    ) -> None:
+        self.path = path
+        self.channel = channel
+        self.serializer = serializer
+        self.deserializer = deserializer
+        self.interceptors = interceptors
+        self.is_plain = not interceptors and not channel.has_call_credentials
+        """Whether a call needs nothing but a connection."""
+        self._send_limit = channel.options.send_limit
+        self._receive_limit = channel.options.receive_limit
+
+    def named(self, path: str) -> Self:
+        """This method under another path: what an interceptor may ask for."""
+        if path == self.path:
+            return self
+        return type(self)(self.channel, path, self.serializer, self.deserializer, self.interceptors)
+
+    def now(self) -> float:
+        """The clock of deadlines, seconds."""
+        return asyncio.get_running_loop().time()
+
+    def request(self, request: Any) -> bytes:
+        """``request`` as bytes; raises ``grpc.aio.AioRpcError`` if the serializer fails or makes too many."""
+        try:
+            payload = request if self.serializer is None else self.serializer(request)
+        except Exception as error:
+            _logger.exception("the serializer of %s failed", self.path)
+            text = f"Exception serializing request! {type(error).__name__}: {error}"
+            raise _error(grpc.StatusCode.INTERNAL, text) from error
+        if not isinstance(payload, bytes):
+            raise TypeError(f"a request of {self.path} has to become bytes, not {type(payload).__name__}")
+        if len(payload) > self._send_limit:
+            text = f"CLIENT: Sent message larger than max ({len(payload)} vs. {self._send_limit})"
+            raise _error(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        return payload
+
+    def response(self, payload: bytes | None) -> Any:
+        """What ``payload`` means; raises ``grpc.aio.AioRpcError`` if it is too long or cannot be read."""
+        payload = payload or b""
+        if len(payload) > self._receive_limit:
+            text = f"CLIENT: Received message larger than max ({len(payload)} vs. {self._receive_limit})"
+            raise _error(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+        if self.deserializer is None:
+            return payload
+        try:
+            return self.deserializer(payload)
+        except Exception as error:
+            _logger.exception("the deserializer of %s failed", self.path)
+            text = f"Exception deserializing response! {type(error).__name__}: {error}"
+            raise _error(grpc.StatusCode.INTERNAL, text) from error
+
+    @abstractmethod
+    def call_directly(
+        self,
+        argument: Any,
+        timeout: float | None,
+        metadata: Pairs | None,
+        credentials: grpc.CallCredentials | None,
+        wait_for_ready: bool | None,
+    ) -> Any:
+        """Make a call that no interceptor sees; ``argument`` is the request or the iterator of requests."""
+
+    def failed(self, call: C, error: Exception) -> C:
+        """``call``, ended with ``error`` before it was sent."""
+        if isinstance(error, aio.AioRpcError):
+            call.finish(failure(error.code(), error.details() or ""))
+        else:
+            call.finish(failure(grpc.StatusCode.INTERNAL, str(error)))
+        return call
+
+    def launch_with(
+        self,
+        call: ClientCall,
+        request: Any,
+        timeout: float | None,
+        metadata: Pairs | None,
+        credentials: grpc.CallCredentials | None,
+        wait_for_ready: bool | None,
+    ) -> None:
+        """``launch`` with ``request`` in the first message."""
+        self.channel.require_open()
+        try:
+            payload = self.request(request)
+        except aio.AioRpcError as error:
+            self.failed(call, error)
+        else:
+            self.launch(call, payload, timeout, metadata, credentials, wait_for_ready)
+
+    def launch(
+        self,
+        call: ClientCall,
+        payload: bytes | None,
+        timeout: float | None,
+        metadata: Pairs | None,
+        credentials: grpc.CallCredentials | None,
+        wait_for_ready: bool | None,
+    ) -> None:
+        """Send the call's first message now if a connection can take it, else as soon as one can."""
+        channel = self.channel
+        channel.require_open()
+        first = First(self.path, payload, checked(metadata), bool(wait_for_ready), credentials)
+        if timeout is not None:
+            call.set_deadline(timeout)
+            if timeout <= 0:
+                call.finish(EXPIRED)
+                return
+        if credentials is None and not channel.has_call_credentials:
+            connection = channel.connection or channel.pick()
+            try:
+                if connection is not None and send_first(call, connection, first):
+                    return
+            except EncodeError as error:
+                self.failed(call, error)
+                return
+        task = asyncio.get_running_loop().create_task(start(call, channel, first))
+        call.start_later(task)
+        channel.hold(task, call)
+
+
+def _error(code: grpc.StatusCode, details: str) -> aio.AioRpcError:
+    return aio.AioRpcError(
+        code, aio.Metadata(), aio.Metadata(), details=details, debug_error_string=f"{code.name}:{details}"
+    )

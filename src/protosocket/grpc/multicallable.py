@@ -1,0 +1,191 @@
+"""The multicallables of the four kinds: calling one makes a call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Iterable
+from typing import Any
+
+import grpc
+from grpc import aio
+
+from protosocket.errors import EncodeError
+from protosocket.grpc.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
+from protosocket.grpc.envelope import Envelope
+from protosocket.grpc.intercepted import (
+    InterceptedStreamStreamCall,
+    InterceptedStreamUnaryCall,
+    InterceptedUnaryStreamCall,
+    InterceptedUnaryUnaryCall,
+)
+from protosocket.grpc.method import Method, Pairs
+
+__all__ = [
+    "StreamStreamMultiCallable",
+    "StreamUnaryMultiCallable",
+    "UnaryStreamMultiCallable",
+    "UnaryUnaryMultiCallable",
+]
+
+Requests = AsyncIterable[Any] | Iterable[Any] | None
+
+
+class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
+    """One request, one response."""
+
+    def __call__(
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Pairs | None = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> aio.UnaryUnaryCall[Any, Any]:
+        """Make a call; ``timeout`` in seconds. Nothing is compressed, whatever ``compression`` says.
+
+        Raises ``grpc.aio.UsageError`` if the channel is closed; everything else is raised by the call.
+        """
+        # Nearly all calls go this way, so nothing is done here that they do not need.
+        connection = self.channel.connection
+        if connection is not None and metadata is None and credentials is None and self.is_plain:
+            number = connection.numbers.get(self.path)
+            if number is not None and (timeout is None or timeout > 0):
+                future = connection.new_future()
+                try:
+                    payload = self.request(request)
+                    if timeout is None:
+                        deadline = None
+                        message = Envelope(method=number, payload=payload)
+                    else:
+                        deadline = connection.now() + timeout
+                        milliseconds, microseconds = divmod(int(timeout * 1e6), 1000)
+                        message = Envelope(
+                            method=number, payload=payload, timeout_ms=milliseconds, timeout_us=microseconds
+                        )
+                    handle = connection.call(message, future, timeout, connection.loop)
+                except (aio.AioRpcError, EncodeError) as error:
+                    return self.failed(UnaryUnaryCall(self, future), error)
+                if handle:
+                    return UnaryUnaryCall(self, future, connection, handle, deadline)
+                # It has to wait for room.
+                call = UnaryUnaryCall(self, future)
+                self.launch(call, payload, timeout, None, None, wait_for_ready)
+                return call
+        if self.interceptors:
+            return InterceptedUnaryUnaryCall(self, request, timeout, metadata, credentials, wait_for_ready)
+        return self.call_directly(request, timeout, metadata, credentials, wait_for_ready)
+
+    def call_directly(
+        self,
+        argument: Any,
+        timeout: float | None,
+        metadata: Pairs | None,
+        credentials: grpc.CallCredentials | None,
+        wait_for_ready: bool | None,
+    ) -> UnaryUnaryCall:
+        """Make a call that no interceptor sees."""
+        call = UnaryUnaryCall(self, asyncio.get_running_loop().create_future())
+        self.launch_with(call, argument, timeout, metadata, credentials, wait_for_ready)
+        return call
+
+
+class UnaryStreamMultiCallable(Method, aio.UnaryStreamMultiCallable[Any, Any]):
+    """One request, many responses."""
+
+    def __call__(
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Pairs | None = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> aio.UnaryStreamCall[Any, Any]:
+        """Make a call, as ``UnaryUnaryMultiCallable`` does."""
+        if self.interceptors:
+            return InterceptedUnaryStreamCall(self, request, timeout, metadata, credentials, wait_for_ready)
+        return self.call_directly(request, timeout, metadata, credentials, wait_for_ready)
+
+    def call_directly(
+        self,
+        argument: Any,
+        timeout: float | None,
+        metadata: Pairs | None,
+        credentials: grpc.CallCredentials | None,
+        wait_for_ready: bool | None,
+    ) -> UnaryStreamCall:
+        """Make a call that no interceptor sees."""
+        call = UnaryStreamCall(self)
+        self.launch_with(call, argument, timeout, metadata, credentials, wait_for_ready)
+        return call
+
+
+class StreamUnaryMultiCallable(Method, aio.StreamUnaryMultiCallable[Any, Any]):
+    """Many requests, one response."""
+
+    def __call__(
+        self,
+        request_iterator: Requests = None,
+        timeout: float | None = None,
+        metadata: Pairs | None = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> aio.StreamUnaryCall[Any, Any]:
+        """Make a call, as ``UnaryUnaryMultiCallable`` does; without an iterator, requests are written."""
+        if self.interceptors:
+            return InterceptedStreamUnaryCall(
+                self, request_iterator, timeout, metadata, credentials, wait_for_ready
+            )
+        return self.call_directly(request_iterator, timeout, metadata, credentials, wait_for_ready)
+
+    def call_directly(
+        self,
+        argument: Any,
+        timeout: float | None,
+        metadata: Pairs | None,
+        credentials: grpc.CallCredentials | None,
+        wait_for_ready: bool | None,
+    ) -> StreamUnaryCall:
+        """Make a call that no interceptor sees."""
+        call = StreamUnaryCall(self)
+        self.launch(call, None, timeout, metadata, credentials, wait_for_ready)
+        call.feed_from(argument)
+        return call
+
+
+class StreamStreamMultiCallable(Method, aio.StreamStreamMultiCallable[Any, Any]):
+    """Many requests, many responses."""
+
+    def __call__(
+        self,
+        request_iterator: Requests = None,
+        timeout: float | None = None,
+        metadata: Pairs | None = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> aio.StreamStreamCall[Any, Any]:
+        """Make a call, as ``StreamUnaryMultiCallable`` does."""
+        if self.interceptors:
+            return InterceptedStreamStreamCall(
+                self, request_iterator, timeout, metadata, credentials, wait_for_ready
+            )
+        return self.call_directly(request_iterator, timeout, metadata, credentials, wait_for_ready)
+
+    def call_directly(
+        self,
+        argument: Any,
+        timeout: float | None,
+        metadata: Pairs | None,
+        credentials: grpc.CallCredentials | None,
+        wait_for_ready: bool | None,
+    ) -> StreamStreamCall:
+        """Make a call that no interceptor sees."""
+        call = StreamStreamCall(self)
+        self.launch(call, None, timeout, metadata, credentials, wait_for_ready)
+        call.feed_from(argument)
+        return call

@@ -1,0 +1,73 @@
+"""Sending the first message of a call, which may have to wait for a connection or for room."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from protosocket.errors import ConnectionClosed, EncodeError, Unavailable
+from protosocket.grpc.outcome import EXPIRED, failure
+
+if TYPE_CHECKING:
+    from protosocket.grpc.call import ClientCall
+    from protosocket.grpc.channel import Channel
+    from protosocket.grpc.client_connection import ClientConnection
+
+__all__ = ["First", "send_first", "start", "timeout_fields"]
+
+
+@dataclass(slots=True)
+class First:
+    """What the first message of a call says."""
+
+    path: str
+    payload: bytes | None
+    """``None``: the requests follow one by one."""
+    metadata: list[Any]
+    wait_for_ready: bool
+    credentials: grpc.CallCredentials | None
+
+
+def timeout_fields(timeout: float) -> dict[str, int]:
+    """``timeout`` (seconds) as the envelope has it."""
+    milliseconds, microseconds = divmod(int(timeout * 1e6), 1000)
+    return {"timeout_ms": milliseconds, "timeout_us": microseconds}
+
+
+def send_first(call: ClientCall, connection: ClientConnection, first: First) -> bool:
+    """Send ``first`` unless the connection cannot take it now. Raises ``EncodeError``."""
+    left = call.time_remaining()
+    fields = {} if left is None else timeout_fields(left)
+    request = connection.request(first.path, payload=first.payload, metadata=first.metadata, **fields)
+    handle = call.begin(connection, request, left)
+    if not handle:
+        return False
+    connection.knows(first.path)
+    call.begun(connection, handle)
+    return True
+
+
+async def start(call: ClientCall, channel: Channel, first: First) -> None:
+    """Send the call as soon as the channel lets it, or end it with what prevents that."""
+    try:
+        async with asyncio.timeout_at(call.deadline):
+            await channel.add_call_credentials(first)
+            while True:
+                connection = await channel.until_ready(first.wait_for_ready)
+                if send_first(call, connection, first):
+                    return
+                try:
+                    await connection.until_room()
+                except ConnectionClosed:
+                    continue
+    except TimeoutError:
+        call.finish(EXPIRED)
+    except Unavailable as error:
+        call.finish(failure(grpc.StatusCode.UNAVAILABLE, str(error)))
+    except EncodeError as error:
+        call.finish(failure(grpc.StatusCode.INTERNAL, str(error)))
+    except grpc.aio.AioRpcError as error:
+        call.finish(failure(error.code(), error.details() or ""))

@@ -1,0 +1,146 @@
+"""The half of a call object whose answer is a stream: it can be iterated over or read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+from grpc import aio
+
+from protosocket.grpc.call import ClientCall
+from protosocket.grpc.flow import ReceiveWindow
+from protosocket.grpc.outcome import CANCELLED_HERE, COLLECTED, EXPIRED, failure
+from protosocket.grpc.responses import Responses
+from protosocket.grpc.style import Style, mixed
+
+if TYPE_CHECKING:
+    from protosocket.grpc.method import Method
+
+__all__ = ["StreamResponse"]
+
+
+class StreamResponse(ClientCall):
+    """Takes messages out of ``_responses`` and gives the server credit for them.
+
+    A call that nobody holds any more is cancelled.
+    """
+
+    _responses: Responses
+    _window: ReceiveWindow
+    _reading: Style
+    _told_end: bool
+    _callbacks: list[Callable[[Any], None]]
+
+    def _prepare(self, method: Method) -> None:
+        self._method = method
+        self._connection = self._starter = self.deadline = None
+        self._handle = 0
+        self._responses = Responses()
+        self._window = ReceiveWindow(method.channel.options.window)
+        self._reading = Style.UNKNOWN
+        self._told_end = False
+        self._callbacks = []
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        """The responses, each as soon as it is there; raises at their end what ``read`` raises."""
+        if self._reading is Style.READ_WRITE:
+            raise mixed()
+        self._reading = Style.ITERATOR
+        return self
+
+    async def __anext__(self) -> Any:
+        """The next response."""
+        responses = self._responses
+        items = responses.items
+        while not items:
+            if responses.end_message is not None:
+                await self._at_end()
+                raise StopAsyncIteration
+            await self._changed()
+        payload = items.popleft().payload
+        credit = self._window.take(len(payload))
+        if credit and self._connection is not None:
+            self._connection.grant(self._handle, credit)
+        try:
+            return self._method.response(payload)
+        except aio.AioRpcError as error:
+            self._give_up(failure(error.code(), error.details() or ""))
+            raise
+
+    async def read(self) -> Any:
+        """Wait for the next response; ``grpc.aio.EOF`` at the end of an answer whose status is OK.
+
+        Raises ``grpc.aio.AioRpcError`` at the end of any other, ``asyncio.CancelledError`` if the call was
+        cancelled here, and ``grpc.aio.UsageError`` for a call that is being iterated over. Cancelling
+        the task that waits cancels the call.
+        """
+        if self.done():
+            await self._raise_for_status()
+            return aio.EOF
+        if self._reading is Style.ITERATOR:
+            raise mixed()
+        self._reading = Style.READ_WRITE
+        self._told_end = False
+        try:
+            return await StreamResponse.__anext__(self)
+        except StopAsyncIteration:
+            return aio.EOF
+
+    async def _changed(self) -> None:
+        try:
+            await self._responses.changed()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    async def _at_end(self) -> None:
+        self._settle()
+        if not self._told_end:
+            # An iterator raises once and is exhausted then.
+            self._told_end = True
+            await self._raise_for_status()
+
+    def done(self) -> bool:
+        """Whether the answer has ended and was read."""
+        return self._responses.end_message is not None and not self._responses.items
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Call ``callback`` with this object once the answer has ended and was read; at once if it has."""
+        if self.done():
+            callback(self)
+            return
+        self._callbacks.append(callback)
+        if self._responses.end_message is None:
+            self._responses.on_end.append(self._settle)
+
+    def _settle(self) -> None:
+        if self.done():
+            callbacks, self._callbacks = self._callbacks, []
+            for callback in callbacks:
+                callback(self)
+
+    def _end(self) -> Any:
+        return self._responses.end_message
+
+    async def _until_end(self) -> Any:
+        while self._responses.end_message is None:
+            await self._responses.changed()
+        return self._responses.end_message
+
+    async def _said_before(self) -> list[Any]:
+        while self._responses.initial is None:
+            await self._responses.changed()
+        return self._responses.initial
+
+    def finish(self, end: Any) -> None:
+        """End the call here."""
+        if end is CANCELLED_HERE or end is EXPIRED:
+            # What has arrived is not wanted any more.
+            self._responses.items.clear()
+        self._responses.end(end)
+
+    def __del__(self) -> None:
+        responses = getattr(self, "_responses", None)
+        if responses is not None and responses.end_message is None:
+            self._give_up(COLLECTED)

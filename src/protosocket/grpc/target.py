@@ -1,0 +1,42 @@
+"""Targets as gRPC writes them, and the addresses they mean."""
+
+from __future__ import annotations
+
+from protosocket.connection import Address, parse_address
+from protosocket.errors import AddressError
+
+__all__ = ["addresses_of"]
+
+_SCHEMES = ("dns", "ipv4", "ipv6", "unix", "tcp", "tls", "memory")
+_DEFAULT_PORT = 443
+
+
+def addresses_of(target: str, secure: bool) -> list[Address]:
+    """The addresses that ``target`` means; one for each that it lists.
+
+    ``host:port``, ``dns:[//authority/]host:port`` (443 without a port), ``ipv4:`` and ``ipv6:`` with
+    addresses separated by commas, ``unix:path``, ``unix:///path``, and the URLs of
+    ``protosocket.connect``. ``secure``: TLS is spoken there. Raises ``AddressError`` for what cannot be used.
+    """
+    scheme, separator, rest = target.partition(":")
+    if not separator or scheme not in _SCHEMES:
+        return [_internet(target, secure)]
+    if scheme in ("tcp", "tls", "memory"):
+        address = parse_address(target)
+        if (address.scheme == "tls") != secure and scheme != "memory":
+            raise AddressError(f"{target!r}: use secure_channel for tls:// and insecure_channel for tcp://")
+        return [address]
+    if scheme == "unix":
+        return [Address("unix", path=rest.removeprefix("//"))]
+    if scheme == "dns" and rest.startswith("//"):
+        rest = rest[2:].partition("/")[2]
+    return [_internet(part, secure) for part in rest.split(",")]
+
+
+def _internet(text: str, secure: bool) -> Address:
+    host, _, port = text.rpartition(":")
+    if not host or host.startswith("[") != host.endswith("]") or (":" in host and not host.startswith("[")):
+        host, port = text, str(_DEFAULT_PORT)
+    if not port.isdecimal():
+        raise AddressError(f"{text!r}: the port is a number, not {port!r}")
+    return Address("tls" if secure else "tcp", host.removeprefix("[").removesuffix("]"), int(port))
