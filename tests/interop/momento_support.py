@@ -77,19 +77,19 @@ class Cache:
 
 
 @contextmanager
-def cache(folder: Path, scheme: str = "tcp") -> Iterator[Cache]:
+def cache(folder: Path, scheme: str = "tcp", *, memory: str = "64MiB") -> Iterator[Cache]:
     """The cache's programs; the router takes ``SECRET`` and ``SECOND_VERSION``."""
     tokens = folder / "tokens"
     tokens.write_text(f"{SECRET}\n{SECOND_VERSION}\n")
     certificate = self_signed(folder / "router.pem")
-    with storage() as stored, router(folder, scheme, stored) as routed:
+    with storage(memory=memory) as stored, router(folder, scheme, stored) as routed:
         yield Cache(stored, routed, certificate)
 
 
 @contextmanager
-def storage(url: str = "tcp://127.0.0.1:0") -> Iterator[Serving]:
-    """A storage."""
-    with serving(*PROTOSOCKET, "storage", "--listen", url) as serving_storage:
+def storage(url: str = "tcp://127.0.0.1:0", *, memory: str = "64MiB") -> Iterator[Serving]:
+    """A storage that holds this much."""
+    with serving(*PROTOSOCKET, "storage", "--listen", url, "--max-memory", memory) as serving_storage:
         yield serving_storage
 
 

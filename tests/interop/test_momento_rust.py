@@ -156,7 +156,8 @@ async def test_sizes(feature: Feature, client: Steered, size: int) -> None:
 async def test_too_large(feature: Feature, client: Steered) -> None:
     feature("a message above 4 MiB ends its connection, and the next call makes another")
     assert await client.one(put(b"large", b"as it was")) == "done"
-    assert "error" in await client.one(put(b"large", bytes(4 * 1024 * 1024)))
+    error = (await client.one(put(b"large", bytes(4 * 1024 * 1024))))["error"]
+    assert (error["code"], error["status"]) == ("UnknownError", None)
     await recovered(client)
     assert await client.one(get(b"large")) == hit(b"as it was")
 
@@ -165,6 +166,14 @@ async def test_a_cache_without_a_name(feature: Feature, client: Steered) -> None
     feature("an error of the cache keeps its status number and text")
     error = {"code": "UnknownError", "status": pb.INVALID_ARGUMENT, "text": "the namespace is empty"}
     assert await client.one(get(b"key", cache="")) == {"error": error}
+
+
+async def test_more_than_the_storage_takes(feature: Feature, programs: Path, tmp_path: Path) -> None:
+    feature("status 8 for an entry that the storage cannot hold")
+    with cache(tmp_path, memory="256KiB") as system:
+        async with sdk(programs, system.router.url) as client:
+            assert (await client.one(put(b"key", bytes(500_000))))["error"]["status"] == pb.RESOURCE_EXHAUSTED
+            assert await client.one(put(b"key", bytes(50_000))) == "done"
 
 
 @pytest.mark.parametrize("connections", [1, 4])
