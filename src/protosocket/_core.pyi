@@ -262,6 +262,172 @@ class CacheEngine:
     def get(self, namespace: str | bytes, key: bytes, /) -> bytes | None: ...
     def set(self, namespace: str | bytes, key: bytes, value: bytes, ttl_ms: int, /) -> None: ...
     def delete(self, namespace: str | bytes, key: bytes, /) -> bool: ...
+    def set_if(
+        self,
+        namespace: str | bytes,
+        key: bytes,
+        value: bytes,
+        ttl_ms: int,
+        condition: int,
+        other: bytes,
+        /,
+    ) -> bool: ...
+    def increment(self, namespace: str | bytes, key: bytes, amount: int, ttl_ms: int, /) -> int: ...
+    def inspect(self, namespace: str | bytes, key: bytes, /) -> tuple[int, int] | None: ...
+    def update_ttl(
+        self, namespace: str | bytes, key: bytes, ttl_ms: int, change: int, /
+    ) -> bool | None: ...
+    def length(self, namespace: str | bytes, key: bytes, kind: int, /) -> int | None: ...
+    def clear(self, namespace: str | bytes, key: bytes, kind: int, /) -> bool: ...
+    def dictionary_set(
+        self,
+        namespace: str | bytes,
+        key: bytes,
+        fields: Sequence[bytes],
+        values: Sequence[bytes],
+        ttl_ms: int,
+        refresh: bool,
+        /,
+    ) -> None: ...
+    def dictionary_get(
+        self, namespace: str | bytes, key: bytes, fields: Sequence[bytes], /
+    ) -> list[bytes | None] | None: ...
+    def dictionary_fetch(
+        self, namespace: str | bytes, key: bytes, /
+    ) -> tuple[list[bytes], list[bytes]] | None: ...
+    def dictionary_increment(
+        self,
+        namespace: str | bytes,
+        key: bytes,
+        field: bytes,
+        amount: int,
+        ttl_ms: int,
+        refresh: bool,
+        /,
+    ) -> int: ...
+    def dictionary_remove(
+        self, namespace: str | bytes, key: bytes, fields: Sequence[bytes], /
+    ) -> bool: ...
+    def set_add(
+        self,
+        namespace: str | bytes,
+        key: bytes,
+        elements: Sequence[bytes],
+        ttl_ms: int,
+        refresh: bool,
+        /,
+    ) -> None: ...
+    def set_remove(self, namespace: str | bytes, key: bytes, elements: Sequence[bytes], /) -> bool: ...
+    def set_subtract_from(
+        self, namespace: str | bytes, key: bytes, elements: Sequence[bytes], /
+    ) -> bool: ...
+    def set_fetch(self, namespace: str | bytes, key: bytes, /) -> list[bytes] | None: ...
+    def set_sample(self, namespace: str | bytes, key: bytes, count: int, /) -> list[bytes] | None: ...
+    def set_pop(self, namespace: str | bytes, key: bytes, count: int, /) -> list[bytes] | None: ...
+    def set_contains(
+        self, namespace: str | bytes, key: bytes, elements: Sequence[bytes], /
+    ) -> list[bool] | None: ...
+    def list_push(
+        self,
+        namespace: str | bytes,
+        key: bytes,
+        values: Sequence[bytes],
+        front: bool,
+        keep: int | None,
+        ttl_ms: int,
+        refresh: bool,
+        /,
+    ) -> int: ...
+    def list_pop(
+        self, namespace: str | bytes, key: bytes, front: bool, /
+    ) -> tuple[bytes, int] | None: ...
+    def list_fetch(
+        self, namespace: str | bytes, key: bytes, start: int | None, end: int | None, /
+    ) -> list[bytes] | None: ...
+    def list_retain(
+        self,
+        namespace: str | bytes,
+        key: bytes,
+        start: int | None,
+        end: int | None,
+        ttl_ms: int,
+        refresh: bool,
+        /,
+    ) -> int | None: ...
+    def list_remove(self, namespace: str | bytes, key: bytes, value: bytes, /) -> int | None: ...
+    def list_erase(
+        self, namespace: str | bytes, key: bytes, ranges: Sequence[tuple[int, int]], /
+    ) -> int | None: ...
+    def sorted_set_put(
+        self,
+        namespace: str | bytes,
+        key: bytes,
+        values: Sequence[bytes],
+        scores: Sequence[float],
+        ttl_ms: int,
+        refresh: bool,
+        /,
+    ) -> None: ...
+    def sorted_set_store(
+        self,
+        namespace: str | bytes,
+        key: bytes,
+        values: Sequence[bytes],
+        scores: Sequence[float],
+        ttl_ms: int,
+        /,
+    ) -> None: ...
+    def sorted_set_increment(
+        self,
+        namespace: str | bytes,
+        key: bytes,
+        value: bytes,
+        amount: float,
+        ttl_ms: int,
+        refresh: bool,
+        /,
+    ) -> float: ...
+    def sorted_set_remove(
+        self, namespace: str | bytes, key: bytes, values: Sequence[bytes], /
+    ) -> bool: ...
+    def sorted_set_scores(
+        self, namespace: str | bytes, key: bytes, values: Sequence[bytes], /
+    ) -> list[float | None] | None: ...
+    def sorted_set_rank(
+        self, namespace: str | bytes, key: bytes, value: bytes, descending: bool, /
+    ) -> int | None: ...
+    def sorted_set_by_rank(
+        self,
+        namespace: str | bytes,
+        key: bytes,
+        start: int | None,
+        end: int | None,
+        descending: bool,
+        /,
+    ) -> tuple[list[bytes], list[float]] | None: ...
+    def sorted_set_by_score(
+        self,
+        namespace: str | bytes,
+        key: bytes,
+        least: tuple[float, bool] | None,
+        most: tuple[float, bool] | None,
+        descending: bool,
+        offset: int,
+        count: int | None,
+        /,
+    ) -> tuple[list[bytes], list[float]] | None: ...
+    def sorted_set_count(
+        self,
+        namespace: str | bytes,
+        key: bytes,
+        least: tuple[float, bool] | None,
+        most: tuple[float, bool] | None,
+        /,
+    ) -> int | None: ...
+    def create_cache(self, name: str, /) -> bool: ...
+    def delete_cache(self, name: str, /) -> bool: ...
+    def caches(self) -> list[str]: ...
+    def flush(self, namespace: str | bytes, /) -> int: ...
     def sweep(self, limit: int, /) -> int: ...
     @property
     def max_memory(self) -> int: ...

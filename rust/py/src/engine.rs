@@ -1,22 +1,47 @@
-//! `_core.CacheEngine` and `_core.key_hash`: the storage engine bound to Python, values staying Python `bytes`.
+//! `_core.CacheEngine` and `_core.key_hash`: the storage engine bound to Python, plain values staying Python `bytes`.
 
 use std::collections::hash_map::RandomState;
+use std::convert::Infallible;
 use std::hash::BuildHasher;
 use std::time::Instant;
 
-use protosocket_core::engine::{Engine, EntryTooLarge};
-use pyo3::exceptions::PyTypeError;
+use protosocket_core::collections::sorted_set::Bound as ScoreBound;
+use protosocket_core::collections::{Dictionary, Family, List, Room, Set, SortedSet};
+use protosocket_core::engine::items::{CollectionTtl, Condition, Items, Refused, Scalar, TtlChange};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PyType};
 
-/// gRPC's RESOURCE_EXHAUSTED, which is how the cache answers an entry that is too large.
+/// gRPC's RESOURCE_EXHAUSTED, which is how the cache answers what is too large.
 const RESOURCE_EXHAUSTED: u32 = 8;
+
+/// gRPC's FAILED_PRECONDITION, which is how the cache answers a command on an item of another kind.
+const FAILED_PRECONDITION: u32 = 9;
+
+/// Elements of a collection, given as a sequence of `bytes`.
+type Elements<'py> = Vec<Bound<'py, PyBytes>>;
+
+/// Elements with their scores, as two lists.
+type Scored<'py> = (Elements<'py>, Vec<f64>);
+
+/// A plain value: the `bytes` object that was given.
+struct Value(Py<PyBytes>);
+
+impl Scalar for Value {
+    fn read<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        Python::attach(|py| read(self.0.as_bytes(py)))
+    }
+
+    fn make(bytes: &[u8]) -> Self {
+        Python::attach(|py| Self(PyBytes::new(py, bytes).unbind()))
+    }
+}
 
 /// A bounded in-process store with a time to live per entry; one memory limit for all namespaces.
 #[pyclass(module = "protosocket._core")]
 pub struct CacheEngine {
-    engine: Engine<Py<PyBytes>>,
+    items: Items<Value>,
     started: Instant,
 }
 
@@ -26,17 +51,18 @@ impl CacheEngine {
     #[new]
     fn new(max_memory: u64) -> Self {
         Self {
-            engine: Engine::new(max_memory, RandomState::new().hash_one(0)),
+            items: Items::new(max_memory, RandomState::new().hash_one(0)),
             started: Instant::now(),
         }
     }
 
-    /// The live value under the key, or None.
+    /// The live value under the key, or None. CacheError (code 9) for a collection.
     #[pyo3(signature = (namespace, key, /))]
-    fn get(&mut self, py: Python<'_>, namespace: Namespace<'_>, key: &[u8]) -> Option<Py<PyBytes>> {
+    fn get(&mut self, py: Python<'_>, namespace: Namespace<'_>, key: &[u8]) -> PyResult<Option<Py<PyBytes>>> {
         let now = self.now();
-        self.engine
-            .get(now, namespace.0, key, |value| value.clone_ref(py))
+        self.items
+            .get(now, namespace.0, key, |value| value.0.clone_ref(py))
+            .map_err(|why| refused(py, why))
     }
 
     /// Stores value for ttl_ms milliseconds; 0 removes what was there. CacheError (code 8) if it can never fit.
@@ -51,34 +77,640 @@ impl CacheEngine {
     ) -> PyResult<()> {
         let now = self.now();
         let size = value.as_bytes().len();
-        self.engine
-            .set(now, namespace.0, key, value.unbind(), size, ttl_ms)
-            .map_err(|error| too_large(py, error))
+        self.items
+            .set(now, namespace.0, key, Value(value.unbind()), size, ttl_ms)
+            .map_err(|why| refused(py, why.into()))
     }
 
-    /// Removes the entry; whether a live one was there.
+    /// Removes the entry, whatever it is; whether a live one was there.
     #[pyo3(signature = (namespace, key, /))]
     fn delete(&mut self, namespace: Namespace<'_>, key: &[u8]) -> bool {
         let now = self.now();
-        self.engine.delete(now, namespace.0, key)
+        self.items.delete(now, namespace.0, key)
+    }
+
+    /// Stores value as set does if the condition holds; whether it did.
+    #[pyo3(signature = (namespace, key, value, ttl_ms, condition, other, /))]
+    #[expect(clippy::too_many_arguments, reason = "a write and its condition")]
+    fn set_if(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        value: Bound<'_, PyBytes>,
+        ttl_ms: u64,
+        condition: u32,
+        other: &[u8],
+    ) -> PyResult<bool> {
+        let condition = match condition {
+            0 => Condition::Present,
+            1 => Condition::Absent,
+            2 => Condition::Equal(other),
+            3 => Condition::NotEqual(other),
+            4 => Condition::PresentAndNotEqual(other),
+            5 => Condition::AbsentOrEqual(other),
+            _ => return Err(PyValueError::new_err("there is no such condition")),
+        };
+        let now = self.now();
+        let size = value.as_bytes().len();
+        let value = Value(value.unbind());
+        self.items
+            .set_if(now, namespace.0, key, value, size, ttl_ms, condition)
+            .map_err(|why| refused(py, why))
+    }
+
+    /// Adds to the integer under the key, or sets it to amount, for ttl_ms milliseconds from now; the sum.
+    #[pyo3(signature = (namespace, key, amount, ttl_ms, /))]
+    fn increment(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        amount: i64,
+        ttl_ms: u64,
+    ) -> PyResult<i64> {
+        let now = self.now();
+        self.items
+            .increment(now, namespace.0, key, amount, ttl_ms)
+            .map_err(|why| refused(py, why))
+    }
+
+    /// The kind of the entry (Momento's ItemType) and the milliseconds it has left, or None.
+    #[pyo3(signature = (namespace, key, /))]
+    fn inspect(&mut self, namespace: Namespace<'_>, key: &[u8]) -> Option<(u8, u64)> {
+        let now = self.now();
+        let (kind, left) = self.items.inspect(now, namespace.0, key)?;
+        Some((kind as u8, left))
+    }
+
+    /// Changes the time to live: 0 overwrites, 1 only increases, 2 only decreases it; whether it did, None if nothing is there.
+    #[pyo3(signature = (namespace, key, ttl_ms, change, /))]
+    fn update_ttl(
+        &mut self,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        ttl_ms: u64,
+        change: u32,
+    ) -> PyResult<Option<bool>> {
+        let change = match change {
+            0 => TtlChange::Overwrite,
+            1 => TtlChange::Increase,
+            2 => TtlChange::Decrease,
+            _ => return Err(PyValueError::new_err("there is no such change of a time to live")),
+        };
+        let now = self.now();
+        Ok(self.items.update_ttl(now, namespace.0, key, ttl_ms, change))
+    }
+
+    /// How many elements the collection of this kind has, or None.
+    #[pyo3(signature = (namespace, key, kind, /))]
+    fn length(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        kind: u32,
+    ) -> PyResult<Option<usize>> {
+        match kind {
+            1 => self.read(py, namespace, key, |found: &Dictionary| found.len()),
+            2 => self.read(py, namespace, key, |found: &Set| found.len()),
+            3 => self.read(py, namespace, key, |found: &List| found.len()),
+            4 => self.read(py, namespace, key, |found: &SortedSet| found.len()),
+            _ => Err(no_such_kind()),
+        }
+    }
+
+    /// Removes the collection of this kind; whether there was one.
+    #[pyo3(signature = (namespace, key, kind, /))]
+    fn clear(&mut self, py: Python<'_>, namespace: Namespace<'_>, key: &[u8], kind: u32) -> PyResult<bool> {
+        match kind {
+            1 => self.empty::<Dictionary>(py, namespace, key),
+            2 => self.empty::<Set>(py, namespace, key),
+            3 => self.empty::<List>(py, namespace, key),
+            4 => self.empty::<SortedSet>(py, namespace, key),
+            _ => Err(no_such_kind()),
+        }
+    }
+
+    /// Sets fields of a dictionary to values.
+    #[pyo3(signature = (namespace, key, fields, values, ttl_ms, refresh, /))]
+    #[expect(clippy::too_many_arguments, reason = "two lists and a time to live")]
+    fn dictionary_set(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        fields: Elements<'_>,
+        values: Elements<'_>,
+        ttl_ms: u64,
+        refresh: bool,
+    ) -> PyResult<()> {
+        if fields.len() != values.len() {
+            return Err(PyValueError::new_err("there are not as many values as fields"));
+        }
+        let items: Vec<_> = fields
+            .iter()
+            .zip(&values)
+            .map(|(field, value)| (field.as_bytes(), value.as_bytes()))
+            .collect();
+        let ttl = CollectionTtl { ttl_ms, refresh };
+        self.write(py, namespace, key, ttl, |found: &mut Dictionary, room| {
+            found.set(&items, room)
+        })
+    }
+
+    /// The values of fields, None for those that are not there, or None without the dictionary.
+    #[pyo3(signature = (namespace, key, fields, /))]
+    fn dictionary_get<'py>(
+        &mut self,
+        py: Python<'py>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        fields: Elements<'_>,
+    ) -> PyResult<Option<Vec<Option<Bound<'py, PyBytes>>>>> {
+        self.read(py, namespace, key, |found: &Dictionary| {
+            fields
+                .iter()
+                .map(|field| found.get(field.as_bytes()).map(|value| PyBytes::new(py, value)))
+                .collect()
+        })
+    }
+
+    /// All fields and their values, in the same order, or None.
+    #[pyo3(signature = (namespace, key, /))]
+    fn dictionary_fetch<'py>(
+        &mut self,
+        py: Python<'py>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+    ) -> PyResult<Option<(Elements<'py>, Elements<'py>)>> {
+        self.read(py, namespace, key, |found: &Dictionary| {
+            found
+                .iter()
+                .map(|(field, value)| (PyBytes::new(py, field), PyBytes::new(py, value)))
+                .unzip()
+        })
+    }
+
+    /// Adds to the integer in a field, or sets it to amount; the sum.
+    #[pyo3(signature = (namespace, key, field, amount, ttl_ms, refresh, /))]
+    #[expect(clippy::too_many_arguments, reason = "a field, an amount and a time to live")]
+    fn dictionary_increment(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        field: &[u8],
+        amount: i64,
+        ttl_ms: u64,
+        refresh: bool,
+    ) -> PyResult<i64> {
+        let ttl = CollectionTtl { ttl_ms, refresh };
+        self.write(py, namespace, key, ttl, |found: &mut Dictionary, room| {
+            found.increment(field, amount, room)
+        })
+    }
+
+    /// Removes fields; whether there is the dictionary.
+    #[pyo3(signature = (namespace, key, fields, /))]
+    fn dictionary_remove(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        fields: Elements<'_>,
+    ) -> PyResult<bool> {
+        let edited = self.edit(py, namespace, key, None, |found: &mut Dictionary| {
+            found.remove(&slices(&fields));
+        });
+        edited.map(|found| found.is_some())
+    }
+
+    /// Adds elements to a set.
+    #[pyo3(signature = (namespace, key, elements, ttl_ms, refresh, /))]
+    fn set_add(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        elements: Elements<'_>,
+        ttl_ms: u64,
+        refresh: bool,
+    ) -> PyResult<()> {
+        let ttl = CollectionTtl { ttl_ms, refresh };
+        self.write(py, namespace, key, ttl, |found: &mut Set, room| {
+            found.add(&slices(&elements), room)
+        })
+    }
+
+    /// Removes elements; whether there is the set.
+    #[pyo3(signature = (namespace, key, elements, /))]
+    fn set_remove(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        elements: Elements<'_>,
+    ) -> PyResult<bool> {
+        let edited = self.edit(py, namespace, key, None, |found: &mut Set| {
+            found.remove(&slices(&elements));
+        });
+        edited.map(|found| found.is_some())
+    }
+
+    /// Leaves those of the elements that were not in the set; whether there is the set.
+    #[pyo3(signature = (namespace, key, elements, /))]
+    fn set_subtract_from(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        elements: Elements<'_>,
+    ) -> PyResult<bool> {
+        let now = self.now();
+        self.items
+            .edit(now, namespace.0, key, None, |found: &mut Set, room| {
+                found.subtract_from(&slices(&elements), room)
+            })
+            .map(|found| found.is_some())
+            .map_err(|why| refused(py, why))
+    }
+
+    /// All elements of a set, or None.
+    #[pyo3(signature = (namespace, key, /))]
+    fn set_fetch<'py>(
+        &mut self,
+        py: Python<'py>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+    ) -> PyResult<Option<Elements<'py>>> {
+        self.read(py, namespace, key, |found: &Set| objects(py, found.iter()))
+    }
+
+    /// Up to count different elements at random, or None.
+    #[pyo3(signature = (namespace, key, count, /))]
+    fn set_sample<'py>(
+        &mut self,
+        py: Python<'py>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        count: usize,
+    ) -> PyResult<Option<Elements<'py>>> {
+        let draw = self.items.draw();
+        self.read(py, namespace, key, |found: &Set| {
+            objects(py, found.sample(count, draw).into_iter())
+        })
+    }
+
+    /// Takes up to count elements out at random, or None.
+    #[pyo3(signature = (namespace, key, count, /))]
+    fn set_pop<'py>(
+        &mut self,
+        py: Python<'py>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        count: usize,
+    ) -> PyResult<Option<Elements<'py>>> {
+        let draw = self.items.draw();
+        self.edit(py, namespace, key, None, |found: &mut Set| {
+            let taken = found.pop(count, draw);
+            objects(py, taken.iter().map(AsRef::as_ref))
+        })
+    }
+
+    /// Whether each of the elements is in the set, or None.
+    #[pyo3(signature = (namespace, key, elements, /))]
+    fn set_contains(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        elements: Elements<'_>,
+    ) -> PyResult<Option<Vec<bool>>> {
+        self.read(py, namespace, key, |found: &Set| {
+            elements
+                .iter()
+                .map(|element| found.contains(element.as_bytes()))
+                .collect()
+        })
+    }
+
+    /// Adds values at an end of a list and drops what is over keep (None: nothing) at the other; the new length.
+    #[pyo3(signature = (namespace, key, values, front, keep, ttl_ms, refresh, /))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "values, where they go and a time to live"
+    )]
+    fn list_push(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        values: Elements<'_>,
+        front: bool,
+        keep: Option<usize>,
+        ttl_ms: u64,
+        refresh: bool,
+    ) -> PyResult<usize> {
+        let ttl = CollectionTtl { ttl_ms, refresh };
+        self.write(py, namespace, key, ttl, |found: &mut List, room| {
+            let values = slices(&values);
+            if front {
+                found.push_front(&values, keep, room)?;
+            } else {
+                found.push_back(&values, keep, room)?;
+            }
+            Ok::<_, protosocket_core::collections::CollectionTooLarge>(found.len())
+        })
+    }
+
+    /// Takes an element out at an end of a list; it and the new length, or None.
+    #[pyo3(signature = (namespace, key, front, /))]
+    fn list_pop<'py>(
+        &mut self,
+        py: Python<'py>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        front: bool,
+    ) -> PyResult<Option<(Bound<'py, PyBytes>, usize)>> {
+        let popped = self.edit(py, namespace, key, None, |found: &mut List| {
+            let value = if front {
+                found.pop_front()
+            } else {
+                found.pop_back()
+            };
+            value.map(|value| (PyBytes::new(py, &value), found.len()))
+        });
+        popped.map(Option::flatten)
+    }
+
+    /// The elements from start to end, as Python slices, or None.
+    #[pyo3(signature = (namespace, key, start, end, /))]
+    fn list_fetch<'py>(
+        &mut self,
+        py: Python<'py>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        start: Option<i32>,
+        end: Option<i32>,
+    ) -> PyResult<Option<Elements<'py>>> {
+        self.read(py, namespace, key, |found: &List| {
+            objects(py, found.fetch(start, end))
+        })
+    }
+
+    /// Leaves the elements from start to end, as Python slices; the new length, or None.
+    #[pyo3(signature = (namespace, key, start, end, ttl_ms, refresh, /))]
+    #[expect(clippy::too_many_arguments, reason = "a slice and a time to live")]
+    fn list_retain(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        start: Option<i32>,
+        end: Option<i32>,
+        ttl_ms: u64,
+        refresh: bool,
+    ) -> PyResult<Option<usize>> {
+        let ttl = CollectionTtl { ttl_ms, refresh };
+        self.edit(py, namespace, key, Some(ttl), |found: &mut List| {
+            found.retain(start, end);
+            found.len()
+        })
+    }
+
+    /// Removes every element equal to value; the new length, or None.
+    #[pyo3(signature = (namespace, key, value, /))]
+    fn list_remove(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        value: &[u8],
+    ) -> PyResult<Option<usize>> {
+        self.edit(py, namespace, key, None, |found: &mut List| {
+            found.remove(value);
+            found.len()
+        })
+    }
+
+    /// Removes what is in any of the ranges, each a first index and a count; the new length, or None.
+    #[pyo3(signature = (namespace, key, ranges, /))]
+    fn list_erase(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        ranges: Vec<(u32, u32)>,
+    ) -> PyResult<Option<usize>> {
+        self.edit(py, namespace, key, None, |found: &mut List| {
+            found.erase(&ranges);
+            found.len()
+        })
+    }
+
+    /// Sets the scores of elements of a sorted set.
+    #[pyo3(signature = (namespace, key, values, scores, ttl_ms, refresh, /))]
+    #[expect(clippy::too_many_arguments, reason = "two lists and a time to live")]
+    fn sorted_set_put(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        values: Elements<'_>,
+        scores: Vec<f64>,
+        ttl_ms: u64,
+        refresh: bool,
+    ) -> PyResult<()> {
+        let elements = scored(&values, &scores)?;
+        let ttl = CollectionTtl { ttl_ms, refresh };
+        self.write(py, namespace, key, ttl, |found: &mut SortedSet, room| {
+            found.put(&elements, room)
+        })
+    }
+
+    /// Stores a sorted set of these elements, whatever was there; nothing if there are none.
+    #[pyo3(signature = (namespace, key, values, scores, ttl_ms, /))]
+    fn sorted_set_store(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        values: Elements<'_>,
+        scores: Vec<f64>,
+        ttl_ms: u64,
+    ) -> PyResult<()> {
+        let elements = scored(&values, &scores)?;
+        let mut new = SortedSet::default();
+        let room = self.items.room(namespace.0, key);
+        new.put(&elements, room).map_err(|why| refused(py, why.into()))?;
+        let now = self.now();
+        self.items
+            .store(now, namespace.0, key, new, ttl_ms)
+            .map_err(|why| refused(py, why.into()))
+    }
+
+    /// Adds to the score of an element, or sets it to amount; the sum.
+    #[pyo3(signature = (namespace, key, value, amount, ttl_ms, refresh, /))]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an element, an amount and a time to live"
+    )]
+    fn sorted_set_increment(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        value: &[u8],
+        amount: f64,
+        ttl_ms: u64,
+        refresh: bool,
+    ) -> PyResult<f64> {
+        let ttl = CollectionTtl { ttl_ms, refresh };
+        self.write(py, namespace, key, ttl, |found: &mut SortedSet, room| {
+            found.increment(value, amount, room)
+        })
+    }
+
+    /// Removes elements; whether there is the sorted set.
+    #[pyo3(signature = (namespace, key, values, /))]
+    fn sorted_set_remove(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        values: Elements<'_>,
+    ) -> PyResult<bool> {
+        let edited = self.edit(py, namespace, key, None, |found: &mut SortedSet| {
+            found.remove(&slices(&values));
+        });
+        edited.map(|found| found.is_some())
+    }
+
+    /// The scores of elements, None for those that are not there, or None without the sorted set.
+    #[pyo3(signature = (namespace, key, values, /))]
+    fn sorted_set_scores(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        values: Elements<'_>,
+    ) -> PyResult<Option<Vec<Option<f64>>>> {
+        self.read(py, namespace, key, |found: &SortedSet| {
+            values.iter().map(|value| found.get(value.as_bytes())).collect()
+        })
+    }
+
+    /// How many elements come before this one, or None without it.
+    #[pyo3(signature = (namespace, key, value, descending, /))]
+    fn sorted_set_rank(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        value: &[u8],
+        descending: bool,
+    ) -> PyResult<Option<usize>> {
+        let rank = self.read(py, namespace, key, |found: &SortedSet| {
+            found.rank(value, descending)
+        });
+        rank.map(Option::flatten)
+    }
+
+    /// The elements with ranks from start to end, as Python slices, and their scores, or None.
+    #[pyo3(signature = (namespace, key, start, end, descending, /))]
+    fn sorted_set_by_rank<'py>(
+        &mut self,
+        py: Python<'py>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        start: Option<i32>,
+        end: Option<i32>,
+        descending: bool,
+    ) -> PyResult<Option<Scored<'py>>> {
+        self.read(py, namespace, key, |found: &SortedSet| {
+            lists(py, found.by_rank(start, end, descending))
+        })
+    }
+
+    /// The elements with scores between two bounds, each a score and whether it is excluded, and their scores, or None.
+    ///
+    /// The first offset of them are left out, and at most count (None: all) are given.
+    #[pyo3(signature = (namespace, key, least, most, descending, offset, count, /))]
+    #[expect(clippy::too_many_arguments, reason = "two bounds and a page")]
+    fn sorted_set_by_score<'py>(
+        &mut self,
+        py: Python<'py>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        least: Option<(f64, bool)>,
+        most: Option<(f64, bool)>,
+        descending: bool,
+        offset: usize,
+        count: Option<usize>,
+    ) -> PyResult<Option<Scored<'py>>> {
+        let (least, most) = (bound(least), bound(most));
+        self.read(py, namespace, key, |found: &SortedSet| {
+            let elements = found.by_score(least, most, descending);
+            lists(py, elements.skip(offset).take(count.unwrap_or(usize::MAX)))
+        })
+    }
+
+    /// How many elements have scores between two bounds, or None.
+    #[pyo3(signature = (namespace, key, least, most, /))]
+    fn sorted_set_count(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        least: Option<(f64, bool)>,
+        most: Option<(f64, bool)>,
+    ) -> PyResult<Option<usize>> {
+        let (least, most) = (bound(least), bound(most));
+        self.read(py, namespace, key, |found: &SortedSet| {
+            found.count_by_score(least, most)
+        })
+    }
+
+    /// Notes that there is a cache of this name; whether there was none. CacheError (code 8) if there are too many.
+    #[pyo3(signature = (name, /))]
+    fn create_cache(&mut self, py: Python<'_>, name: &str) -> PyResult<bool> {
+        self.items.create_cache(name).map_err(|why| refused(py, why))
+    }
+
+    /// Removes the cache of this name with all its entries; whether there was one.
+    #[pyo3(signature = (name, /))]
+    fn delete_cache(&mut self, name: &str) -> bool {
+        self.items.delete_cache(name)
+    }
+
+    /// The names of the caches that were created, sorted.
+    fn caches(&self) -> Vec<&str> {
+        self.items.caches().collect()
+    }
+
+    /// Removes all entries of a namespace; how many there were.
+    #[pyo3(signature = (namespace, /))]
+    fn flush(&mut self, namespace: Namespace<'_>) -> usize {
+        self.items.flush(namespace.0)
     }
 
     /// Looks at up to limit entries after those of the last sweep, removes the expired and says how many.
     #[pyo3(signature = (limit, /))]
     fn sweep(&mut self, limit: usize) -> usize {
         let now = self.now();
-        self.engine.sweep(now, limit)
+        self.items.sweep(now, limit)
     }
 
     /// The limit in bytes.
     #[getter]
     fn max_memory(&self) -> u64 {
-        self.engine.max_memory()
+        self.items.max_memory()
     }
 
     /// A dict of items, bytes_used, hits, misses, evictions and expired.
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let statistics = self.engine.statistics();
+        let statistics = self.items.statistics();
         let dict = PyDict::new(py);
         dict.set_item("items", statistics.items)?;
         dict.set_item("bytes_used", statistics.bytes_used)?;
@@ -94,6 +726,56 @@ impl CacheEngine {
     fn now(&self) -> u64 {
         // 584 years of nanoseconds fit.
         self.started.elapsed().as_nanos() as u64
+    }
+
+    fn read<C: Family, R>(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        read: impl FnOnce(&C) -> R,
+    ) -> PyResult<Option<R>> {
+        let now = self.now();
+        self.items
+            .read(now, namespace.0, key, read)
+            .map_err(|why| refused(py, why))
+    }
+
+    /// A change that makes nothing larger, of a collection that is there.
+    fn edit<C: Family, R>(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        ttl: Option<CollectionTtl>,
+        edit: impl FnOnce(&mut C) -> R,
+    ) -> PyResult<Option<R>> {
+        let now = self.now();
+        self.items
+            .edit(now, namespace.0, key, ttl, |found: &mut C, _| {
+                Ok::<_, Infallible>(edit(found))
+            })
+            .map_err(|why| refused(py, why))
+    }
+
+    /// A change of a collection that is there or is made.
+    fn write<C: Family, R, E: Into<Refused>>(
+        &mut self,
+        py: Python<'_>,
+        namespace: Namespace<'_>,
+        key: &[u8],
+        ttl: CollectionTtl,
+        edit: impl FnOnce(&mut C, Room) -> Result<R, E>,
+    ) -> PyResult<R> {
+        let now = self.now();
+        self.items
+            .edit_or_create(now, namespace.0, key, ttl, edit)
+            .map_err(|why| refused(py, why))
+    }
+
+    fn empty<C: Family>(&mut self, py: Python<'_>, namespace: Namespace<'_>, key: &[u8]) -> PyResult<bool> {
+        let emptied = self.edit(py, namespace, key, None, |found: &mut C| *found = C::default());
+        emptied.map(|found| found.is_some())
     }
 }
 
@@ -121,13 +803,56 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Namespace<'a> {
     }
 }
 
-fn too_large(py: Python<'_>, error: EntryTooLarge) -> PyErr {
+fn slices<'a>(elements: &'a [Bound<'_, PyBytes>]) -> Vec<&'a [u8]> {
+    elements.iter().map(|element| element.as_bytes()).collect()
+}
+
+fn objects<'py, 'a>(py: Python<'py>, elements: impl Iterator<Item = &'a [u8]>) -> Elements<'py> {
+    elements.map(|element| PyBytes::new(py, element)).collect()
+}
+
+fn lists<'py, 'a>(py: Python<'py>, elements: impl Iterator<Item = (&'a [u8], f64)>) -> Scored<'py> {
+    elements
+        .map(|(element, score)| (PyBytes::new(py, element), score))
+        .unzip()
+}
+
+fn scored<'a>(values: &'a [Bound<'_, PyBytes>], scores: &[f64]) -> PyResult<Vec<(&'a [u8], f64)>> {
+    if values.len() != scores.len() {
+        return Err(PyValueError::new_err("there are not as many scores as values"));
+    }
+    Ok(values
+        .iter()
+        .zip(scores)
+        .map(|(value, score)| (value.as_bytes(), *score))
+        .collect())
+}
+
+fn bound(bound: Option<(f64, bool)>) -> ScoreBound {
+    match bound {
+        None => ScoreBound::Unbounded,
+        Some((score, true)) => ScoreBound::Exclusive(score),
+        Some((score, false)) => ScoreBound::Inclusive(score),
+    }
+}
+
+fn no_such_kind() -> PyErr {
+    PyValueError::new_err("there is no such kind of collection")
+}
+
+fn refused(py: Python<'_>, why: Refused) -> PyErr {
     static CACHE_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let code = match why {
+        Refused::WrongKind { .. } | Refused::NotCountable(_) => FAILED_PRECONDITION,
+        Refused::EntryTooLarge(_) | Refused::CollectionTooLarge(_) | Refused::TooManyCaches => {
+            RESOURCE_EXHAUSTED
+        }
+    };
     let raise = || -> PyResult<PyErr> {
         let class = CACHE_ERROR.import(py, "protosocket.errors", "CacheError")?;
-        let text = error.to_string();
+        let text = why.to_string();
         let details = PyDict::new(py);
-        details.set_item("code", RESOURCE_EXHAUSTED)?;
+        details.set_item("code", code)?;
         details.set_item("detail", &text)?;
         Ok(PyErr::from_value(class.call((text,), Some(&details))?))
     };

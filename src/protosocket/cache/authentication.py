@@ -6,6 +6,7 @@ from protosocket.cache.auth import TokenPolicy
 from protosocket.cache.protosocket_cache_pb2 import (
     INVALID_ARGUMENT,
     UNAUTHENTICATED,
+    UNIMPLEMENTED,
     AuthenticateResponse,
     CacheCommand,
     CacheResponse,
@@ -16,13 +17,17 @@ __all__ = ["answer_unforwarded"]
 
 _REFUSED = CommandError(code=UNAUTHENTICATED, message="the token is not accepted")
 _FIRST = CommandError(code=UNAUTHENTICATED, message="the first command on a connection is Authenticate")
+_ELSEWHERE = CommandError(code=UNIMPLEMENTED, message="a router does not carry out commands on caches")
 _NOTHING = CommandError(code=INVALID_ARGUMENT, message="there is no command in the message")
 
 
-def answer_unforwarded(command: CacheCommand, tokens: TokenPolicy) -> tuple[CacheResponse, bool]:
-    """The response to a command that is not carried out, and whether the connection is open from now on.
+def answer_unforwarded(
+    command: CacheCommand, tokens: TokenPolicy, opened: bool
+) -> tuple[CacheResponse, bool]:
+    """The response to a command that is not carried out, and whether the connection is opened by it.
 
     An accepted token opens it; error 16 answers any other token, and every command before an accepted one.
+    ``opened`` says that there was one, or that none is needed.
     """
     kind = command.unary.WhichOneof("command")
     if kind == "auth":
@@ -31,4 +36,4 @@ def answer_unforwarded(command: CacheCommand, tokens: TokenPolicy) -> tuple[Cach
         return CacheResponse(error=_REFUSED), False
     if kind is None:
         return CacheResponse(error=_NOTHING), False
-    return CacheResponse(error=_FIRST), False
+    return CacheResponse(error=_ELSEWHERE if opened else _FIRST), False

@@ -87,6 +87,8 @@ def routing_key(command: CacheCommand) -> bytes | None:
         return unary.set.key
     if kind == "delete":
         return unary.delete.key
+    if kind == "item":
+        return unary.item.key
     return None
 
 

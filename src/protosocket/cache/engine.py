@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol, TypedDict
 
 from protosocket._core import CacheEngine
+from protosocket.cache.engine_collections import Dictionaries, Lists, Sets, SortedSets
 from protosocket.errors import OptionError
 
 __all__ = ["DEFAULT_MAX_MEMORY", "Engine", "Statistics", "create_engine"]
@@ -30,14 +31,18 @@ class Statistics(TypedDict):
     expired: int
 
 
-class Engine(Protocol):
-    """A bounded key-value store with a time to live per entry.
+class Engine(Dictionaries, Sets, Lists, SortedSets, Protocol):
+    """A bounded key-value store with a time to live per entry, of plain values and of collections.
 
-    Each namespace is a key space of its own; all share one memory limit. Calls never block.
+    Each namespace is a key space of its own; all share one memory limit. Calls never block. Kinds are the
+    numbers of Momento's ItemType: 0 a plain value, 1 a dictionary, 2 a set, 3 a list, 4 a sorted set.
     """
 
     def get(self, namespace: str | bytes, key: bytes, /) -> bytes | None:
-        """The live value under the key, or ``None``; the very object that was stored."""
+        """The live value under the key, or ``None``; the very object that was stored.
+
+        Raises ``CacheError`` with code 9 (FAILED_PRECONDITION) for a collection.
+        """
         ...
 
     def set(self, namespace: str | bytes, key: bytes, value: bytes, ttl_ms: int, /) -> None:
@@ -51,6 +56,68 @@ class Engine(Protocol):
 
     def delete(self, namespace: str | bytes, key: bytes, /) -> bool:
         """Remove the entry; whether a live one was there."""
+        ...
+
+    def set_if(
+        self,
+        namespace: str | bytes,
+        key: bytes,
+        value: bytes,
+        ttl_ms: int,
+        condition: int,
+        other: bytes,
+        /,
+    ) -> bool:
+        """Do what ``set`` does if a condition holds; whether it did.
+
+        ``condition`` is a number of ``SetIf.Condition`` in proto/cache_items.proto, ``ValueError`` if
+        there is none; ``other`` is what some compare with, which is ``CacheError`` code 9 for a collection.
+        """
+        ...
+
+    def increment(self, namespace: str | bytes, key: bytes, amount: int, ttl_ms: int, /) -> int:
+        """Add to a value of decimal digits, or make it, for ``ttl_ms`` from now; the sum.
+
+        Raises ``CacheError`` code 9 if the value or the sum is no integer of 64 bits.
+        """
+        ...
+
+    def inspect(self, namespace: str | bytes, key: bytes, /) -> tuple[int, int] | None:
+        """The kind of what is under the key, and the milliseconds it has left."""
+        ...
+
+    def update_ttl(self, namespace: str | bytes, key: bytes, ttl_ms: int, change: int, /) -> bool | None:
+        """Change the time to live: 0 in any case, 1 to a longer one only, 2 to a shorter one only.
+
+        Whether it was changed; ``None`` if nothing is there. ``ValueError`` for another ``change``.
+        """
+        ...
+
+    def length(self, namespace: str | bytes, key: bytes, kind: int, /) -> int | None:
+        """How many elements the collection has; ``CacheError`` code 9 if it is not of this kind."""
+        ...
+
+    def clear(self, namespace: str | bytes, key: bytes, kind: int, /) -> bool:
+        """Remove the collection; whether there was one. ``CacheError`` code 9 if it is not of this kind."""
+        ...
+
+    def create_cache(self, name: str, /) -> bool:
+        """Note that there is a cache of this name; whether there was none.
+
+        Namespaces can be used without it. Raises ``CacheError`` code 8 when there are 10,000.
+        """
+        ...
+
+    def delete_cache(self, name: str, /) -> bool:
+        """Remove a cache and do what ``flush`` does; whether there was one."""
+        ...
+
+    def caches(self) -> list[str]:
+        """The names of the caches, sorted."""
+        ...
+
+    def flush(self, namespace: str | bytes, /) -> int:
+        """Remove all entries of a namespace; how many there were. It looks at every entry there is."""
         ...
 
     def sweep(self, limit: int, /) -> int:

@@ -1,8 +1,8 @@
-"""A listening gRPC server for the service ``protosocket.cache.Cache``, whatever answers its commands."""
+"""A listening gRPC server, of the service ``protosocket.cache.Cache`` or of any other."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -34,10 +34,22 @@ class GrpcServer:
         Raises ``AddressError`` for a bad URL, ``OptionError`` when others could connect without a token, and
         ``ConnectError`` when it cannot listen there.
         """
+        handler = grpc.method_handlers_generic_handler(SERVICE, dict(methods))
+        return await cls.listen_with(url, handler, tokens)
+
+    @classmethod
+    async def listen_with(
+        cls,
+        url: str,
+        handler: grpc.GenericRpcHandler,
+        tokens: TokenPolicy,
+        options: Sequence[tuple[str, int]] = (),
+    ) -> GrpcServer:
+        """As ``listen``, for whatever ``handler`` serves; ``options`` are gRPC's, beside our own."""
         address = parse_grpc_address(url)
         require_tokens(url, tokens)
-        server = aio.server(options=SERVER_OPTIONS, compression=grpc.Compression.NoCompression)
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, dict(methods)),))
+        server = aio.server(options=(*SERVER_OPTIONS, *options), compression=grpc.Compression.NoCompression)
+        server.add_generic_rpc_handlers((handler,))
         try:
             port = server.add_insecure_port(address.target)
         except RuntimeError as error:

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Sequence
+from itertools import count
 from typing import Self
 
-from protosocket._core import RelayBack
+from protosocket._core import RelayBack, RelayRoutes
 from protosocket.cache.commands import cache_error
 from protosocket.cache.protosocket_cache_pb2 import (
     INVALID_ARGUMENT,
@@ -144,6 +145,7 @@ class ProtosocketBackend:
             Ring(storages), [_unavailable_response(address) for address in self._addresses]
         )
         self._connected = [asyncio.Event() for _ in self._addresses]
+        self._keys = _key_of_each(self.routes, len(self._addresses))
         self._keepers = [
             asyncio.create_task(self._keep(storage, address), name=f"storage connection {address}")
             for storage, address in enumerate(self._addresses)
@@ -155,6 +157,15 @@ class ProtosocketBackend:
         self._turn += 1
         answer = self._connection(key, self._turn).call(message_id, command)
         return self._call_later(key, message_id, command, self._turn) if answer is None else answer
+
+    def call_each(self, command: bytes) -> list[Awaitable[bytes]]:
+        """The answers of all storages to one encoded command; each as from ``call``."""
+        return [self._call(key, command) for key in self._keys]
+
+    @property
+    def largest_command(self) -> int:
+        """Bytes that a command may have; a larger one would end the connection to its storage."""
+        return self._options.receive_limit
 
     async def connect(self, timeout: float) -> None:
         """Wait until every storage is connected, ``timeout`` seconds at most; see ``Backend``."""
@@ -178,6 +189,9 @@ class ProtosocketBackend:
         if isinstance(connection, StorageConnection):
             return connection
         raise self.down(self.routes.storage_of(key))
+
+    async def _call(self, key: bytes, command: bytes) -> bytes:
+        return await self.call(key, 0, command)
 
     async def _call_later(self, key: bytes, message_id: int, command: bytes, turn: int) -> bytes:
         """A call that found no room on the connection."""
@@ -227,6 +241,17 @@ class ProtosocketBackend:
             await connection.close()
             if not self.routes.connections(storage):
                 self._connected[storage].clear()
+
+
+def _key_of_each(routes: RelayRoutes, storages: int) -> list[bytes]:
+    """A key for each storage that it owns: the way to a certain storage."""
+    keys: dict[int, bytes] = {}
+    for number in count():
+        if len(keys) == storages:
+            return [keys[storage] for storage in range(storages)]
+        key = b"%d" % number
+        keys.setdefault(routes.storage_of(key), key)
+    raise AssertionError("counting does not end")
 
 
 def _down(storage: Address) -> str:

@@ -24,37 +24,47 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17protosocket_cache.proto\x12\x11protosocket.cache\"u\n\x0c\x43\x61\x63heCommand\x12\x12\n\nmessage_id\x18\x02 \x01(\x04\x12\x14\n\x0c\x63ontrol_code\x18\x03 \x01(\r\x12)\n\x05unary\x18\n \x01(\x0b\x32\x18.protosocket.cache.UnaryH\x00\x42\n\n\x08rpc_kindJ\x04\x08\x01\x10\x02\"\xda\x01\n\x05Unary\x12\x36\n\x04\x61uth\x18\x01 \x01(\x0b\x32&.protosocket.cache.AuthenticateCommandH\x00\x12,\n\x03get\x18\x02 \x01(\x0b\x32\x1d.protosocket.cache.GetCommandH\x00\x12,\n\x03set\x18\x03 \x01(\x0b\x32\x1d.protosocket.cache.SetCommandH\x00\x12\x32\n\x06\x64\x65lete\x18\x04 \x01(\x0b\x32 .protosocket.cache.DeleteCommandH\x00\x42\t\n\x07\x63ommand\"\xbf\x02\n\rCacheResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\x04\x12\x14\n\x0c\x63ontrol_code\x18\x02 \x01(\r\x12\x30\n\x05\x65rror\x18\t \x01(\x0b\x32\x1f.protosocket.cache.CommandErrorH\x00\x12\x37\n\x04\x61uth\x18\n \x01(\x0b\x32\'.protosocket.cache.AuthenticateResponseH\x00\x12-\n\x03get\x18\x0b \x01(\x0b\x32\x1e.protosocket.cache.GetResponseH\x00\x12-\n\x03set\x18\x0c \x01(\x0b\x32\x1e.protosocket.cache.SetResponseH\x00\x12\x33\n\x06\x64\x65lete\x18\r \x01(\x0b\x32!.protosocket.cache.DeleteResponseH\x00\x42\x06\n\x04kind\"$\n\x13\x41uthenticateCommand\x12\r\n\x05token\x18\x01 \x01(\t\"\x16\n\x14\x41uthenticateResponse\",\n\nGetCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\"\x1c\n\x0bGetResponse\x12\r\n\x05value\x18\x01 \x01(\x0c\"U\n\nSetCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\r\n\x05value\x18\x03 \x01(\x0c\x12\x18\n\x10ttl_milliseconds\x18\x04 \x01(\x04\"\r\n\x0bSetResponse\"/\n\rDeleteCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\"\x10\n\x0e\x44\x65leteResponse\"H\n\x0c\x43ommandError\x12\'\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x19.protosocket.cache.Status\x12\x0f\n\x07message\x18\x02 \x01(\t*\xb9\x02\n\x06Status\x12\x06\n\x02OK\x10\x00\x12\r\n\tCANCELLED\x10\x01\x12\x0b\n\x07UNKNOWN\x10\x02\x12\x14\n\x10INVALID_ARGUMENT\x10\x03\x12\x15\n\x11\x44\x45\x41\x44LINE_EXCEEDED\x10\x04\x12\r\n\tNOT_FOUND\x10\x05\x12\x12\n\x0e\x41LREADY_EXISTS\x10\x06\x12\x15\n\x11PERMISSION_DENIED\x10\x07\x12\x16\n\x12RESOURCE_EXHAUSTED\x10\x08\x12\x17\n\x13\x46\x41ILED_PRECONDITION\x10\t\x12\x0b\n\x07\x41\x42ORTED\x10\n\x12\x10\n\x0cOUT_OF_RANGE\x10\x0b\x12\x11\n\rUNIMPLEMENTED\x10\x0c\x12\x0c\n\x08INTERNAL\x10\r\x12\x0f\n\x0bUNAVAILABLE\x10\x0e\x12\r\n\tDATA_LOSS\x10\x0f\x12\x13\n\x0fUNAUTHENTICATED\x10\x10\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17protosocket_cache.proto\x12\x11protosocket.cache\"u\n\x0c\x43\x61\x63heCommand\x12\x12\n\nmessage_id\x18\x02 \x01(\x04\x12\x14\n\x0c\x63ontrol_code\x18\x03 \x01(\r\x12)\n\x05unary\x18\n \x01(\x0b\x32\x18.protosocket.cache.UnaryH\x00\x42\n\n\x08rpc_kindJ\x04\x08\x01\x10\x02\"\xbe\x02\n\x05Unary\x12\x36\n\x04\x61uth\x18\x01 \x01(\x0b\x32&.protosocket.cache.AuthenticateCommandH\x00\x12,\n\x03get\x18\x02 \x01(\x0b\x32\x1d.protosocket.cache.GetCommandH\x00\x12,\n\x03set\x18\x03 \x01(\x0b\x32\x1d.protosocket.cache.SetCommandH\x00\x12\x32\n\x06\x64\x65lete\x18\x04 \x01(\x0b\x32 .protosocket.cache.DeleteCommandH\x00\x12.\n\x04item\x18\x64 \x01(\x0b\x32\x1e.protosocket.cache.ItemCommandH\x00\x12\x32\n\x06\x63\x61\x63hes\x18\x65 \x01(\x0b\x32 .protosocket.cache.CachesCommandH\x00\x42\t\n\x07\x63ommand\"\xa5\x03\n\rCacheResponse\x12\x12\n\nmessage_id\x18\x01 \x01(\x04\x12\x14\n\x0c\x63ontrol_code\x18\x02 \x01(\r\x12\x30\n\x05\x65rror\x18\t \x01(\x0b\x32\x1f.protosocket.cache.CommandErrorH\x00\x12\x37\n\x04\x61uth\x18\n \x01(\x0b\x32\'.protosocket.cache.AuthenticateResponseH\x00\x12-\n\x03get\x18\x0b \x01(\x0b\x32\x1e.protosocket.cache.GetResponseH\x00\x12-\n\x03set\x18\x0c \x01(\x0b\x32\x1e.protosocket.cache.SetResponseH\x00\x12\x33\n\x06\x64\x65lete\x18\r \x01(\x0b\x32!.protosocket.cache.DeleteResponseH\x00\x12/\n\x04item\x18\x64 \x01(\x0b\x32\x1f.protosocket.cache.ItemResponseH\x00\x12\x33\n\x06\x63\x61\x63hes\x18\x65 \x01(\x0b\x32!.protosocket.cache.CachesResponseH\x00\x42\x06\n\x04kind\"$\n\x13\x41uthenticateCommand\x12\r\n\x05token\x18\x01 \x01(\t\"\x16\n\x14\x41uthenticateResponse\",\n\nGetCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\"\x1c\n\x0bGetResponse\x12\r\n\x05value\x18\x01 \x01(\x0c\"U\n\nSetCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\r\n\x05value\x18\x03 \x01(\x0c\x12\x18\n\x10ttl_milliseconds\x18\x04 \x01(\x04\"\r\n\x0bSetResponse\"/\n\rDeleteCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\"\x10\n\x0e\x44\x65leteResponse\"@\n\x0bItemCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12\x11\n\toperation\x18\x03 \x01(\x0c\"\x1e\n\x0cItemResponse\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\"\x92\x01\n\rCachesCommand\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x37\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\'.protosocket.cache.CachesCommand.Action\"5\n\x06\x41\x63tion\x12\x08\n\x04LIST\x10\x00\x12\n\n\x06\x43REATE\x10\x01\x12\n\n\x06\x44\x45LETE\x10\x02\x12\t\n\x05\x46LUSH\x10\x03\"0\n\x0e\x43\x61\x63hesResponse\x12\r\n\x05names\x18\x01 \x03(\t\x12\x0f\n\x07\x65xisted\x18\x02 \x01(\x08\"H\n\x0c\x43ommandError\x12\'\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x19.protosocket.cache.Status\x12\x0f\n\x07message\x18\x02 \x01(\t*\xb9\x02\n\x06Status\x12\x06\n\x02OK\x10\x00\x12\r\n\tCANCELLED\x10\x01\x12\x0b\n\x07UNKNOWN\x10\x02\x12\x14\n\x10INVALID_ARGUMENT\x10\x03\x12\x15\n\x11\x44\x45\x41\x44LINE_EXCEEDED\x10\x04\x12\r\n\tNOT_FOUND\x10\x05\x12\x12\n\x0e\x41LREADY_EXISTS\x10\x06\x12\x15\n\x11PERMISSION_DENIED\x10\x07\x12\x16\n\x12RESOURCE_EXHAUSTED\x10\x08\x12\x17\n\x13\x46\x41ILED_PRECONDITION\x10\t\x12\x0b\n\x07\x41\x42ORTED\x10\n\x12\x10\n\x0cOUT_OF_RANGE\x10\x0b\x12\x11\n\rUNIMPLEMENTED\x10\x0c\x12\x0c\n\x08INTERNAL\x10\r\x12\x0f\n\x0bUNAVAILABLE\x10\x0e\x12\r\n\tDATA_LOSS\x10\x0f\x12\x13\n\x0fUNAUTHENTICATED\x10\x10\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'protosocket_cache_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STATUS']._serialized_start=1090
-  _globals['_STATUS']._serialized_end=1403
+  _globals['_STATUS']._serialized_start=1589
+  _globals['_STATUS']._serialized_end=1902
   _globals['_CACHECOMMAND']._serialized_start=46
   _globals['_CACHECOMMAND']._serialized_end=163
   _globals['_UNARY']._serialized_start=166
-  _globals['_UNARY']._serialized_end=384
-  _globals['_CACHERESPONSE']._serialized_start=387
-  _globals['_CACHERESPONSE']._serialized_end=706
-  _globals['_AUTHENTICATECOMMAND']._serialized_start=708
-  _globals['_AUTHENTICATECOMMAND']._serialized_end=744
-  _globals['_AUTHENTICATERESPONSE']._serialized_start=746
-  _globals['_AUTHENTICATERESPONSE']._serialized_end=768
-  _globals['_GETCOMMAND']._serialized_start=770
-  _globals['_GETCOMMAND']._serialized_end=814
-  _globals['_GETRESPONSE']._serialized_start=816
-  _globals['_GETRESPONSE']._serialized_end=844
-  _globals['_SETCOMMAND']._serialized_start=846
-  _globals['_SETCOMMAND']._serialized_end=931
-  _globals['_SETRESPONSE']._serialized_start=933
-  _globals['_SETRESPONSE']._serialized_end=946
-  _globals['_DELETECOMMAND']._serialized_start=948
-  _globals['_DELETECOMMAND']._serialized_end=995
-  _globals['_DELETERESPONSE']._serialized_start=997
-  _globals['_DELETERESPONSE']._serialized_end=1013
-  _globals['_COMMANDERROR']._serialized_start=1015
-  _globals['_COMMANDERROR']._serialized_end=1087
+  _globals['_UNARY']._serialized_end=484
+  _globals['_CACHERESPONSE']._serialized_start=487
+  _globals['_CACHERESPONSE']._serialized_end=908
+  _globals['_AUTHENTICATECOMMAND']._serialized_start=910
+  _globals['_AUTHENTICATECOMMAND']._serialized_end=946
+  _globals['_AUTHENTICATERESPONSE']._serialized_start=948
+  _globals['_AUTHENTICATERESPONSE']._serialized_end=970
+  _globals['_GETCOMMAND']._serialized_start=972
+  _globals['_GETCOMMAND']._serialized_end=1016
+  _globals['_GETRESPONSE']._serialized_start=1018
+  _globals['_GETRESPONSE']._serialized_end=1046
+  _globals['_SETCOMMAND']._serialized_start=1048
+  _globals['_SETCOMMAND']._serialized_end=1133
+  _globals['_SETRESPONSE']._serialized_start=1135
+  _globals['_SETRESPONSE']._serialized_end=1148
+  _globals['_DELETECOMMAND']._serialized_start=1150
+  _globals['_DELETECOMMAND']._serialized_end=1197
+  _globals['_DELETERESPONSE']._serialized_start=1199
+  _globals['_DELETERESPONSE']._serialized_end=1215
+  _globals['_ITEMCOMMAND']._serialized_start=1217
+  _globals['_ITEMCOMMAND']._serialized_end=1281
+  _globals['_ITEMRESPONSE']._serialized_start=1283
+  _globals['_ITEMRESPONSE']._serialized_end=1313
+  _globals['_CACHESCOMMAND']._serialized_start=1316
+  _globals['_CACHESCOMMAND']._serialized_end=1462
+  _globals['_CACHESCOMMAND_ACTION']._serialized_start=1409
+  _globals['_CACHESCOMMAND_ACTION']._serialized_end=1462
+  _globals['_CACHESRESPONSE']._serialized_start=1464
+  _globals['_CACHESRESPONSE']._serialized_end=1512
+  _globals['_COMMANDERROR']._serialized_start=1514
+  _globals['_COMMANDERROR']._serialized_end=1586
 # @@protoc_insertion_point(module_scope)

@@ -1,7 +1,8 @@
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -54,19 +55,23 @@ class CacheCommand(_message.Message):
     def __init__(self, message_id: _Optional[int] = ..., control_code: _Optional[int] = ..., unary: _Optional[_Union[Unary, _Mapping]] = ...) -> None: ...
 
 class Unary(_message.Message):
-    __slots__ = ("auth", "get", "set", "delete")
+    __slots__ = ("auth", "get", "set", "delete", "item", "caches")
     AUTH_FIELD_NUMBER: _ClassVar[int]
     GET_FIELD_NUMBER: _ClassVar[int]
     SET_FIELD_NUMBER: _ClassVar[int]
     DELETE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    CACHES_FIELD_NUMBER: _ClassVar[int]
     auth: AuthenticateCommand
     get: GetCommand
     set: SetCommand
     delete: DeleteCommand
-    def __init__(self, auth: _Optional[_Union[AuthenticateCommand, _Mapping]] = ..., get: _Optional[_Union[GetCommand, _Mapping]] = ..., set: _Optional[_Union[SetCommand, _Mapping]] = ..., delete: _Optional[_Union[DeleteCommand, _Mapping]] = ...) -> None: ...
+    item: ItemCommand
+    caches: CachesCommand
+    def __init__(self, auth: _Optional[_Union[AuthenticateCommand, _Mapping]] = ..., get: _Optional[_Union[GetCommand, _Mapping]] = ..., set: _Optional[_Union[SetCommand, _Mapping]] = ..., delete: _Optional[_Union[DeleteCommand, _Mapping]] = ..., item: _Optional[_Union[ItemCommand, _Mapping]] = ..., caches: _Optional[_Union[CachesCommand, _Mapping]] = ...) -> None: ...
 
 class CacheResponse(_message.Message):
-    __slots__ = ("message_id", "control_code", "error", "auth", "get", "set", "delete")
+    __slots__ = ("message_id", "control_code", "error", "auth", "get", "set", "delete", "item", "caches")
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     CONTROL_CODE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +79,8 @@ class CacheResponse(_message.Message):
     GET_FIELD_NUMBER: _ClassVar[int]
     SET_FIELD_NUMBER: _ClassVar[int]
     DELETE_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    CACHES_FIELD_NUMBER: _ClassVar[int]
     message_id: int
     control_code: int
     error: CommandError
@@ -81,7 +88,9 @@ class CacheResponse(_message.Message):
     get: GetResponse
     set: SetResponse
     delete: DeleteResponse
-    def __init__(self, message_id: _Optional[int] = ..., control_code: _Optional[int] = ..., error: _Optional[_Union[CommandError, _Mapping]] = ..., auth: _Optional[_Union[AuthenticateResponse, _Mapping]] = ..., get: _Optional[_Union[GetResponse, _Mapping]] = ..., set: _Optional[_Union[SetResponse, _Mapping]] = ..., delete: _Optional[_Union[DeleteResponse, _Mapping]] = ...) -> None: ...
+    item: ItemResponse
+    caches: CachesResponse
+    def __init__(self, message_id: _Optional[int] = ..., control_code: _Optional[int] = ..., error: _Optional[_Union[CommandError, _Mapping]] = ..., auth: _Optional[_Union[AuthenticateResponse, _Mapping]] = ..., get: _Optional[_Union[GetResponse, _Mapping]] = ..., set: _Optional[_Union[SetResponse, _Mapping]] = ..., delete: _Optional[_Union[DeleteResponse, _Mapping]] = ..., item: _Optional[_Union[ItemResponse, _Mapping]] = ..., caches: _Optional[_Union[CachesResponse, _Mapping]] = ...) -> None: ...
 
 class AuthenticateCommand(_message.Message):
     __slots__ = ("token",)
@@ -134,6 +143,48 @@ class DeleteCommand(_message.Message):
 class DeleteResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class ItemCommand(_message.Message):
+    __slots__ = ("namespace", "key", "operation")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    key: bytes
+    operation: bytes
+    def __init__(self, namespace: _Optional[str] = ..., key: _Optional[bytes] = ..., operation: _Optional[bytes] = ...) -> None: ...
+
+class ItemResponse(_message.Message):
+    __slots__ = ("answer",)
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    answer: bytes
+    def __init__(self, answer: _Optional[bytes] = ...) -> None: ...
+
+class CachesCommand(_message.Message):
+    __slots__ = ("namespace", "action")
+    class Action(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        LIST: _ClassVar[CachesCommand.Action]
+        CREATE: _ClassVar[CachesCommand.Action]
+        DELETE: _ClassVar[CachesCommand.Action]
+        FLUSH: _ClassVar[CachesCommand.Action]
+    LIST: CachesCommand.Action
+    CREATE: CachesCommand.Action
+    DELETE: CachesCommand.Action
+    FLUSH: CachesCommand.Action
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    action: CachesCommand.Action
+    def __init__(self, namespace: _Optional[str] = ..., action: _Optional[_Union[CachesCommand.Action, str]] = ...) -> None: ...
+
+class CachesResponse(_message.Message):
+    __slots__ = ("names", "existed")
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    EXISTED_FIELD_NUMBER: _ClassVar[int]
+    names: _containers.RepeatedScalarFieldContainer[str]
+    existed: bool
+    def __init__(self, names: _Optional[_Iterable[str]] = ..., existed: bool = ...) -> None: ...
 
 class CommandError(_message.Message):
     __slots__ = ("code", "message")

@@ -63,6 +63,7 @@ class _RelayedClient(RelayFront, ConnectionProtocol):
         self._setup(options)
         self._server = server
         self._tokens = tokens
+        self._opened = not tokens.required
         self._idle: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -98,8 +99,9 @@ class _RelayedClient(RelayFront, ConnectionProtocol):
             command = CacheCommand.FromString(request)
         except DecodeError:
             return None
-        response, opened = answer_unforwarded(command, self._tokens)
+        response, opened = answer_unforwarded(command, self._tokens, self._opened)
         if opened:
+            self._opened = True
             self._set_open()
         return response.SerializeToString()
 
@@ -124,7 +126,7 @@ class _ForwardedClient(rpc.Service):
     async def unary(self, request: CacheCommand) -> CacheResponse:
         key = routing_key(request)
         if key is None or not self._open:
-            response, opened = answer_unforwarded(request, self._tokens)
+            response, opened = answer_unforwarded(request, self._tokens, self._open)
             self._open |= opened
             return response
         try:

@@ -38,7 +38,7 @@ class _Storage(rpc.Service):
         if self._open and (unary is None or unary.auth is None):
             return carry_out(self._engine, unary)
         response, opened = answer_unforwarded(
-            cast("CacheCommand", MESSAGES.to_protobuf(request)), self._tokens
+            cast("CacheCommand", MESSAGES.to_protobuf(request)), self._tokens, self._open
         )
         self._open |= opened
         return MESSAGES.from_protobuf(response)

@@ -9,6 +9,7 @@ from protosocket.cache.engine import Engine
 from protosocket.cache.protosocket_cache_pb2 import (
     INVALID_ARGUMENT,
     NOT_FOUND,
+    UNIMPLEMENTED,
     CacheCommand,
     CacheResponse,
     CommandError,
@@ -25,8 +26,10 @@ class StorageHandler:
 
     A miss is error 5 with the text ``Key not found``. A command that makes no sense (no command in it,
     an empty namespace) is error 3, INVALID_ARGUMENT; an entry that can never fit is error 8,
-    RESOURCE_EXHAUSTED. An empty key is a key. Authenticating belongs to the connection: the transport answers
-    it, and here it is error 3. The message id is echoed.
+    RESOURCE_EXHAUSTED; reading a collection is error 9, FAILED_PRECONDITION. What is not in Momento's
+    protosocket protocol (items, caches) is error 12, UNIMPLEMENTED, here. An empty key is a key.
+    Authenticating belongs to the connection: the transport answers it, and here it is error 3. The message
+    id is echoed.
     """
 
     __slots__ = ("_engine",)
@@ -55,7 +58,10 @@ class StorageHandler:
             namespace = get.namespace
             if not namespace:
                 return _invalid("the namespace is empty")
-            value = self._engine.get(namespace, get.key)
+            try:
+                value = self._engine.get(namespace, get.key)
+            except CacheError as error:
+                return error_response(0, error)
             if value is None:
                 response.error.CopyFrom(_MISS)
             else:
@@ -78,8 +84,11 @@ class StorageHandler:
             response.delete.SetInParent()
         elif kind == "auth":
             return _invalid("this connection does not take Authenticate")
-        else:
+        elif kind is None:
             return _invalid("there is no command in the message")
+        else:
+            text = f"a {kind} command is for the protosocket hop"
+            return CacheResponse(error=CommandError(code=UNIMPLEMENTED, message=text))
         return response
 
     def handle_bytes(self, command: bytes) -> bytes:

@@ -26,6 +26,15 @@ _CONNECT_SECONDS = 5.0
 @click.option("--listen", metavar="URL", help="Serve protosocket here, such as tcp://127.0.0.1:7300.")
 @click.option("--grpc-listen", metavar="URL", help="Serve gRPC here, such as grpc://127.0.0.1:7301.")
 @click.option(
+    "--momento-listen", metavar="URL", help="Serve Momento's gRPC API here, such as grpc://127.0.0.1:8080."
+)
+@click.option(
+    "--momento-cache",
+    metavar="NAME",
+    multiple=True,
+    help="A cache that is always there; give it several times for several.",
+)
+@click.option(
     "--storage",
     "storage",
     metavar="URL[,URL...]",
@@ -55,6 +64,8 @@ _CONNECT_SECONDS = 5.0
 def command(
     listen: str | None,
     grpc_listen: str | None,
+    momento_listen: str | None,
+    momento_cache: Sequence[str],
     storage: Sequence[str],
     transport: str,
     connections: int,
@@ -66,8 +77,12 @@ def command(
     storage_tls_ca: Path | None,
 ) -> None:
     """Run a router of the cache until SIGTERM or SIGINT."""
-    if listen is None and grpc_listen is None:
-        raise OptionError("a router needs --listen, --grpc-listen or both")
+    if listen is None and grpc_listen is None and momento_listen is None:
+        raise OptionError("a router needs --listen, --grpc-listen or --momento-listen")
+    if momento_listen is not None and transport != "protosocket":
+        raise OptionError("--momento-listen needs storages that are reached by --transport protosocket")
+    if momento_cache and momento_listen is None:
+        raise OptionError("--momento-cache is for --momento-listen")
     storages = [url.strip() for urls in storage for url in urls.split(",") if url.strip()]
     tokens = read_policy(token_file)
     storage_token = None if storage_token_file is None else read_tokens(storage_token_file)[0]
@@ -75,7 +90,7 @@ def command(
     storage_tls = client_tls("--storage-tls-ca", storages, storage_tls_ca)
     make_backend = partial(_backend, transport, storages, connections, storage_token, storage_tls)
     if workers > 1:
-        if listen is None or grpc_listen is not None:
+        if listen is None or grpc_listen is not None or momento_listen is not None:
             raise OptionError("--workers is for --listen; a router that serves gRPC is one process")
         run_workers(
             partial(_serve_in_worker, make_backend, tokens, tls_cert, tls_key), listen, workers=workers
@@ -96,6 +111,13 @@ def command(
                 from protosocket.cache.grpc_router import serve_router_grpc
 
                 listeners.append(serve_router_grpc(grpc_listen, backend, tokens=tokens))
+            if momento_listen is not None:
+                prepare_grpc()
+                from protosocket.cache.momento import serve_momento
+                from protosocket.cache.protosocket_backend import ProtosocketBackend
+
+                assert isinstance(backend, ProtosocketBackend)  # as --transport says
+                listeners.append(serve_momento(momento_listen, backend, tokens=tokens, caches=momento_cache))
             await serve_until_stopped(listeners)
         finally:
             await backend.close()

@@ -1,6 +1,7 @@
 //! What a storage does with its entries in one step: plain values, collections, and the names of the caches.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::fmt;
 
 use super::{Engine, EntryTooLarge, Fate, NANOSECONDS_PER_MILLISECOND, Statistics};
@@ -88,6 +89,12 @@ impl From<EntryTooLarge> for Refused {
 impl From<CollectionTooLarge> for Refused {
     fn from(why: CollectionTooLarge) -> Self {
         Self::CollectionTooLarge(why)
+    }
+}
+
+impl From<Infallible> for Refused {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 
@@ -494,7 +501,6 @@ fn size<S: Scalar>(item: &Item<S>) -> usize {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::convert::Infallible;
 
     use proptest::prelude::*;
 
@@ -510,12 +516,6 @@ mod tests {
 
         fn make(bytes: &[u8]) -> Self {
             bytes.to_vec()
-        }
-    }
-
-    impl From<Infallible> for Refused {
-        fn from(never: Infallible) -> Self {
-            match never {}
         }
     }
 
