@@ -1,6 +1,7 @@
 """What the tests with real peers share: the programs of interop/, and the features for docs/interop.md.
 
-A module says who its peer is and each test what it is about; the table in docs/interop.md is written from that::
+A module says who its peer is and each test what it is about; the table in docs/interop.md is written from
+that::
 
     @pytest.fixture
     def peer() -> Peer:
@@ -10,11 +11,11 @@ A module says who its peer is and each test what it is about; the table in docs/
         feature("get of a key that is there")
         ...
 
-``feature`` is called first in a test, as often as needed; a feature passes when every test of it passed. A
-test that is expected to fail (``xfail``) makes its feature fail, with the reason below the table. ``peer`` may
-depend on parameters. ``programs`` is the folder of the compiled programs: one executable for each member of
-interop/Cargo.toml, called like the member. It builds them when needed, outside the time limit of the test, and
-skips where cargo is missing. ::
+``feature`` is called first in a test, as often as needed; a feature passes when every test of it passed.
+A test that is expected to fail (``xfail``) makes its feature fail, with the reason below the table. ``peer``
+may depend on parameters. ``programs`` is the folder of the compiled programs: one executable for each member
+of interop/Cargo.toml, called like the member. They are built before the first test when something changed;
+the fixture skips where cargo is missing. ::
 
     pytest tests/interop --interop-table docs/interop.md
 
@@ -41,6 +42,7 @@ Feature = Callable[[str], None]
 
 RESULTS = pytest.StashKey[Results]()
 COMPLETE = pytest.StashKey[bool]()
+BUILD_ERRORS = pytest.StashKey[str]()
 FEATURES = pytest.StashKey[list[tuple[Peer, str]]]()
 
 
@@ -56,17 +58,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[RESULTS] = Results()
     config.stash[COMPLETE] = True
+    config.stash[BUILD_ERRORS] = ""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The table's tests go last; and a first build of the programs is not counted as a test's time."""
+    """Put the tests of the table last."""
     ours = [item for item in items if item.path.is_relative_to(FOLDER)]
-    for item in ours:
-        if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(60, func_only=True))
     ours.sort(key=lambda item: item.path.name == "test_table.py")
-    items[:] = [item for item in items if item not in ours] + ours
+    items[:] = [item for item in items if not item.path.is_relative_to(FOLDER)] + ours
     modules = {path.name for path in FOLDER.glob("test_*.py")}
     if {item.path.name for item in ours} != modules or any("::" in argument for argument in config.args):
         config.stash[COMPLETE] = False
@@ -76,6 +76,26 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(FOLDER):
             item.config.stash[COMPLETE] = False
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the programs before the first test begins: the time limits of tests are not made for that."""
+    cargo = shutil.which("cargo")
+    needed = any("programs" in getattr(item, "fixturenames", ()) for item in session.items)
+    if not needed or cargo is None or session.config.option.collectonly:
+        return
+    command = [
+        cargo,
+        "build",
+        "--quiet",
+        "--release",
+        "--locked",
+        "--manifest-path",
+        str(INTEROP / "Cargo.toml"),
+    ]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    if built.returncode:
+        session.config.stash[BUILD_ERRORS] = built.stderr
 
 
 @pytest.hookimpl(wrapper=True)
@@ -107,23 +127,14 @@ def feature(request: pytest.FixtureRequest, peer: Peer) -> Feature:
 
 
 @pytest.fixture(scope="session")
-def programs() -> Path:
+def programs(pytestconfig: pytest.Config) -> Path:
     """The folder of the compiled programs of interop/, built when something changed."""
-    cargo = shutil.which("cargo")
-    if cargo is None:
+    if shutil.which("cargo") is None:
         pytest.skip("cargo is not installed: the Rust peers cannot be built")
-    command = [
-        cargo,
-        "build",
-        "--quiet",
-        "--release",
-        "--locked",
-        "--manifest-path",
-        str(INTEROP / "Cargo.toml"),
-    ]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
-    if built.returncode:
-        pytest.fail(f"the programs of interop/ do not build:\n{built.stderr}", pytrace=False)
+    if pytestconfig.stash[BUILD_ERRORS]:
+        pytest.fail(
+            f"the programs of interop/ do not build:\n{pytestconfig.stash[BUILD_ERRORS]}", pytrace=False
+        )
     return INTEROP / "target" / "release"
 
 
