@@ -63,10 +63,8 @@ class World:
         self._servers.append(server)
         return server
 
-    def channel(
-        self, target: str, credentials: grpc.ChannelCredentials | None = None, **options: Any
-    ) -> grpc.aio.Channel:
-        channel: grpc.aio.Channel
+    def channel(self, target: str, credentials: grpc.ChannelCredentials | None = None, **options: Any) -> Any:
+        """A channel; its methods take and give bytes, which the stubs of grpc.aio cannot say."""
         if credentials is None:
             channel = self.module.insecure_channel(target, **options)
         else:
