@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 from tests.interop.conftest import Feature, locked_version
 from tests.interop.momento_support import SECRET, cache, delete, get, hit, put, sdk
-from tests.interop.processes import Serving
+from tests.interop.recording import Recorder, recording
 from tests.interop.table import Peer
 from tests.oracle import varint
-from tests.oracle.framing import Decoder, Framing
 
 from protosocket.cache import Hit, Miss
 from protosocket.cache import protosocket_cache_pb2 as pb
@@ -28,40 +24,6 @@ VALUES = [b"value", b"", bytes(200), bytes(20_000)]
 @pytest.fixture
 def peer() -> Peer:
     return Peer("Momento", "momento (Rust), client", locked_version("momento"))
-
-
-class Recorder:
-    """The messages that went through ``recording``, in each direction."""
-
-    def __init__(self) -> None:
-        self.sent: list[bytes] = []
-        self.answered: list[bytes] = []
-
-
-@asynccontextmanager
-async def recording(router: Serving) -> AsyncIterator[tuple[str, Recorder]]:
-    """A place that leads to the router, and what goes through it."""
-    recorder = Recorder()
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, messages: list[bytes]) -> None:
-        decoder = Decoder(Framing.VARINT, 1 << 22)
-        with suppress(ConnectionError):
-            while data := await reader.read(65536):
-                messages += decoder.feed(data)
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-
-    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, _, port = router.place.rpartition(":")
-        back, forth = await asyncio.open_connection(host, int(port))
-        await asyncio.gather(pump(reader, forth, recorder.sent), pump(back, writer, recorder.answered))
-
-    async with await asyncio.start_server(connect, "127.0.0.1", 0) as server:
-        host, port = server.sockets[0].getsockname()
-        yield f"tcp://{host}:{port}", recorder
 
 
 def without_id(message: bytes, field: bytes) -> bytes:

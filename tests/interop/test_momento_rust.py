@@ -24,6 +24,7 @@ from tests.interop.momento_support import (
     storage,
 )
 from tests.interop.processes import Steered
+from tests.interop.recording import recording
 from tests.interop.table import Peer
 
 from protosocket import TLS, rpc
@@ -192,18 +193,23 @@ async def recovered(client: Steered) -> None:
     assert answer == "miss"
 
 
-async def test_timeouts(feature: Feature, programs: Path, system: Cache) -> None:
+async def test_timeouts(feature: Feature, programs: Path, tmp_path: Path) -> None:
     feature("a call that times out is cancelled, and the connection lives on")
-    async with sdk(programs, system.router.url, timeout=0.5) as client:
-        assert await client.one(put(b"slow", b"but there")) == "done"
-        system.storage.pause()
-        try:
+    with cache(tmp_path) as system:
+        async with (
+            recording(system.router) as (url, recorder),
+            sdk(programs, url, timeout=2) as client,
+        ):
+            assert await client.one(put(b"slow", b"but there")) == "done"
+            system.storage.pause()
             for result in await client.run(*[get(b"slow")] * 100):
                 assert result["error"]["code"] == "TimeoutError"
-        finally:
             system.storage.resume()
-        await recovered(client)
-        assert await client.one(get(b"slow")) == hit(b"but there")
+            await recovered(client)
+            assert await client.one(get(b"slow")) == hit(b"but there")
+        cancelled = [each for each in recorder.sent if pb.CacheCommand.FromString(each).control_code == 1]
+        assert len(cancelled) >= 100
+        assert recorder.connections == 1
 
 
 async def test_a_storage_that_is_down(feature: Feature, programs: Path, tmp_path: Path) -> None:
