@@ -65,6 +65,10 @@ class NativeMessages:
                 self._by_name[name] = _AMBIGUOUS
         self._schema = NativeSchema(list(plans.values()))
         self.encode = self._schema.encode
+        # As plain attributes, which cost nothing to look up; our own names come first.
+        for name, found in self._by_name.items():
+            if found is not _AMBIGUOUS and not hasattr(type(self), name) and name not in self.__dict__:
+                self.__dict__[name] = found
         for plan in plans.values():
             setattr(plan.message, _HOME, self)
 
@@ -84,7 +88,7 @@ class NativeMessages:
         """What a ``WireCodec`` encodes with, without a Python call for each message."""
         return self._schema
 
-    def wire_decoder(self, kind: type[NativeMessage]) -> NativeDecoder:
+    def wire_decoder(self, kind: type[M]) -> NativeDecoder[M]:
         """What a ``WireCodec`` decodes messages of class ``kind`` with, without a Python call for each."""
         return self._schema.decoder(kind)
 
