@@ -30,11 +30,7 @@ _client_interceptors: Any = aio_client_interceptors
 _server_interceptor: Any = aio_server_interceptor
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_  # Untyped functions.
-_client_interceptors: Any = aio_client_interceptors
-_server_interceptor: Any = aio_server_interceptor
-
-SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
