@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from protosocket.grpc.channels import insecure_channel
+from protosocket.grpc.channels import insecure_channel, secure_channel
+from protosocket.grpc.credentials import ssl_channel_credentials, ssl_server_credentials
+from protosocket.grpc.server import Server, server
 
-__all__ = ["insecure_channel"]
+__all__ = [
+    "Server",
+    "insecure_channel",
+    "secure_channel",
+    "server",
+    "ssl_channel_credentials",
+    "ssl_server_credentials",
+]

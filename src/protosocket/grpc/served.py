@@ -1,0 +1,228 @@
+"""The server's end of one connection: the greeting, the methods' numbers, where each message belongs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, Final, Self
+
+from protosocket._core import HandlerTask, WireCodec
+from protosocket.connection import Server
+from protosocket.errors import ConnectionClosed, InvalidMessage
+from protosocket.grpc.context import STOPPED, ServicerContext
+from protosocket.grpc.envelope import VERSION, Envelope, Hello
+from protosocket.grpc.http2 import http2_goodbye
+from protosocket.grpc.identity import PeerIdentity
+from protosocket.grpc.liveness import Liveness
+from protosocket.grpc.methods import Exchange, Start
+from protosocket.grpc.served_requests import ServedRequests
+from protosocket.grpc.served_responses import ServedResponses
+from protosocket.grpc.server_settings import ServerSettings
+from protosocket.rpc import HandlingConnection
+
+__all__ = ["Served"]
+
+_logger = logging.getLogger("protosocket")
+
+# The native half's own limit is for calls of one message; here it would make items wait for their handlers.
+_NO_LIMIT: Final = 2**62
+
+_MOST_METHODS: Final = 65_536
+
+_FOR_HTTP2: Final = "this port speaks protosocket, not HTTP/2: use protosocket.grpc's channel, or a gRPC port"
+
+
+class Served(HandlingConnection):
+    """One connection to a gRPC server; what its parts share of it is public."""
+
+    def __new__(cls, wire: WireCodec, settings: ServerSettings, *_: object) -> Self:
+        """Make the native half."""
+        return super().__new__(cls, wire, settings.connection, _NO_LIMIT, True)
+
+    def __init__(
+        self,
+        wire: WireCodec,
+        settings: ServerSettings,
+        pool: Executor | None,
+        server: Server[Served],
+        start_of: Callable[[str], Start],
+    ) -> None:
+        self._setup(settings.connection)
+        self.settings = settings
+        self.pool = pool
+        """Where methods run that are not async; ``None``: the loop's own."""
+        self.loop = self._loop
+        self.identity: PeerIdentity
+        self.peer_window = 0
+        """Bytes of responses that may be sent in each call before the client grants more."""
+        self.requests: dict[int, ServedRequests] = {}
+        """What is streamed to us, by the ids of the calls."""
+        self.responses: dict[int, ServedResponses] = {}
+        """What we stream."""
+        self.contexts: set[ServicerContext] = set()
+        """The calls that run, but for the plain ones."""
+        self.is_cut_short = False
+        """The server does not wait for its calls any longer."""
+        self._server = server
+        self._start_of = start_of
+        self._starts: dict[int, Start] = {0: Served._greet}
+        self._paths: dict[int, str] = {}
+        self._timed: list[ServicerContext] = []
+        self._liveness: Liveness | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the client's greeting."""
+        super().connection_made(transport)
+        self.identity = PeerIdentity(self.peer, transport)
+        self._server.added(self)
+        find = self._starts.get
+
+        def receive(message: Any) -> Any:
+            start = find(message.method)
+            return self._first_use(message) if start is None else start(self, message)
+
+        self._serve(receive, self._loop)
+
+    def _ended(self) -> None:
+        if self._liveness is not None:
+            self._liveness.stop()
+        super()._ended()
+        self._starts.clear()
+        self._server.removed(self)
+
+    # What a message may be.
+
+    def _greet(self, message: Any) -> None:
+        """The first message."""
+        hello = message.hello
+        if hello is None:
+            self._violated("does not begin with a greeting")
+        elif hello.version != VERSION:
+            why = f"version {hello.version} of the envelope is not known here, only {VERSION}"
+            _logger.warning("refused the connection from %s: %s", self.peer, why)
+            self.tell(Envelope(hello=Hello(version=VERSION, refusal=why)))
+            self._starts[0] = Served._ignore
+            self._soon(self.close())
+        else:
+            self.peer_window = hello.window
+            self._starts[0] = Served._further
+            settings = self.settings
+            ping_after = round(settings.ping_after * 1000)
+            self.tell(
+                Envelope(hello=Hello(version=VERSION, window=settings.window, ping_after_ms=ping_after))
+            )
+            if hello.ping_after_ms or ping_after:
+                self._watch_life(hello.ping_after_ms / 1000)
+
+    def _further(self, message: Any) -> None:
+        """A message that begins no call."""
+        call = message.id
+        if call:
+            requests = self.requests.get(call)
+            if requests is not None and not requests.arrived(message):
+                self._violated(f"overran the window of call {call}")
+        elif message.credit:
+            responses = self.responses.get(message.call)
+            if responses is not None:
+                responses.granted(message.credit)
+        elif message.ping:
+            self.tell(Envelope(pong=message.ping))
+
+    def _ignore(self, message: Any) -> None:
+        """Nothing is taken any more."""
+
+    def _first_use(self, message: Any) -> Any:
+        """The first call of a method: its number gets its meaning."""
+        if self._starts.get(0) is not Served._further:
+            return None if self._starts.get(0) is Served._ignore else self._greet(message)
+        number, path = message.method, message.path
+        if not message.id or not path or len(self._starts) > _MOST_METHODS:
+            return self._violated(f"uses the number {number} for no method")
+        start = self._starts[number] = self._start_of(path)
+        self._paths[number] = path
+        return start(self, message)
+
+    def _violated(self, what: str) -> None:
+        self._fail(InvalidMessage(f"{self.peer} {what}", peer=self.peer))
+        _logger.warning("connection ended: %s", self.error)
+
+    # What the native half calls.
+
+    def _adopt(self, task: HandlerTask, result: Any) -> tuple[Coroutine[Any, Any, Any] | None, bool]:
+        assert isinstance(result, Exchange)
+        return result.run(partial(self._item, task)), True
+
+    def _broken(self, kind: str, detail: str, size: int) -> None:
+        if "HTTP/2" in detail and self._transport is not None:
+            self._transport.write(http2_goodbye(_FOR_HTTP2))
+            _logger.warning("refused the connection from %s: %s", self.peer, detail)
+            self._starts[0] = Served._ignore
+            self._soon(self.close())
+            return
+        super()._broken(kind, detail, size)
+
+    # What calls use.
+
+    async def until_room(self) -> None:
+        """Wait until a message can be sent; raises ``ConnectionClosed`` if the connection ends first."""
+        await self._until_room()
+
+    def path_of(self, first: Any) -> str:
+        """The path of a call."""
+        return self._paths.get(first.method, "an unknown method")
+
+    def watch(self, context: ServicerContext) -> None:
+        """Tell ``context`` when its deadline has passed."""
+        # Most calls have ended by the next turn of the loop, and need no timer.
+        if not self._timed:
+            self._loop.call_soon(self._set_timers)
+        self._timed.append(context)
+
+    def _set_timers(self) -> None:
+        contexts, self._timed = self._timed, []
+        for context in contexts:
+            if not context.over and context.deadline is not None:
+                context.timer = self._loop.call_at(context.deadline, context.expire)
+
+    # What the server calls.
+
+    def go_away(self) -> None:
+        """Tell the client that no further call is taken."""
+        if not self._closing:
+            self.tell(Envelope(going_away=True))
+
+    def cut_short(self) -> None:
+        """Cancel the calls, whose clients hear that the server is unavailable."""
+        self.is_cut_short = True
+        for context in tuple(self.contexts):
+            context.impose(STOPPED)
+
+    def cancel_rest(self) -> None:
+        """Cancel every call that is left."""
+        self._cancel_all()
+
+    def _watch_life(self, send_after: float) -> None:
+        settings = self.settings
+        self._liveness = Liveness(
+            self._loop,
+            self._sent_and_received,
+            send_after=send_after,
+            ping=lambda: self.tell(Envelope(ping=1)),
+            expect_within=settings.ping_after and settings.ping_after + settings.ping_timeout,
+            lost=self._silent,
+        )
+
+    def _sent_and_received(self) -> tuple[int, int]:
+        counts = self._counts()
+        return counts["messages_sent"], counts["messages_received"]
+
+    def _silent(self) -> None:
+        self._fail(ConnectionClosed(f"{self.peer} was asked for pings and sent none", peer=self.peer))
+        _logger.warning("connection ended: %s", self.error)
+
+    def _soon(self, closing: Coroutine[Any, Any, None]) -> None:
+        """Not from within a read: the transport would go on with what it was doing."""
+        self._server_task = self._loop.create_task(closing)

@@ -1,0 +1,147 @@
+"""The requests of one served call: what has arrived and was not read yet."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Protocol
+
+import grpc
+
+from protosocket.grpc.envelope import Envelope
+from protosocket.grpc.flow import MESSAGE_COST, ReceiveWindow
+
+__all__ = ["RequestIterator", "ServedRequests"]
+
+
+class _Connection(Protocol):
+    loop: asyncio.AbstractEventLoop
+    requests: dict[int, ServedRequests]
+
+    def tell(self, message: object) -> None: ...
+
+
+class ServedRequests:
+    """The messages of one call from its client, which grants the client credit as they are read.
+
+    It belongs to its connection's table from its making to ``close``.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_is_over",
+        "_messages",
+        "_owed",
+        "_takes",
+        "_tolerance",
+        "_waiter",
+        "_window",
+        "call",
+    )
+
+    def __init__(
+        self, connection: _Connection, first: Any, window: int, takes: Callable[[int], bool]
+    ) -> None:
+        self._connection = connection
+        self._messages: deque[bytes] = deque()
+        self._is_over = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._window = ReceiveWindow(window)
+        self._owed = self._tolerance = window
+        self.call: int = first.id
+        self._takes = takes
+        connection.requests[self.call] = self
+        if first.payload is not None:
+            # A client that has just one request sends it with the call.
+            self.arrived(first)
+            self._is_over = True
+
+    def arrived(self, message: Any) -> bool:
+        """Take a further message of the call; false if the client was not allowed to send it."""
+        payload = message.payload
+        if payload is not None:
+            # Once more than it was given: the client may count by a little otherwise.
+            if self._owed <= -self._tolerance:
+                return False
+            self._owed -= len(payload) + MESSAGE_COST
+            if not self._takes(len(payload)):
+                return True
+            self._messages.append(payload)
+        if message.control:
+            self._is_over = True
+        if self._waiter is not None:
+            self._wake()
+        return True
+
+    async def read(self) -> bytes | None:
+        """The next message; ``None`` after the last. Cancelling it loses no message."""
+        while not self._messages:
+            if self._is_over:
+                return None
+            await self._wait()
+        return self._take()
+
+    async def messages(self, deserialize: Callable[[bytes], Any]) -> AsyncGenerator[Any, None]:
+        """All messages that follow."""
+        messages = self._messages
+        while True:
+            while messages:
+                yield deserialize(self._take())
+            if self._is_over:
+                return
+            await self._wait()
+
+    def close(self) -> None:
+        """Nobody reads any further."""
+        if self._connection.requests.get(self.call) is self:
+            del self._connection.requests[self.call]
+        self._messages.clear()
+        self._is_over = True
+        self._wake()
+
+    def _take(self) -> bytes:
+        payload = self._messages.popleft()
+        credit = self._window.take(len(payload))
+        # The id of a call that was given up may be another call's already.
+        if credit and not self._is_over and self._connection.requests.get(self.call) is self:
+            self._owed += credit
+            self._connection.tell(Envelope(call=self.call, credit=credit))
+        return payload
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def _wait(self) -> None:
+        if self._waiter is not None:
+            raise grpc.aio.UsageError("only one read at a time")
+        self._waiter = waiter = self._connection.loop.create_future()
+        try:
+            await waiter
+        finally:
+            if self._waiter is waiter:
+                self._waiter = None
+
+
+class RequestIterator:
+    """What a servicer's async method is given for a stream of requests."""
+
+    __slots__ = ("_messages",)
+
+    def __init__(self, requests: ServedRequests, deserialize: Callable[[bytes], Any]) -> None:
+        self._messages = requests.messages(deserialize)
+
+    def __aiter__(self) -> AsyncGenerator[Any, None]:
+        return self._messages
+
+    async def __anext__(self) -> Any:
+        return await anext(self._messages)
+
+    async def close(self) -> None:
+        """The method has ended."""
+        # It may have left a task behind that reads, which ends with the call.
+        with contextlib.suppress(RuntimeError):
+            await self._messages.aclose()

@@ -1,0 +1,191 @@
+"""One call of a servicer's method, from its first message to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+
+from protosocket.grpc.context import Ending, ServicerContext, too_long
+from protosocket.grpc.envelope import Envelope
+from protosocket.grpc.outcome import failure
+from protosocket.grpc.pooled import PooledRequests, call_in_pool, iterate_in_pool
+from protosocket.grpc.served_requests import RequestIterator, ServedRequests
+from protosocket.grpc.served_responses import ServedResponses
+from protosocket.grpc.sync_context import SyncServicerContext
+
+if TYPE_CHECKING:
+    from protosocket.grpc.methods import Method
+    from protosocket.grpc.served import Served
+
+    _Handler = grpc.RpcMethodHandler[Any, Any]
+    _Serve = Callable[[Served, Any], Any]
+
+__all__ = ["serve_call", "serve_unary"]
+
+
+_NOT_FOUND: Final = failure(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+_FULL: Final = failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
+_NO_REQUEST: Final = failure(grpc.StatusCode.INTERNAL, "The client ended the call without its request")
+
+
+def serve_unary(method: Method, handler: _Handler) -> _Serve:
+    """What serves calls of an async unary-unary method; kept to what such a call needs."""
+    behavior: Any = handler.unary_unary
+    deserialize: Any = handler.request_deserializer or _as_it_is
+    serialize = _serializer(handler, method.settings.max_send)
+    max_receive = method.settings.max_receive
+
+    async def serve(connection: Served, first: Any) -> Any:
+        context = ServicerContext(connection, first)
+        try:
+            payload = first.payload
+            if len(payload) > max_receive:
+                raise Ending(too_long("Received", len(payload), max_receive))
+            if first.timeout_ms or first.timeout_us:
+                context.limit_time(asyncio.current_task())
+            response = await behavior(deserialize(payload), context)
+            if context.changed:
+                return context.end(None, serialize(response) if context.is_ok else None)
+            answer = Envelope(payload=serialize(response))
+        except BaseException as error:
+            return context.end(error)
+        context.over = True
+        return answer
+
+    return serve
+
+
+async def serve_call(connection: Served, first: Any, method: Method, send: Callable[[Any], bool]) -> Any:
+    """Serve a call of any kind; returns its last message.
+
+    ``send`` takes the messages before that: false if the send queue is full now.
+    """
+    context = ServicerContext(connection, first)
+    context.task = asyncio.current_task()
+    limit = method.limit
+    if limit is not None and not limit.enter():
+        return _FULL
+    connection.contexts.add(context)
+    try:
+        if first.timeout_ms or first.timeout_us:
+            context.limit_time(context.task)
+        if method.may_stream_requests or first.payload is None:
+            context.requests = ServedRequests(connection, first, method.settings.window, context.takes)
+            context.check()
+        handler = method.handler or await method.find(context)
+        if handler is None:
+            raise Ending(_NOT_FOUND)
+        end = context.end(None, await _handle(connection, context, first, handler, send))
+    except BaseException as error:
+        end = context.end(error)
+    finally:
+        connection.contexts.discard(context)
+        if context.requests is not None:
+            context.requests.close()
+        if context.responses is not None:
+            context.responses.close()
+        if limit is not None:
+            limit.leave()
+    return end
+
+
+async def _handle(
+    connection: Served,
+    context: ServicerContext,
+    first: Any,
+    handler: _Handler,
+    send: Callable[[Any], bool],
+) -> bytes | None:
+    """Run the servicer's method; gives the payload of a single response that is to be sent."""
+    serialize = _serializer(handler, connection.settings.max_send)
+    behavior = _behavior(handler)
+    is_sync = not (inspect.iscoroutinefunction(behavior) or inspect.isasyncgenfunction(behavior))
+    call = SyncServicerContext(context, connection.loop) if is_sync else context
+    request = await _request(connection, context, first, handler, is_sync)
+    try:
+        if not handler.response_streaming:
+            response = await _outcome(connection, behavior, request, call)
+            return serialize(response) if context.is_ok else None
+        context.responses = ServedResponses(connection, first.id, send, serialize)
+        if inspect.isasyncgenfunction(behavior):
+            await _send_all(context, behavior(request, call))
+            return None
+        items = await _outcome(connection, behavior, request, call)
+        if hasattr(items, "__aiter__"):
+            await _send_all(context, aiter(items))
+        elif is_sync:
+            await _send_all(context, iterate_in_pool(connection, iter(items)))
+        return None
+    finally:
+        if isinstance(request, RequestIterator):
+            await request.close()
+
+
+async def _request(
+    connection: Served, context: ServicerContext, first: Any, handler: _Handler, is_sync: bool
+) -> Any:
+    """What the servicer's method is given first: the request, or an iterator of them."""
+    deserialize: Any = handler.request_deserializer or _as_it_is
+    if handler.request_streaming:
+        assert context.requests is not None
+        context.deserialize = deserialize
+        if is_sync:
+            return PooledRequests(context.requests, deserialize, connection.loop)
+        return RequestIterator(context.requests, deserialize)
+    if context.requests is None:
+        payload = first.payload
+        context.takes(len(payload))
+        context.check()
+    else:
+        payload = await context.requests.read()
+    if payload is None:
+        raise Ending(_NO_REQUEST)
+    return deserialize(payload)
+
+
+async def _outcome(connection: Served, behavior: Any, request: Any, call: Any) -> Any:
+    """What a method that is no generator gives; one that is not async runs in the server's thread pool."""
+    if inspect.iscoroutinefunction(behavior):
+        return await behavior(request, call)
+    result = await call_in_pool(connection, behavior, request, call)
+    # Of a callable object, or behind a decorator.
+    return await result if inspect.isawaitable(result) else result
+
+
+async def _send_all(context: ServicerContext, messages: AsyncIterator[Any]) -> None:
+    try:
+        await context.write_all(messages)
+    finally:
+        if isinstance(messages, AsyncGenerator):
+            await messages.aclose()
+
+
+def _behavior(handler: _Handler) -> Any:
+    if handler.response_streaming:
+        return handler.stream_stream if handler.request_streaming else handler.unary_stream
+    return handler.stream_unary if handler.request_streaming else handler.unary_unary
+
+
+def _serializer(handler: _Handler, limit: int) -> Callable[[Any], bytes]:
+    """The handler's serializer, held to giving bytes and no more of them than ``limit``."""
+    serialize: Any = handler.response_serializer or _as_it_is
+
+    def checked(message: Any) -> bytes:
+        payload = serialize(message)
+        if payload is None:
+            return b""
+        if not isinstance(payload, bytes):
+            raise TypeError(f"Expected bytes, got {type(payload).__name__}")
+        if len(payload) > limit:
+            raise Ending(too_long("Sent", len(payload), limit))
+        return payload
+
+    return checked
+
+
+def _as_it_is(message: Any) -> Any:
+    return message
