@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Coroutine, Iterable
 from typing import TypeVar
 
 __all__ = ["in_order"]
@@ -15,8 +15,10 @@ _AT_ONCE = 1024
 """Commands of one batch under way; the next is sent when the first of them is answered."""
 
 
-async def in_order(calls: Iterable[Coroutine[object, object, T]]) -> AsyncIterator[T]:
-    """The results of ``calls`` in their order, many of them running at the same time.
+async def in_order(
+    calls: Iterable[Coroutine[object, object, T]], *, at_once: int = _AT_ONCE
+) -> AsyncGenerator[T, None]:
+    """The results of ``calls`` in their order, up to ``at_once`` of them running at the same time.
 
     The first error ends it, and so does closing it; calls still running are cancelled then.
     """
@@ -26,7 +28,7 @@ async def in_order(calls: Iterable[Coroutine[object, object, T]]) -> AsyncIterat
         while True:
             for call in waiting:
                 running.append(asyncio.create_task(call))
-                if len(running) >= _AT_ONCE:
+                if len(running) >= at_once:
                     break
             if not running:
                 return

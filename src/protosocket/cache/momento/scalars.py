@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from momento_wire_types import cacheclient_pb2 as momento
@@ -144,22 +145,26 @@ async def _keys_exist(
     storages: Storages, cache: str, request: momento._KeysExistRequest
 ) -> momento._KeysExistResponse:
     keys = [_key(key) for key in request.cache_keys]
-    found = in_order(_inspected(storages, cache, key) for key in keys)
-    return momento._KeysExistResponse(exists=[item is not None async for item in found])
+    async with aclosing(in_order(_inspected(storages, cache, key) for key in keys)) as found:
+        return momento._KeysExistResponse(exists=[item is not None async for item in found])
 
 
 async def _get_batch(
     storages: Storages, cache: str, request: momento._GetBatchRequest
-) -> AsyncIterator[momento._GetResponse]:
-    async for response in in_order(_get_or_tell(storages, cache, item) for item in request.items):
-        yield response
+) -> AsyncGenerator[momento._GetResponse, None]:
+    calls = (_get_or_tell(storages, cache, item) for item in request.items)
+    async with aclosing(in_order(calls)) as responses:
+        async for response in responses:
+            yield response
 
 
 async def _set_batch(
     storages: Storages, cache: str, request: momento._SetBatchRequest
-) -> AsyncIterator[momento._SetResponse]:
-    async for response in in_order(_set(storages, cache, item) for item in request.items):
-        yield response
+) -> AsyncGenerator[momento._SetResponse, None]:
+    calls = (_set(storages, cache, item) for item in request.items)
+    async with aclosing(in_order(calls)) as responses:
+        async for response in responses:
+            yield response
 
 
 async def _get_or_tell(storages: Storages, cache: str, item: momento._GetRequest) -> momento._GetResponse:
@@ -194,7 +199,7 @@ SCALAR_METHODS: dict[str, Callable[..., Awaitable[Any]]] = {
     "ItemGetType": _item_get_type,
 }
 
-SCALAR_STREAMS: dict[str, Callable[..., AsyncIterator[Any]]] = {
+SCALAR_STREAMS: dict[str, Callable[..., AsyncGenerator[Any, None]]] = {
     "GetBatch": _get_batch,
     "SetBatch": _set_batch,
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -15,9 +16,13 @@ from protosocket.cache.auth import TokenPolicy
 from protosocket.cache.grpc_server import GrpcServer
 from protosocket.cache.momento.caches import Caches
 from protosocket.cache.momento.control import CONTROL_METHODS
+from protosocket.cache.momento.dictionaries import DICTIONARY_METHODS
 from protosocket.cache.momento.errors import abort
+from protosocket.cache.momento.lists import LIST_METHODS
 from protosocket.cache.momento.metadata import admit, cache_name
 from protosocket.cache.momento.scalars import SCALAR_METHODS, SCALAR_STREAMS
+from protosocket.cache.momento.sets import SET_METHODS
+from protosocket.cache.momento.sorted_sets import SORTED_SET_METHODS
 from protosocket.cache.momento.storages import Storages
 from protosocket.cache.protosocket_backend import ProtosocketBackend
 from protosocket.errors import CacheError
@@ -27,8 +32,14 @@ __all__ = ["serve_momento"]
 _SCS: ServiceDescriptor = cacheclient_pb2.DESCRIPTOR.services_by_name["Scs"]
 _CONTROL: ServiceDescriptor = controlclient_pb2.DESCRIPTOR.services_by_name["ScsControl"]
 
-_METHODS: dict[str, Callable[..., Awaitable[Any]]] = {**SCALAR_METHODS}
-_STREAMS: dict[str, Callable[..., AsyncIterator[Any]]] = {**SCALAR_STREAMS}
+_METHODS: dict[str, Callable[..., Awaitable[Any]]] = {
+    **SCALAR_METHODS,
+    **DICTIONARY_METHODS,
+    **SET_METHODS,
+    **LIST_METHODS,
+    **SORTED_SET_METHODS,
+}
+_STREAMS: dict[str, Callable[..., AsyncGenerator[Any, None]]] = {**SCALAR_STREAMS}
 
 
 # The SDKs ping idle connections every few seconds, which gRPC takes for an attack by default.
@@ -79,12 +90,13 @@ class _Gateway(grpc.GenericRpcHandler):
 
         return call
 
-    def _stream(self, function: Callable[..., AsyncIterator[Any]]) -> Callable[..., Any]:
-        async def call(request: Any, context: aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+    def _stream(self, function: Callable[..., AsyncGenerator[Any, None]]) -> Callable[..., Any]:
+        async def call(request: Any, context: aio.ServicerContext[Any, Any]) -> AsyncGenerator[Any, None]:
             try:
                 cache = await self._cache(context)
-                async for response in function(self._storages, cache, request):
-                    yield response
+                async with aclosing(function(self._storages, cache, request)) as responses:
+                    async for response in responses:
+                        yield response
             except CacheError as error:
                 await abort(context, error)
 
