@@ -15,6 +15,7 @@ from protosocket.grpc.outcome import (
     code_of,
     debug_text,
     details_of,
+    failure,
     metadata_of,
     rpc_error,
 )
@@ -38,6 +39,8 @@ class ClientCall:
     _connection: ClientConnection | None
     _handle: int
     _starter: asyncio.Task[None] | None
+    _error: Exception | None = None
+    """What was wrong with the call itself, so that it was not sent: raised where its outcome is asked for."""
     deadline: float | None
     """The loop's time at which the call expires; ``None`` if it never does."""
 
@@ -72,6 +75,14 @@ class ClientCall:
     def set_deadline(self, timeout: float) -> None:
         """The call expires in ``timeout`` seconds."""
         self.deadline = self._method.now() + timeout
+
+    def fail(self, error: Exception) -> None:
+        """The call cannot be made: ``error`` is raised where its outcome is asked for."""
+        if isinstance(error, grpc.aio.AioRpcError):
+            self.finish(failure(error.code(), error.details() or ""))
+        else:
+            self._error = error
+            self.finish(failure(grpc.StatusCode.INTERNAL, str(error)))
 
     def start_later(self, task: asyncio.Task[None]) -> None:
         """``task`` sends the first message."""
@@ -109,7 +120,8 @@ class ClientCall:
         """Seconds until the deadline, at least 0; ``None`` without one."""
         if self.deadline is None:
             return None
-        return max(0.0, self.deadline - self._method.now())
+        # To the nanosecond, or a sum of floats could be more than the timeout was.
+        return max(0.0, round(self.deadline - self._method.now(), 9))
 
     async def initial_metadata(self) -> grpc.aio.Metadata:
         """Wait for the server's initial metadata, or for the call's end."""
@@ -140,6 +152,8 @@ class ClientCall:
 
     async def _raise_for_status(self) -> None:
         end = self._end()
+        if self._error is not None:
+            raise self._error
         if end is CANCELLED_HERE or end is COLLECTED:
             raise asyncio.CancelledError
         if end.status is not None and end.status.code:

@@ -12,8 +12,8 @@ from grpc import aio
 __all__ = ["metadata_from", "plugins_of"]
 
 
-def plugins_of(credentials: grpc.CallCredentials) -> list[Any]:
-    """The plugins in ``credentials``, which may be composite.
+def plugins_of(credentials: grpc.CallCredentials | grpc.ChannelCredentials) -> list[Any]:
+    """The plugins in ``credentials``, which may be composed of several.
 
     Raises ``ValueError`` for credentials of a kind that has none.
     """

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 from grpc import aio
@@ -14,7 +14,7 @@ from grpc import aio
 from protosocket.errors import EncodeError
 from protosocket.grpc.call import ClientCall
 from protosocket.grpc.metadata import checked
-from protosocket.grpc.outcome import EXPIRED, failure
+from protosocket.grpc.outcome import EXPIRED
 from protosocket.grpc.starting import First, send_first, start
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ __all__ = ["Method"]
 _logger = logging.getLogger(__name__)
 
 Pairs = Iterable[tuple[str, str | bytes]]
-
-C = TypeVar("C", bound=ClientCall)
 
 
 class Method:
@@ -101,14 +99,6 @@ class Method:
     ) -> Any:
         """Make a call that no interceptor sees; ``argument`` is the request or the iterator of requests."""
 
-    def failed(self, call: C, error: Exception) -> C:
-        """``call``, ended with ``error`` before it was sent."""
-        if isinstance(error, aio.AioRpcError):
-            call.finish(failure(error.code(), error.details() or ""))
-        else:
-            call.finish(failure(grpc.StatusCode.INTERNAL, str(error)))
-        return call
-
     def launch_with(
         self,
         call: ClientCall,
@@ -122,8 +112,8 @@ class Method:
         self.channel.require_open()
         try:
             payload = self.request(request)
-        except aio.AioRpcError as error:
-            self.failed(call, error)
+        except (aio.AioRpcError, TypeError) as error:
+            call.fail(error)
         else:
             self.launch(call, payload, timeout, metadata, credentials, wait_for_ready)
 
@@ -139,7 +129,12 @@ class Method:
         """Send the call's first message now if a connection can take it, else as soon as one can."""
         channel = self.channel
         channel.require_open()
-        first = First(self.path, payload, checked(metadata), bool(wait_for_ready), credentials)
+        try:
+            packed = checked(metadata)
+        except (TypeError, ValueError, aio.InternalError) as error:
+            call.fail(error)
+            return
+        first = First(self.path, payload, packed, bool(wait_for_ready), credentials)
         if timeout is not None:
             call.set_deadline(timeout)
             if timeout <= 0:
@@ -151,7 +146,7 @@ class Method:
                 if connection is not None and send_first(call, connection, first):
                     return
             except EncodeError as error:
-                self.failed(call, error)
+                call.fail(error)
                 return
         task = asyncio.get_running_loop().create_task(start(call, channel, first))
         call.start_later(task)

@@ -65,8 +65,10 @@ class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
                             method=number, payload=payload, timeout_ms=milliseconds, timeout_us=microseconds
                         )
                     handle = connection.call(message, future, timeout, connection.loop)
-                except (aio.AioRpcError, EncodeError) as error:
-                    return self.failed(UnaryUnaryCall(self, future), error)
+                except (aio.AioRpcError, EncodeError, TypeError) as error:
+                    call = UnaryUnaryCall(self, future)
+                    call.fail(error)
+                    return call
                 if handle:
                     return UnaryUnaryCall(self, future, connection, handle, deadline)
                 # It has to wait for room.

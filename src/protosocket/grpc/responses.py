@@ -54,6 +54,9 @@ class Responses:
         if self.end_message is not None:
             return
         self.end_message = message
+        if message.payload is not None:
+            # The answer of a method whose answers do not stream.
+            self.items.append(message)
         if self.initial is None:
             self.initial = message.metadata
         self._item = self.items.append

@@ -67,7 +67,5 @@ async def start(call: ClientCall, channel: Channel, first: First) -> None:
         call.finish(EXPIRED)
     except Unavailable as error:
         call.finish(failure(grpc.StatusCode.UNAVAILABLE, str(error)))
-    except EncodeError as error:
-        call.finish(failure(grpc.StatusCode.INTERNAL, str(error)))
-    except grpc.aio.AioRpcError as error:
-        call.finish(failure(error.code(), error.details() or ""))
+    except (EncodeError, grpc.aio.AioRpcError) as error:
+        call.fail(error)
