@@ -258,13 +258,21 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
         self._aborted = grpc.aio.AbortError("Locally aborted.")
         raise self._aborted
 
-    def limit_time(self, task: Any) -> None:
-        """Cancel ``task`` when the client's time is up."""
+    def limit_time(self) -> None:
+        """Cancel the task that runs now when the client's time is up."""
         first, connection = self._first, self._connection
-        self.deadline = connection.loop.time() + first.timeout_ms / 1e3 + first.timeout_us / 1e6
-        self.task = task
-        self.changed = True
+        loop = connection.loop
+        self.deadline = loop.time() + first.timeout_ms / 1e3 + first.timeout_us / 1e6
+        self.task = asyncio.current_task(loop)
         connection.watch(self)
+
+    def unlimit_time(self) -> None:
+        """The method has ended."""
+        # A task that nobody holds is another call's next.
+        self.task = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def takes(self, size: int) -> bool:
         """Whether a request of ``size`` bytes is taken; else the call is ended."""
@@ -306,11 +314,7 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
         Gives the call's last message; ``None`` for an end that says nothing but that.
         """
         self.over = True
-        # A task that nobody holds is another call's next.
-        self.task = None
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
+        self.unlimit_time()
         try:
             return self._last_message(error, payload)
         finally:

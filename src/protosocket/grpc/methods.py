@@ -89,8 +89,9 @@ def starter(path: str, handlers: Handlers, settings: ServerSettings, limit: Call
     def exchange(connection: Served, first: Any) -> Any:
         return Exchange(connection, first, method)
 
-    is_unary = is_fixed and handler is not None and not handler.request_streaming
-    if not is_unary or limit is not None or not inspect.iscoroutinefunction(handler.unary_unary):
+    if not is_fixed or limit is not None or handler is None or handler.request_streaming:
+        return exchange
+    if not inspect.iscoroutinefunction(handler.unary_unary):
         return exchange
     serve = serve_unary(method, handler)
 

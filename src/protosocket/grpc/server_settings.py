@@ -10,13 +10,14 @@ from typing import Any, Final
 from protosocket.errors import OptionError
 from protosocket.options import ConnectionOptions
 
-__all__ = ["ServerSettings", "server_settings"]
+__all__ = ["UNLIMITED", "ServerSettings", "server_settings"]
 
 _logger = logging.getLogger("protosocket")
 
 MiB: Final = 1024 * 1024
 
-_UNLIMITED: Final = 2**31 - 1
+UNLIMITED: Final = 2**31 - 1
+"""Bytes: what gRPC's -1 means here."""
 
 # A message over the limit is refused by name while it is at most so much longer; then the connection ends.
 _REFUSED_BY_NAME: Final = 16 * MiB
@@ -32,7 +33,7 @@ class ServerSettings:
     max_receive: int = 4 * MiB
     """The longest request that is taken: ``grpc.max_receive_message_length``, -1 for no limit."""
 
-    max_send: int = _UNLIMITED
+    max_send: int = UNLIMITED
     """The longest response that is sent: ``grpc.max_send_message_length``, -1 for no limit."""
 
     reuse_port: bool = True
@@ -51,7 +52,7 @@ class ServerSettings:
     def connection(self) -> ConnectionOptions:
         """The options of each connection."""
         return ConnectionOptions(
-            receive_limit=min(self.max_receive + _REFUSED_BY_NAME + _ENVELOPE, _UNLIMITED),
+            receive_limit=min(self.max_receive + _REFUSED_BY_NAME + _ENVELOPE, UNLIMITED),
             send_queue_messages=1024,
         )
 
@@ -65,7 +66,7 @@ def server_settings(options: Sequence[tuple[str, Any]]) -> ServerSettings:
     for name, value in options:
         if name in ("grpc.max_receive_message_length", "grpc.max_send_message_length"):
             size = _whole(name, value, -1)
-            known["max_receive" if "receive" in name else "max_send"] = _UNLIMITED if size == -1 else size
+            known["max_receive" if "receive" in name else "max_send"] = UNLIMITED if size == -1 else size
         elif name == "grpc.so_reuseport":
             known["reuse_port"] = bool(_whole(name, value, 0))
         elif name == "grpc.http2.lookahead_bytes":
@@ -80,6 +81,6 @@ def server_settings(options: Sequence[tuple[str, Any]]) -> ServerSettings:
 
 
 def _whole(name: str, value: object, least: int) -> int:
-    if not isinstance(value, int) or not least <= value <= _UNLIMITED:
-        raise OptionError(f"{name} is a whole number from {least} to {_UNLIMITED}, not {value!r}")
+    if not isinstance(value, int) or not least <= value <= UNLIMITED:
+        raise OptionError(f"{name} is a whole number from {least} to {UNLIMITED}, not {value!r}")
     return int(value)

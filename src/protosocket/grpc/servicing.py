@@ -15,6 +15,7 @@ from protosocket.grpc.outcome import failure
 from protosocket.grpc.pooled import PooledRequests, call_in_pool, iterate_in_pool
 from protosocket.grpc.served_requests import RequestIterator, ServedRequests
 from protosocket.grpc.served_responses import ServedResponses
+from protosocket.grpc.server_settings import UNLIMITED
 from protosocket.grpc.sync_context import SyncServicerContext
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def serve_unary(method: Method, handler: _Handler) -> _Serve:
             if len(payload) > max_receive:
                 raise Ending(too_long("Received", len(payload), max_receive))
             if first.timeout_ms or first.timeout_us:
-                context.limit_time(asyncio.current_task())
+                context.limit_time()
             response = await behavior(deserialize(payload), context)
             if context.changed:
                 return context.end(None, serialize(response) if context.is_ok else None)
@@ -54,6 +55,8 @@ def serve_unary(method: Method, handler: _Handler) -> _Serve:
         except BaseException as error:
             return context.end(error)
         context.over = True
+        if context.deadline is not None:
+            context.unlimit_time()
         return answer
 
     return serve
@@ -65,14 +68,14 @@ async def serve_call(connection: Served, first: Any, method: Method, send: Calla
     ``send`` takes the messages before that: false if the send queue is full now.
     """
     context = ServicerContext(connection, first)
-    context.task = asyncio.current_task()
+    context.task = asyncio.current_task(connection.loop)
     limit = method.limit
     if limit is not None and not limit.enter():
         return _FULL
     connection.contexts.add(context)
     try:
         if first.timeout_ms or first.timeout_us:
-            context.limit_time(context.task)
+            context.limit_time()
         if method.may_stream_requests or first.payload is None:
             context.requests = ServedRequests(connection, first, method.settings.window, context.takes)
             context.check()
@@ -173,6 +176,9 @@ def _behavior(handler: _Handler) -> Any:
 def _serializer(handler: _Handler, limit: int) -> Callable[[Any], bytes]:
     """The handler's serializer, held to giving bytes and no more of them than ``limit``."""
     serialize: Any = handler.response_serializer or _as_it_is
+    if limit >= UNLIMITED and getattr(serialize, "__name__", "") == "SerializeToString":
+        # Protobuf's own, which can give nothing but bytes.
+        return serialize  # type: ignore[no-any-return]
 
     def checked(message: Any) -> bytes:
         payload = serialize(message)
