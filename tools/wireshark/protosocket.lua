@@ -625,7 +625,7 @@ local ENVELOPE = {
 local function path_of(values, call, visited)
     if call and values.method and not visited then
         local method = call.connection .. " " .. tostring(values.method)
-        paths[method] = values.path and values.path:string() or paths[method]
+        paths[method] = values.path and text_of(values.path) or paths[method]
         call.path = paths[method]
     end
     return call and call.path
@@ -668,31 +668,40 @@ local grpc_messages = {
 
 -- Registration and preferences.
 
+local protocols = { protobuf_messages, msgpack_messages, cache_messages, grpc_messages }
+local tcp = DissectorTable.get("tcp.port")
+
+-- Wireshark takes a port away from whoever has it, so all are given back before any is taken.
+local function follow_ports()
+    local changed = false
+    for _, protocol in ipairs(protocols) do
+        changed = changed or protocol.ports ~= protocol.proto.prefs.ports
+    end
+    if not changed then
+        return -- so that what the user decoded otherwise stays so
+    end
+    for _, protocol in ipairs(protocols) do
+        if protocol.ports and protocol.ports ~= "" then
+            tcp:remove(protocol.ports, protocol.proto)
+        end
+    end
+    for _, protocol in ipairs(protocols) do
+        protocol.ports = protocol.proto.prefs.ports
+        if protocol.ports ~= "" then
+            tcp:add(protocol.ports, protocol.proto)
+        end
+    end
+end
+
 local function register(protocol, ports)
     local proto = protocol.proto
-    local prefs = proto.prefs
-    prefs.ports = Pref.range("Server ports", ports, "TCP ports of servers; what goes to them is a request", 65535)
-    prefs.limit = Pref.uint("Largest message", 4194304, "In bytes; a longer one is taken for malformed")
+    proto.prefs.ports = Pref.range("Server ports", ports, "TCP ports of servers; what goes to them is a request", 65535)
+    proto.prefs.limit = Pref.uint("Largest message", 4194304, "In bytes; a longer one is taken for malformed")
     proto.dissector = function(tvb, pinfo, root)
         return dissect(protocol, tvb, pinfo, root)
     end
-    local tcp = DissectorTable.get("tcp.port")
-    local registered = ""
-    local function follow_ports()
-        if prefs.ports == registered then
-            return -- so that what the user decoded otherwise stays so
-        end
-        if registered ~= "" then
-            tcp:remove(registered, proto)
-        end
-        registered = prefs.ports
-        if registered ~= "" then
-            tcp:add(registered, proto)
-        end
-    end
-    tcp:add_for_decode_as(proto)
     proto.prefs_changed = follow_ports
-    follow_ports()
+    tcp:add_for_decode_as(proto)
 end
 
 local function fields_from(protocol, prefix, ...)
@@ -724,3 +733,4 @@ register(protobuf_messages, "")
 register(msgpack_messages, "")
 register(cache_messages, "7300,7400")
 register(grpc_messages, "")
+follow_ports()
