@@ -67,6 +67,7 @@ PLACES = [
     Place("proto", "src/protosocket/cache", "protosocket.cache", "*cache*.proto"),
     Place("proto", "src/protosocket/grpc", "protosocket.grpc", "envelope.proto"),
     Place("examples/rpc_protobuf", "examples/rpc_protobuf"),
+    Place("examples/rmemstore", "examples/rmemstore"),
     Place("examples/grpc_orders", "examples/grpc_orders"),
     Place("tests/grpc_parity/protos", "tests/grpc_parity/protos", "tests.grpc_parity.protos"),
 ]

@@ -20,8 +20,6 @@ PATIENCE = 10.0
 @pytest_asyncio.fixture(params=list(IMPLEMENTATIONS))
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     module = import_module(IMPLEMENTATIONS[request.param])
-    if not hasattr(module, "server"):
-        pytest.skip("protosocket.grpc is not there yet")
     loop = asyncio.get_running_loop()
     watchdog = loop.call_later(PATIENCE, _give_up, request.function.__name__)
     world = World(request.param, module)

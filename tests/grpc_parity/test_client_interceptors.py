@@ -307,9 +307,9 @@ async def test_metadata_and_status_of_an_intercepted_call(world: World) -> None:
         return await continuation(details, request)
 
     joined = await world.join(unary_unary=handle, interceptors=[_UnaryUnary(through), _UnaryUnary(through)])
-    called: list[Any] = []
+    finished: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     call = joined.unary_unary(b"a")
-    call.add_done_callback(called.append)
+    call.add_done_callback(finished.set_result)
     await call.wait_for_connection()
     assert await call == b"a"
     assert (await call.initial_metadata())["i"] == "1"
@@ -317,7 +317,36 @@ async def test_metadata_and_status_of_an_intercepted_call(world: World) -> None:
     assert await call.code() is StatusCode.OK
     assert await call.details() == ""
     assert call.done()
-    assert called == [call]
+    assert await finished is call
+
+
+@pytest.mark.parametrize("end", ["code", "end of the stream"])
+async def test_done_callbacks_of_an_intercepted_stream(world: World, end: str) -> None:
+    """Those of its caller and those of the interceptor."""
+    loop = asyncio.get_running_loop()
+    inner: asyncio.Future[Any] = loop.create_future()
+    outer: asyncio.Future[Any] = loop.create_future()
+
+    async def answer_one(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        yield await anext(requests)
+
+    async def watch(continuation: Any, details: Any, request: Any) -> Any:
+        call = await continuation(details, request)
+        call.add_done_callback(inner.set_result)
+        return call
+
+    joined = await world.join(stream_stream=answer_one, interceptors=[_StreamStream(watch)])
+    call = joined.stream_stream()
+    call.add_done_callback(outer.set_result)
+    await call.write(b"a")
+    assert await call.read() == b"a"
+    await call.done_writing()
+    if end == "code":
+        assert await call.code() is StatusCode.OK
+    else:
+        assert await call.read() is grpc.aio.EOF
+    assert await outer is call
+    await inner
 
 
 @pytest.mark.parametrize("kind", KINDS)
