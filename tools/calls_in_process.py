@@ -1,7 +1,7 @@
 """Makes calls between a client and a server in one process, for ``measure_costs.py`` to count what one costs.
 
 ``python tools/calls_in_process.py KIND COUNT``: COUNT calls, 64 at a time, over one TCP connection to this
-very process. KIND is ``upb`` (protoc's message classes) or ``native``; ``stream`` is one call with COUNT items.
+very process. KIND is ``upb`` (protoc's classes) or ``native``; ``stream`` is one call with COUNT items.
 """
 
 from __future__ import annotations
