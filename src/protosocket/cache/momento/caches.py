@@ -36,7 +36,7 @@ class Caches:
         self._configured = frozenset(configured)
         self._known: frozenset[str] = self._configured
         self._believed_until = 0.0
-        self._asking: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[CacheError | None] | None = None
 
     async def require(self, name: str) -> None:
         """Raise ``CacheError`` NOT_FOUND unless there is a cache of this name."""
@@ -44,13 +44,15 @@ class Caches:
             return
         if name in self._known and asyncio.get_running_loop().time() < self._believed_until:
             return
-        await self._ask()
+        silence = await self._ask()
         if name not in self._known:
-            raise _not_found(name)
+            raise silence or _not_found(name)
 
     async def names(self) -> list[str]:
         """The names of all caches, sorted."""
-        await self._ask()
+        silence = await self._ask()
+        if silence is not None:
+            raise silence
         return sorted(self._known)
 
     async def create(self, name: str) -> None:
@@ -80,29 +82,29 @@ class Caches:
         await self.require(name)
         _answered(await self._storages.on_each(CachesCommand.FLUSH, name))
 
-    async def _ask(self) -> None:
-        """Ask all storages for the names they know; calls at the same time ask once."""
+    async def _ask(self) -> CacheError | None:
+        """Ask all storages for the names they know; an error if none answers. Calls at one time ask once."""
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask_storages())
             self._asking.add_done_callback(self._asked)
         # One caller giving up is nothing to the others.
-        await asyncio.shield(self._asking)
+        return await asyncio.shield(self._asking)
 
-    def _asked(self, _: asyncio.Task[None]) -> None:
+    def _asked(self, _: asyncio.Task[CacheError | None]) -> None:
         self._asking = None
 
-    async def _ask_storages(self) -> None:
+    async def _ask_storages(self) -> CacheError | None:
         answers = await self._storages.on_each(CachesCommand.LIST)
-        listed = [answer.names for answer in answers if not isinstance(answer, CacheError)]
-        known = self._configured.union(*listed)
-        if len(listed) < len(answers):
-            # A storage that cannot be asked may know more.
-            known |= self._known
-        if listed:
-            self._believed_until = asyncio.get_running_loop().time() + _BELIEVED
-        elif known == self._configured:
-            _answered(answers)
-        self._known = known
+        errors = [answer for answer in answers if isinstance(answer, CacheError)]
+        if len(errors) == len(answers):
+            return errors[0]
+        known = self._configured.union(
+            *(answer.names for answer in answers if not isinstance(answer, CacheError))
+        )
+        # A storage that cannot be asked may know more.
+        self._known = known | self._known if errors else known
+        self._believed_until = asyncio.get_running_loop().time() + _BELIEVED
+        return None
 
 
 def _answered(answers: list[Any]) -> list[Any]:
