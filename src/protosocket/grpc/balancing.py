@@ -1,17 +1,26 @@
-"""How a channel's calls are spread over its subchannels."""
+"""How a channel's calls are spread over the addresses of its target."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from grpc import ChannelConnectivity
 
-from protosocket.errors import Error
+from protosocket.connection import Address
+from protosocket.errors import Error, OptionError
 from protosocket.grpc.client_connection import ClientConnection
+from protosocket.grpc.resolving import resolve
 from protosocket.grpc.subchannel import Subchannel
 
-__all__ = ["PickFirst", "Policy", "policy_of"]
+__all__ = ["POLICIES", "LeastInFlight", "PickFirst", "Policy", "RoundRobin", "policy_of"]
+
+_RESOLVE_AGAIN: Final = 30.0
+"""Seconds that must have passed before names are looked up again."""
+
+Make = Callable[[Sequence[Address]], Subchannel]
 
 
 class Policy(Protocol):
@@ -35,12 +44,18 @@ class Policy(Protocol):
     def failure(self) -> Error | None:
         """Why there is no connection."""
 
+    def subchannels(self) -> list[Subchannel]:
+        """All there are."""
+
+    def stop(self) -> None:
+        """The channel is being closed: look up no further names."""
+
 
 class PickFirst:
     """All calls go over one connection, to the first address that can be connected to."""
 
-    def __init__(self, subchannel: Subchannel) -> None:
-        self._subchannel = subchannel
+    def __init__(self, addresses: Sequence[Address], make: Make, _on_change: Callable[[], None]) -> None:
+        self._subchannel = make(addresses)
 
     def pick(self) -> ClientConnection | None:
         """The connection, if it is ready."""
@@ -65,7 +80,144 @@ class PickFirst:
         """Why the last attempt failed."""
         return self._subchannel.failure
 
+    def subchannels(self) -> list[Subchannel]:
+        """The one there is."""
+        return [self._subchannel]
 
-def policy_of(subchannels: Sequence[Subchannel]) -> Policy:
-    """The policy for these subchannels."""
-    return PickFirst(subchannels[0])
+    def stop(self) -> None:
+        """A connection looks its names up itself."""
+
+
+class _Spread(ABC):
+    """Connections to all addresses, kept up; each call goes over one of those that are ready.
+
+    Names are looked up when the first connection is wanted, and again when one is lost or cannot be made, but
+    not within half a minute. Connections to addresses that a name has no more are left after their calls.
+    """
+
+    def __init__(self, addresses: Sequence[Address], make: Make, on_change: Callable[[], None]) -> None:
+        self._addresses = addresses
+        self._make = make
+        self._on_change = on_change
+        self._subchannels: dict[Address, Subchannel] = {}
+        self._left: list[Subchannel] = []
+        self._ready: list[ClientConnection] = []
+        self._turn = 0
+        self._resolving: asyncio.Task[None] | None = None
+        self._resolved_at: float | None = None
+        self._failure: Error | None = None
+
+    @abstractmethod
+    def _choose(self, ready: list[ClientConnection]) -> ClientConnection: ...
+
+    def pick(self) -> ClientConnection | None:
+        """One of the connections that are ready."""
+        return self._choose(self._ready) if self._ready else None
+
+    def only(self) -> ClientConnection | None:
+        """There is a choice."""
+        return None
+
+    def connect(self) -> None:
+        """Look the names up and connect to all their addresses."""
+        if self._resolving is None and self._resolved_at is None:
+            self._resolving = asyncio.get_running_loop().create_task(self._resolve())
+        for subchannel in self._subchannels.values():
+            subchannel.connect()
+
+    def changed(self, subchannel: Subchannel) -> None:
+        """Keep the list of those that are ready; connect again to what was lost."""
+        self._ready = [each.connection for each in self._subchannels.values() if each.connection is not None]
+        if subchannel.state is ChannelConnectivity.IDLE and subchannel not in self._left:
+            subchannel.connect()
+        if subchannel.state in (ChannelConnectivity.CONNECTING, ChannelConnectivity.TRANSIENT_FAILURE):
+            self._resolve_again()
+
+    def _resolve_again(self) -> None:
+        loop = asyncio.get_running_loop()
+        last = self._resolved_at
+        if self._resolving is None and last is not None and loop.time() - last >= _RESOLVE_AGAIN:
+            self._resolving = loop.create_task(self._resolve())
+
+    async def _resolve(self) -> None:
+        try:
+            found = [each for address in self._addresses for each in await resolve(address)]
+        except Error as error:
+            self._failure = error
+            return
+        finally:
+            self._resolving = None
+            self._on_change()
+        self._resolved_at = asyncio.get_running_loop().time()
+        gone = [address for address in self._subchannels if address not in found]
+        for address in gone:
+            subchannel = self._subchannels.pop(address)
+            self._left.append(subchannel)
+            subchannel.leave()
+        for address in found:
+            if address not in self._subchannels:
+                self._subchannels[address] = self._make([address])
+                self._subchannels[address].connect()
+
+    def state(self) -> ChannelConnectivity:
+        """READY if one is, else CONNECTING if one is, else TRANSIENT_FAILURE; IDLE before the first call."""
+        states = {each.state for each in self._subchannels.values()}
+        for state in (ChannelConnectivity.READY, ChannelConnectivity.CONNECTING):
+            if state in states:
+                return state
+        if states and ChannelConnectivity.TRANSIENT_FAILURE in states:
+            return ChannelConnectivity.TRANSIENT_FAILURE
+        if self._resolving is not None:
+            return ChannelConnectivity.CONNECTING
+        return ChannelConnectivity.TRANSIENT_FAILURE if self._failure else ChannelConnectivity.IDLE
+
+    def failure(self) -> Error | None:
+        """Why the last connection could not be made."""
+        failures = [each.failure for each in self._subchannels.values() if each.failure is not None]
+        return failures[-1] if failures else self._failure
+
+    def subchannels(self) -> list[Subchannel]:
+        """All there are, with those that are left."""
+        return [*self._subchannels.values(), *self._left]
+
+    def stop(self) -> None:
+        """Look up no further names."""
+        if self._resolving is not None:
+            self._resolving.cancel()
+
+
+class RoundRobin(_Spread):
+    """The connections take turns."""
+
+    def _choose(self, ready: list[ClientConnection]) -> ClientConnection:
+        self._turn = turn = (self._turn + 1) % len(ready)
+        return ready[turn]
+
+
+class LeastInFlight(_Spread):
+    """Each call goes where the fewest are in flight; connections with as many take turns."""
+
+    def _choose(self, ready: list[ClientConnection]) -> ClientConnection:
+        self._turn = turn = (self._turn + 1) % len(ready)
+        return min(ready[turn:] + ready[:turn], key=_in_flight)
+
+
+def _in_flight(connection: ClientConnection) -> int:
+    return connection.in_flight
+
+
+POLICIES: Final[dict[str, Callable[[Sequence[Address], Make, Callable[[], None]], Policy]]] = {
+    "pick_first": PickFirst,
+    "round_robin": RoundRobin,
+    "least_request": LeastInFlight,
+    "least_request_experimental": LeastInFlight,
+    "least_in_flight": LeastInFlight,
+}
+"""By gRPC's names, and one of our own."""
+
+
+def policy_of(name: str, addresses: Sequence[Address], make: Make, on_change: Callable[[], None]) -> Policy:
+    """The policy called ``name``; raises ``OptionError`` if there is none."""
+    if name not in POLICIES:
+        raise OptionError(f"no policy is called {name!r}; there are {', '.join(POLICIES)}")
+    return POLICIES[name](addresses, make, on_change)

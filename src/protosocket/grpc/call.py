@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from msgspec import structs
 
 from protosocket.grpc.outcome import (
     CANCELLED_HERE,
@@ -65,6 +66,12 @@ class ClientCall:
     @abstractmethod
     def finish(self, end: Any) -> None:
         """End the call here, with ``end``; nothing happens if it has ended."""
+
+    async def ended(self) -> Any:
+        """Wait for the message that ends the call; the server's initial metadata is in it."""
+        initial = await self._said_before()
+        end = await self._until_end()
+        return end if end.metadata or not initial else structs.replace(end, metadata=initial)
 
     # What sends the first message uses ``begin``, ``finish``, and these.
 

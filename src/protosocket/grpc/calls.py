@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from grpc import aio
 
 from protosocket.grpc.requests import Requests
+from protosocket.grpc.responses import Responses
 from protosocket.grpc.stream_request import StreamRequest
 from protosocket.grpc.stream_response import StreamResponse
 from protosocket.grpc.unary_response import UnaryResponse
@@ -47,8 +48,13 @@ class UnaryUnaryCall(UnaryResponse, aio.UnaryUnaryCall[Any, Any]):
 class UnaryStreamCall(StreamResponse, aio.UnaryStreamCall[Any, Any]):
     """One request, many responses."""
 
-    def __init__(self, method: Method) -> None:
-        self._prepare(method)
+    def __init__(self, method: Method, responses: Responses) -> None:
+        self._prepare(method, responses)
+
+    @property
+    def responses(self) -> Responses:
+        """Where what arrives is put."""
+        return self._responses
 
     def begin(self, connection: ClientConnection, request: Any, timeout: float | None) -> int:
         """Send the request."""
@@ -80,7 +86,7 @@ class StreamStreamCall(StreamRequest, StreamResponse, aio.StreamStreamCall[Any, 
     """Many requests, many responses."""
 
     def __init__(self, method: Method) -> None:
-        self._prepare(method)
+        self._prepare(method, Responses())
         self._feeder = None
         self._requests = requests = Requests()
         self._responses.on_end.append(requests.over)

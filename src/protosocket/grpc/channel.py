@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar
 
 import grpc
 from grpc import ChannelConnectivity, aio
 
-from protosocket.connection import TLSOption
+from protosocket.connection import Address, TLSOption
 from protosocket.errors import Unavailable
 from protosocket.grpc.balancing import Policy, policy_of
 from protosocket.grpc.call_credentials import metadata_from, plugins_of
@@ -25,6 +26,8 @@ from protosocket.grpc.multicallable import (
     UnaryUnaryMultiCallable,
 )
 from protosocket.grpc.outcome import failure, rpc_error
+from protosocket.grpc.retrying import Throttle
+from protosocket.grpc.service_config import read_service_config
 from protosocket.grpc.starting import First
 from protosocket.grpc.subchannel import Subchannel
 from protosocket.grpc.target import addresses_of
@@ -38,6 +41,9 @@ _UNPROTECTED: Final = failure(
 
 _DRAIN_LOOK: Final = 0.01
 """Seconds between two looks whether the calls have ended, while a channel closes with grace."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Serializer = Callable[[Any], bytes] | None
 Deserializer = Callable[[bytes], Any] | None
@@ -74,13 +80,23 @@ class Channel(aio.Channel):
         self._is_closed = False
         self._state_waiters: list[asyncio.Future[None]] = []
         self._waiting: dict[asyncio.Task[Any], _Cancellable] = {}
-        groups = [addresses_of(target, tls is not None)]
-        self._subchannels = [Subchannel(group, tls, options, self._changed) for group in groups]
-        self._policy: Policy = policy_of(self._subchannels)
+        self.config = read_service_config(options.service_config)
+        """What the service config says; without retries and hedging if the options say so."""
+        if not options.retries:
+            self.config = self.config.without_retries()
+        self.throttle = Throttle(self.config.throttling)
+        self._tls = tls
+        name = self.config.policy or options.policy or "pick_first"
+        # They hold the channel weakly, so that one that is forgotten can be collected.
+        self._policy: Policy = policy_of(
+            name, addresses_of(target, tls is not None), _weakly(self._make), _weakly(self._wake)
+        )
 
     def __del__(self) -> None:
-        for subchannel in getattr(self, "_subchannels", ()):
-            subchannel.abandon()
+        if hasattr(self, "_policy"):
+            self._policy.stop()
+            for subchannel in self._policy.subchannels():
+                subchannel.abandon()
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,15 +150,17 @@ class Channel(aio.Channel):
             await self._drain(grace)
         for call in list(self._waiting.values()):
             call.cancel()
-        for subchannel in self._subchannels:
+        self._policy.stop()
+        subchannels = self._policy.subchannels()
+        for subchannel in subchannels:
             subchannel.cancel_calls()
-        await asyncio.gather(*(subchannel.close() for subchannel in self._subchannels))
+        await asyncio.gather(*(subchannel.close() for subchannel in subchannels))
         self._wake()
 
     async def _drain(self, grace: float) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + grace
-        while self._waiting or any(each.in_flight for each in self._subchannels):
+        while self._waiting or any(each.in_flight for each in self._policy.subchannels()):
             left = until - loop.time()
             if left <= 0:
                 return
@@ -215,6 +233,9 @@ class Channel(aio.Channel):
         self.connection = self._policy.only()
         self._wake()
 
+    def _make(self, addresses: Sequence[Address]) -> Subchannel:
+        return Subchannel(addresses, self._tls, self.options, self._changed)
+
     def _wake(self) -> None:
         waiters, self._state_waiters = self._state_waiters, []
         for waiter in waiters:
@@ -268,3 +289,16 @@ class Channel(aio.Channel):
         return StreamStreamMultiCallable(
             self, method, request_serializer, response_deserializer, interceptors
         )
+
+
+def _weakly(method: Callable[P, R]) -> Callable[P, R]:
+    """``method`` without holding its object."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: P.args, **named: P.kwargs) -> R:
+        bound = reference()
+        if bound is None:
+            raise ReferenceError("the channel is gone")
+        return bound(*arguments, **named)
+
+    return call

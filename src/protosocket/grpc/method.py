@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
@@ -43,10 +43,13 @@ class Method:
         self.serializer = serializer
         self.deserializer = deserializer
         self.interceptors = interceptors
-        self.is_plain = not interceptors and not channel.has_call_credentials
+        self.config = config = channel.config.method(path)
+        self.is_plain = not (
+            interceptors or channel.has_call_credentials or config.timeout or config.retry or config.hedging
+        )
         """Whether a call needs nothing but a connection."""
-        self._send_limit = channel.options.send_limit
-        self._receive_limit = channel.options.receive_limit
+        self._send_limit = _least(channel.options.send_limit, config.send_limit)
+        self._receive_limit = _least(channel.options.receive_limit, config.receive_limit)
 
     def named(self, path: str) -> Self:
         """This method under another path: what an interceptor may ask for."""
@@ -127,20 +130,26 @@ class Method:
         wait_for_ready: bool | None,
     ) -> None:
         """Send the call's first message now if a connection can take it, else as soon as one can."""
-        channel = self.channel
-        channel.require_open()
+        self.channel.require_open()
         try:
             packed = checked(metadata)
         except (TypeError, ValueError, aio.InternalError) as error:
             call.fail(error)
             return
-        first = First(self.path, payload, packed, bool(wait_for_ready), credentials)
+        if self.config.timeout is not None:
+            timeout = self.config.timeout if timeout is None else min(timeout, self.config.timeout)
+        if wait_for_ready is None:
+            wait_for_ready = self.config.wait_for_ready
         if timeout is not None:
             call.set_deadline(timeout)
             if timeout <= 0:
                 call.finish(EXPIRED)
                 return
-        if credentials is None and not channel.has_call_credentials:
+        self._send(call, First(self.path, payload, packed, bool(wait_for_ready), credentials))
+
+    def _send(self, call: ClientCall, first: First) -> None:
+        channel = self.channel
+        if first.credentials is None and not channel.has_call_credentials:
             connection = channel.connection or channel.pick()
             try:
                 if connection is not None and send_first(call, connection, first):
@@ -148,9 +157,17 @@ class Method:
             except EncodeError as error:
                 call.fail(error)
                 return
-        task = asyncio.get_running_loop().create_task(start(call, channel, first))
+        self._drive(call, start(call, channel, first))
+
+    def _drive(self, call: ClientCall, driver: Coroutine[Any, Any, None]) -> None:
+        """Let a task send the call."""
+        task = asyncio.get_running_loop().create_task(driver)
         call.start_later(task)
-        channel.hold(task, call)
+        self.channel.hold(task, call)
+
+
+def _least(limit: int, other: int | None) -> int:
+    return limit if other is None else min(limit, other)
 
 
 def _error(code: grpc.StatusCode, details: str) -> aio.AioRpcError:

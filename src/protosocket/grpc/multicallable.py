@@ -10,8 +10,10 @@ import grpc
 from grpc import aio
 
 from protosocket.errors import EncodeError
+from protosocket.grpc.call import ClientCall
 from protosocket.grpc.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
 from protosocket.grpc.envelope import Envelope
+from protosocket.grpc.hedging import hedge_unary
 from protosocket.grpc.intercepted import (
     InterceptedStreamStreamCall,
     InterceptedStreamUnaryCall,
@@ -19,6 +21,10 @@ from protosocket.grpc.intercepted import (
     InterceptedUnaryUnaryCall,
 )
 from protosocket.grpc.method import Method, Pairs
+from protosocket.grpc.responses import Responses
+from protosocket.grpc.retried_calls import RetriedResponses, retry_stream, retry_unary
+from protosocket.grpc.retrying import Retries
+from protosocket.grpc.starting import First
 
 __all__ = [
     "StreamStreamMultiCallable",
@@ -27,7 +33,7 @@ __all__ = [
     "UnaryUnaryMultiCallable",
 ]
 
-Requests = AsyncIterable[Any] | Iterable[Any] | None
+AnyRequests = AsyncIterable[Any] | Iterable[Any] | None
 
 
 class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
@@ -48,7 +54,7 @@ class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
         Raises ``grpc.aio.UsageError`` if the channel is closed; everything else is raised by the call.
         """
         # Nearly all calls go this way, so nothing is done here that they do not need.
-        connection = self.channel.connection
+        connection = self.channel.connection or self.channel.pick()
         if connection is not None and metadata is None and credentials is None and self.is_plain:
             number = connection.numbers.get(self.path)
             if number is not None and (timeout is None or timeout > 0):
@@ -92,6 +98,15 @@ class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
         self.launch_with(call, argument, timeout, metadata, credentials, wait_for_ready)
         return call
 
+    def _send(self, call: ClientCall, first: First) -> None:
+        config, throttle = self.config, self.channel.throttle
+        if config.retry is not None:
+            self._drive(call, retry_unary(call, self, first, Retries(config.retry, throttle)))
+        elif config.hedging is not None:
+            self._drive(call, hedge_unary(call, self, first, config.hedging, throttle))
+        else:
+            super()._send(call, first)
+
 
 class UnaryStreamMultiCallable(Method, aio.UnaryStreamMultiCallable[Any, Any]):
     """One request, many responses."""
@@ -120,9 +135,16 @@ class UnaryStreamMultiCallable(Method, aio.UnaryStreamMultiCallable[Any, Any]):
         wait_for_ready: bool | None,
     ) -> UnaryStreamCall:
         """Make a call that no interceptor sees."""
-        call = UnaryStreamCall(self)
+        call = UnaryStreamCall(self, Responses() if self.config.retry is None else RetriedResponses())
         self.launch_with(call, argument, timeout, metadata, credentials, wait_for_ready)
         return call
+
+    def _send(self, call: ClientCall, first: First) -> None:
+        if self.config.retry is None or not isinstance(call, UnaryStreamCall):
+            super()._send(call, first)
+        else:
+            retries = Retries(self.config.retry, self.channel.throttle)
+            self._drive(call, retry_stream(call, self.channel, first, retries, call.responses))
 
 
 class StreamUnaryMultiCallable(Method, aio.StreamUnaryMultiCallable[Any, Any]):
@@ -130,7 +152,7 @@ class StreamUnaryMultiCallable(Method, aio.StreamUnaryMultiCallable[Any, Any]):
 
     def __call__(
         self,
-        request_iterator: Requests = None,
+        request_iterator: AnyRequests = None,
         timeout: float | None = None,
         metadata: Pairs | None = None,
         credentials: grpc.CallCredentials | None = None,
@@ -164,7 +186,7 @@ class StreamStreamMultiCallable(Method, aio.StreamStreamMultiCallable[Any, Any])
 
     def __call__(
         self,
-        request_iterator: Requests = None,
+        request_iterator: AnyRequests = None,
         timeout: float | None = None,
         metadata: Pairs | None = None,
         credentials: grpc.CallCredentials | None = None,

@@ -32,11 +32,11 @@ class StreamResponse(ClientCall):
     _told_end: bool
     _callbacks: list[Callable[[Any], None]]
 
-    def _prepare(self, method: Method) -> None:
+    def _prepare(self, method: Method, responses: Responses) -> None:
         self._method = method
         self._connection = self._starter = self.deadline = None
         self._handle = 0
-        self._responses = Responses()
+        self._responses = responses
         self._window = ReceiveWindow(method.channel.options.window)
         self._reading = Style.UNKNOWN
         self._told_end = False

@@ -20,6 +20,9 @@ __all__ = ["Subchannel"]
 
 _WIRE: Final = envelope_codec().client_wire()
 
+_DRAIN_LOOK: Final = 0.1
+"""Seconds between two looks whether the calls have ended on a connection that is left."""
+
 
 class Subchannel:
     """A connection to one of ``addresses``, which are tried in turn.
@@ -68,6 +71,21 @@ class Subchannel:
         """End every call in flight as if its caller had cancelled it."""
         for connection in self._connections():
             connection.cancel_calls()
+
+    def leave(self) -> None:
+        """Take no further call, and close once those that run have ended."""
+        if self._task is not None:
+            self._task.cancel()
+        if self.connection is not None:
+            self._leaving.add(self.connection)
+            self.connection = None
+        self._enter(ChannelConnectivity.SHUTDOWN)
+        self._task = asyncio.get_running_loop().create_task(self._drain())
+
+    async def _drain(self) -> None:
+        while self.in_flight:  # noqa: ASYNC110 - nothing tells that a connection's last call has ended
+            await asyncio.sleep(_DRAIN_LOOK)
+        await asyncio.gather(*(connection.close() for connection in self._leaving))
 
     async def close(self) -> None:
         """Close the connection, and those the server is leaving; for good."""

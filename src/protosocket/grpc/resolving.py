@@ -1,0 +1,35 @@
+"""Looks up the addresses behind a name, for channels that use all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import replace
+
+from protosocket.connection import Address
+from protosocket.errors import ConnectError
+
+__all__ = ["resolve"]
+
+
+async def resolve(address: Address) -> list[Address]:
+    """``address`` with each of its host's IP addresses, in the system's order; raises ``ConnectError``."""
+    if address.scheme not in ("tcp", "tls") or _is_ip(address.host):
+        return [address]
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM
+        )
+    except OSError as error:
+        raise ConnectError(f"{address.host!r} cannot be looked up: {error}", address=str(address)) from error
+    hosts = dict.fromkeys(str(each[4][0]) for each in found)
+    return [replace(address, host=host) for host in hosts]
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
