@@ -131,6 +131,12 @@ SYSTEMS: tuple[System, ...] = (
         packages=("protosocket", "msgspec", "aiofastnet", "uvloop"),
     ),
     System(
+        name="protosocket_grpc",
+        title="gRPC stubs and servicers over protosocket",
+        kind="ours",
+        packages=("protosocket", "grpcio", "protobuf", "aiofastnet", "uvloop"),
+    ),
+    System(
         name="rust_crate",
         title="protosocket in Rust, both sides",
         kind="floor",

@@ -15,7 +15,7 @@ from grpc import aio
 
 from benchmarks.client import CacheDriver
 from benchmarks.protobuf_messages import answer, get_command, read_get, read_set, set_command
-from benchmarks.systems.grpc_unary import open_channel, serve_methods
+from benchmarks.systems.grpc_unary import make_server, open_channel, serve_methods
 from protosocket.cache.cache_service_pb2_grpc import CacheStub
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 
@@ -45,7 +45,7 @@ async def serve(announce: Callable[[str], None]) -> None:
     handler = grpc.stream_stream_rpc_method_handler(
         handle, CacheCommand.FromString, CacheResponse.SerializeToString
     )
-    await serve_methods({"Stream": handler}, announce)
+    await serve_methods({"Stream": handler}, announce, make_server())
 
 
 class Stream:

@@ -25,14 +25,20 @@ if TYPE_CHECKING:
     from protosocket.bench.driver import Driver, Endpoint
     from protosocket.bench.operations import Operations
 
-__all__ = ["driver", "open_channel", "serve", "serve_methods"]
+__all__ = ["UnaryDriver", "driver", "make_server", "open_channel", "serve", "serve_calls", "serve_methods"]
 
 SERVICE = "protosocket.cache.Cache"
 
 
-async def serve_methods(methods: Mapping[str, Any], announce: Callable[[str], None]) -> None:
+def make_server() -> aio.Server:
+    """The server, tuned."""
+    return aio.server(options=SERVER_OPTIONS, compression=grpc.Compression.NoCompression)
+
+
+async def serve_methods(
+    methods: Mapping[str, Any], announce: Callable[[str], None], server: aio.Server
+) -> None:
     """Serve ``methods``, gRPC's method handlers by name, until cancelled."""
-    server = aio.server(options=SERVER_OPTIONS, compression=grpc.Compression.NoCompression)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, dict(methods)),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -45,6 +51,11 @@ async def serve_methods(methods: Mapping[str, Any], announce: Callable[[str], No
 
 async def serve(announce: Callable[[str], None]) -> None:
     """Serve until cancelled."""
+    await serve_calls(announce, make_server())
+
+
+async def serve_calls(announce: Callable[[str], None], server: aio.Server) -> None:
+    """Serve the unary calls on ``server`` until cancelled."""
     store: Store = {}
 
     async def handle(request: CacheCommand, _: Any) -> CacheResponse:
@@ -53,7 +64,7 @@ async def serve(announce: Callable[[str], None]) -> None:
     handler = grpc.unary_unary_rpc_method_handler(
         handle, CacheCommand.FromString, CacheResponse.SerializeToString
     )
-    await serve_methods({"Get": handler, "Set": handler}, announce)
+    await serve_methods({"Get": handler, "Set": handler}, announce, server)
 
 
 def open_channel(url: str) -> aio.Channel:
@@ -67,9 +78,11 @@ def open_channel(url: str) -> aio.Channel:
 class UnaryDriver(CacheDriver):
     """Calls through the generated stub, one channel after the other."""
 
+    open_channel = staticmethod(open_channel)
+
     async def start(self) -> None:
         """Make every connection."""
-        self._channels = [open_channel(self.endpoint.urls[0]) for _ in range(self.endpoint.connections)]
+        self._channels = [self.open_channel(self.endpoint.urls[0]) for _ in range(self.endpoint.connections)]
         await in_batches([channel.channel_ready() for channel in self._channels])
         stubs: list[Any] = [CacheStub(channel) for channel in self._channels]
         self._methods = [(stub.Get, stub.Set) for stub in stubs]

@@ -54,7 +54,7 @@ class WireCodec:
         cls,
         framing: _Framing,
         encode: Callable[[Any], bytes] | NativeSchema,
-        decode: Callable[[bytes], Any] | NativeDecoder,
+        decode: Callable[[bytes], Any] | NativeDecoder[Any],
         send: HeaderLayout | None = None,
         receive: HeaderLayout | None = None,
         message: type | None = None,
