@@ -7,14 +7,14 @@ import logging
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from protosocket._core import HandlerTask, WireCodec
 from protosocket.connection import Server
 from protosocket.errors import ConnectionClosed, InvalidMessage
 from protosocket.grpc.context import STOPPED, ServicerContext
 from protosocket.grpc.envelope import VERSION, Envelope, Hello
-from protosocket.grpc.http2 import http2_goodbye
+from protosocket.grpc.http2 import Http2Refusal
 from protosocket.grpc.identity import PeerIdentity
 from protosocket.grpc.liveness import Liveness
 from protosocket.grpc.methods import Exchange, Start
@@ -32,7 +32,7 @@ _NO_LIMIT: Final = 2**62
 
 _MOST_METHODS: Final = 65_536
 
-_FOR_HTTP2: Final = "this port speaks protosocket, not HTTP/2: use protosocket.grpc's channel, or a gRPC port"
+_FOR_HTTP2: Final = "this port speaks protosocket, not HTTP/2: use protosocket.grpc's channel or a gRPC port"
 
 
 class Served(HandlingConnection):
@@ -156,11 +156,13 @@ class Served(HandlingConnection):
         return result.run(partial(self._item, task)), True
 
     def _broken(self, kind: str, detail: str, size: int) -> None:
-        if "HTTP/2" in detail and self._transport is not None:
-            self._transport.write(http2_goodbye(_FOR_HTTP2))
+        transport = self._transport
+        # With TLS, gRPC's clients give up by themselves: nobody agrees to "h2" in the handshake.
+        if "HTTP/2" in detail and hasattr(transport, "set_protocol"):
             _logger.warning("refused the connection from %s: %s", self.peer, detail)
-            self._starts[0] = Served._ignore
-            self._soon(self.close())
+            # Not from within a read, after which the transport goes on with the protocol it knows.
+            plain = cast(asyncio.Transport, transport)
+            self._loop.call_soon(Http2Refusal, plain, _FOR_HTTP2, self.connection_lost)
             return
         super()._broken(kind, detail, size)
 
