@@ -173,6 +173,13 @@ async def test_targets(world: World, target: str) -> None:
     assert await channel.unary_unary(method("unary_unary"))(b"a", wait_for_ready=True) == b"a!"
 
 
+@pytest.mark.parametrize("target", ["does-not-exist.invalid:1", "dns:///does-not-exist.invalid:1"])
+async def test_a_name_that_cannot_be_resolved(world: World, target: str) -> None:
+    error = await _failure(world.channel(target).unary_unary("/a/b")(b"", timeout=8))
+    assert error.code() is StatusCode.UNAVAILABLE
+    assert "does-not-exist.invalid" in (error.details() or "")
+
+
 async def test_unix_sockets(world: World, unix_path: str) -> None:
     server = world.server(handlers=[generic_handler(unary_unary=exclaim)])
     server.add_insecure_port(f"unix:{unix_path}")

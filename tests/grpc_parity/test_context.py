@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -374,6 +374,104 @@ async def test_serializers_of_a_method(world: World) -> None:
     assert await count("Grüße".encode()) == b"5"
 
 
+async def test_reading_and_writing_mix_with_iterating_and_yielding(world: World) -> None:
+    async def stream(request: bytes, context: Context) -> AsyncIterator[bytes]:
+        await context.write(b"written")
+        yield b"yielded"
+        await context.write(b"written again")
+
+    async def collect(requests: AsyncIterator[bytes], context: Context) -> bytes:
+        first = await context.read()
+        rest = [request async for request in requests]
+        return b"|".join([first, *rest])
+
+    joined = await world.join(unary_stream=stream, stream_unary=collect)
+    received = [each async for each in joined.unary_stream(b"")]
+    assert received == [b"written", b"yielded", b"written again"]
+    assert await joined.stream_unary(iter([b"a", b"b", b"c"])) == b"a|b|c"
+
+
+async def test_reading_and_writing_at_the_same_time(world: World) -> None:
+    """A handler that writes before the first request, and while another task of it reads."""
+
+    async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
+        await context.write(b"welcome")
+
+        async def read_all() -> list[bytes]:
+            return [request async for request in requests]
+
+        reading = asyncio.ensure_future(read_all())
+        await context.write(b"listening")
+        await context.write(b"+".join(await reading))
+
+    joined = await world.join(stream_stream=handle)
+    call = joined.stream_stream()
+    assert await call.read() == b"welcome"
+    assert await call.read() == b"listening"
+    for each in (b"a", b"b"):
+        await call.write(each)
+    await call.done_writing()
+    assert await call.read() == b"a+b"
+    assert await call.read() is grpc.aio.EOF
+
+
+async def test_none_is_an_empty_message(world: World) -> None:
+    async def unary(request: bytes, context: Context) -> None:
+        return None
+
+    async def stream(request: bytes, context: Context) -> AsyncIterator[None]:
+        yield None
+
+    joined = await world.join(unary_unary=unary, unary_stream=stream)
+    assert await joined.unary_unary(b"") == b""
+    assert [each async for each in joined.unary_stream(b"")] == [b""]
+
+
+async def test_an_answer_that_is_not_bytes(world: World) -> None:
+    async def handle(request: bytes, context: Context) -> int:
+        return 5
+
+    joined = await world.join(unary_unary=handle)
+    error = await failure(joined.unary_unary(b""))
+    assert error.code() is StatusCode.UNKNOWN
+    assert "bytes" in (error.details() or "")
+
+
+@pytest.mark.parametrize("where", ["initial", "trailing"])
+async def test_metadata_of_a_handler_that_cannot_be_sent(world: World, where: str) -> None:
+    async def handle(request: bytes, context: Context) -> bytes:
+        if where == "initial":
+            await context.send_initial_metadata((("UPPER", "x"),))
+        else:
+            context.set_trailing_metadata((("UPPER", "x"),))
+        return b""
+
+    joined = await world.join(unary_unary=handle)
+    error = await failure(joined.unary_unary(b""))
+    assert (error.code(), error.details()) == (StatusCode.INTERNAL, "Invalid metadata")
+
+
+async def test_a_code_as_a_number(world: World) -> None:
+    async def handle(request: bytes, context: Context) -> bytes:
+        context.set_code(StatusCode.NOT_FOUND.value[0])
+        return b""
+
+    joined = await world.join(unary_unary=handle)
+    assert (await failure(joined.unary_unary(b""))).code() is StatusCode.NOT_FOUND
+
+
+async def test_a_handler_that_calls_another_server(world: World) -> None:
+    """The deadline of the first call can be handed on."""
+    back = await world.join(unary_unary=Endless().unary)
+
+    async def relay(request: bytes, context: Context) -> bytes:
+        answer: bytes = await back.unary_unary(request, timeout=context.time_remaining())
+        return answer
+
+    front = await world.join(unary_unary=relay)
+    assert (await failure(front.unary_unary(b"", timeout=0.2))).code() is StatusCode.DEADLINE_EXCEEDED
+
+
 class Blocking:
     """Servicers as written for gRPC's threads, of all kinds."""
 
@@ -438,3 +536,30 @@ async def test_blocking_servicers_do_not_block_the_loop(world: World) -> None:
         joined = await world.join(unary_unary=handle, thread_pool=threads)
         answers: list[bytes] = await asyncio.gather(joined.unary_unary(b""), joined.unary_unary(b""))
         assert answers == [b"met", b"met"]
+
+
+async def test_an_error_in_the_midst_of_a_blocking_stream(world: World) -> None:
+    def handle(request: bytes, context: Any) -> Iterator[bytes]:
+        yield b"one"
+        raise ValueError("in a thread")
+
+    with ThreadPoolExecutor(1) as threads:
+        joined = await world.join(unary_stream=handle, thread_pool=threads)
+        call = joined.unary_stream(b"")
+        assert await call.read() == b"one"
+        error = await failure(call.read())
+        assert error.details() == "Unexpected <class 'ValueError'>: in a thread"
+
+
+async def test_a_blocking_servicer_need_not_read_everything(world: World) -> None:
+    def handle(requests: Iterator[bytes], context: Any) -> bytes:
+        context.send_initial_metadata((("early", "yes"),))
+        return next(requests)
+
+    with ThreadPoolExecutor(1) as threads:
+        joined = await world.join(stream_unary=handle, thread_pool=threads)
+        call = joined.stream_unary()
+        await call.write(b"first")
+        await call.write(b"second")
+        assert await call == b"first"
+        assert (await call.initial_metadata())["early"] == "yes"
