@@ -81,8 +81,8 @@ class Wire:
             packet.len = len(packet)
         else:
             host = bytes(15) + b"\1"
-            packet = dpkt.ip6.IP6(src=host, dst=host, nxt=6, p=6, hlim=64, data=segment)
-            packet.plen = len(segment)
+            size = len(segment)
+            packet = dpkt.ip6.IP6(src=host, dst=host, nxt=6, p=6, hlim=64, plen=size, data=segment)
             packet.extension_hdrs, packet.all_extension_headers = {}, []
         self.packets.append(bytes(packet))
         self.sent[to] = max(self.sent[to], offset + len(payload))

@@ -21,6 +21,7 @@ from protosocket.decode import (
     cache_reader,
     capture_events,
     dump_events,
+    grpc_reader,
     is_capture,
     json_line,
     line_reader,
@@ -53,6 +54,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--port", "ports", type=click.IntRange(1, 65535), multiple=True, help="A server's port.")
 @click.option("--cache", is_flag=True, help="The messages are the cache's.")
+@click.option("--grpc", is_flag=True, help="The messages are gRPC calls over protosocket.")
 @click.option("--message", metavar="TYPE[,TYPE]", help="Types of the requests and of the responses.")
 @click.option("--proto", "protos", type=_FILE, multiple=True, help="A .proto file or a descriptor set.")
 @click.option(
@@ -79,6 +81,7 @@ def command(
     format: str,
     ports: Sequence[int],
     cache: bool,
+    grpc: bool,
     message: str | None,
     protos: Sequence[Path],
     includes: Sequence[Path],
@@ -97,9 +100,13 @@ def command(
     most = parse_size(limit)
     fields = _fields(id_, control)
     if cache:
-        if format != "protobuf" or message or protos or fields:
+        if format != "protobuf" or grpc or message or protos or fields:
             raise OptionError("--cache has its own format, types and fields: leave those options out")
         reader = cache_reader()
+    elif grpc:
+        if format != "protobuf" or message or fields:
+            raise OptionError("--grpc has its own format and fields, and takes types from --proto's services")
+        reader = grpc_reader(load_schema(protos, includes) if protos else None)
     else:
         reader = _reader(format, _types(message, protos, includes), fields)
 

@@ -6,7 +6,13 @@ from protosocket.decode.connections import Connection, Direction, Event
 from protosocket.decode.events import Frame, Problem
 from protosocket.decode.framing import Framer, Framing
 from protosocket.decode.header import RpcFields
-from protosocket.decode.readers import cache_reader, line_reader, messagepack_reader, protobuf_reader
+from protosocket.decode.readers import (
+    cache_reader,
+    grpc_reader,
+    line_reader,
+    messagepack_reader,
+    protobuf_reader,
+)
 from protosocket.decode.reading import Reader, Record
 from protosocket.decode.report import json_line, text_lines
 from protosocket.decode.schema import Schema, load_schema
@@ -27,6 +33,7 @@ __all__ = [
     "cache_reader",
     "capture_events",
     "dump_events",
+    "grpc_reader",
     "is_capture",
     "json_line",
     "line_reader",

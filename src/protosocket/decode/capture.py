@@ -7,6 +7,7 @@ clock, so those files are read by python-pcapng.
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
@@ -61,7 +62,7 @@ def _pcapng(stream: BufferedReader) -> Iterator[Packet | Problem]:
     count = 0
     time = 0.0
     try:
-        for block in FileScanner(stream):
+        for block in _blocks(stream):
             if not isinstance(block, EnhancedPacket | ObsoletePacket | SimplePacket):
                 continue
             if not isinstance(block, SimplePacket):  # which has no time
@@ -70,6 +71,18 @@ def _pcapng(stream: BufferedReader) -> Iterator[Packet | Problem]:
             count += 1
     except (PcapngException, ValueError, LookupError, OverflowError, struct.error) as error:
         yield _damaged(count, error)
+
+
+def _blocks(stream: BufferedReader) -> Iterator[object]:
+    """The blocks of a pcapng file, without the warnings of python-pcapng about its own table of options."""
+    scanner = iter(FileScanner(stream))
+    while True:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            block = next(scanner, None)
+        if block is None:
+            return
+        yield block
 
 
 def _damaged(count: int, error: Exception) -> Problem:

@@ -10,9 +10,19 @@ import msgspec
 from google.protobuf import json_format, text_format
 from google.protobuf.message import DecodeError, Message
 
+from protosocket.decode.connections import Connection, Direction
 from protosocket.decode.raw_fields import RawField, raw_fields, raw_text
 
-__all__ = ["LinePayload", "Malformed", "MessagePackPayload", "Payload", "RawPayload", "Shown", "TypedPayload"]
+__all__ = [
+    "Call",
+    "LinePayload",
+    "Malformed",
+    "MessagePackPayload",
+    "Payload",
+    "RawPayload",
+    "Shown",
+    "TypedPayload",
+]
 
 
 class Malformed(Exception):
@@ -20,18 +30,28 @@ class Malformed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """What a message belongs to: a connection (None in a hex dump) and, with RPC, an id."""
+
+    connection: Connection | None
+    direction: Direction
+    id: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
-    """A message in one line, and in many; ``data`` is for JSON."""
+    """A message in one line, and in many; ``data`` is for JSON. Whether it begins a call if it is Normal."""
 
     line: str
     lines: str
     data: dict[str, Any]
+    begins: bool = True
 
 
 class Payload(Protocol):
     """Reads the messages of one direction."""
 
-    def show(self, payload: bytes) -> Shown:
+    def show(self, payload: bytes, call: Call) -> Shown:
         """What it says; raises ``Malformed`` if it is not of the type."""
         ...
 
@@ -43,7 +63,7 @@ class TypedPayload:
         self._message = message
         self._header = header
 
-    def show(self, payload: bytes) -> Shown:
+    def show(self, payload: bytes, call: Call) -> Shown:
         """The message in protobuf's text format and in its JSON."""
         try:
             message = self._message.FromString(payload)
@@ -63,7 +83,7 @@ class RawPayload:
     def __init__(self, header: tuple[int, ...] = ()) -> None:
         self._header = header
 
-    def show(self, payload: bytes) -> Shown:
+    def show(self, payload: bytes, call: Call) -> Shown:
         """The message's fields by number."""
         try:
             fields = raw_fields(payload)
@@ -77,7 +97,7 @@ class RawPayload:
 class MessagePackPayload:
     """MessagePack values."""
 
-    def show(self, payload: bytes) -> Shown:
+    def show(self, payload: bytes, call: Call) -> Shown:
         """The value as JSON; bytes in it are base64, and what JSON does not have is a string of Python."""
         try:
             value = msgspec.msgpack.decode(payload)
@@ -94,7 +114,7 @@ class MessagePackPayload:
 class LinePayload:
     """Lines of text in UTF-8; other bytes are shown as escapes."""
 
-    def show(self, payload: bytes) -> Shown:
+    def show(self, payload: bytes, call: Call) -> Shown:
         """The line without its end."""
         text = payload.removesuffix(b"\n").removesuffix(b"\r").decode(errors="backslashreplace")
         return Shown(text, text + "\n", {"text": text})

@@ -59,6 +59,8 @@ def _walk(payload: bytes, depth: int) -> tuple[RawField, ...]:
 
 
 def _fields(found: Any, depth: int) -> tuple[RawField, ...]:
+    if any(field.field_number == 0 for field in found):  # google's parser lets it pass, others do not
+        raise DecodeError("a field has the number 0")
     return tuple(
         RawField(field.field_number, _WIRE_TYPES[field.wire_type], _value(field.wire_type, field.data, depth))
         for field in found

@@ -6,11 +6,14 @@ from google.protobuf.message import Message
 
 from protosocket._core import HeaderLayout
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
+from protosocket.decode.grpc_payload import GrpcPayload
 from protosocket.decode.header import RpcFields, messagepack_header, protobuf_header
 from protosocket.decode.payloads import LinePayload, MessagePackPayload, RawPayload, TypedPayload
 from protosocket.decode.reading import Reader, Side
+from protosocket.decode.schema import Schema
+from protosocket.grpc.envelope_pb2 import Envelope
 
-__all__ = ["cache_reader", "line_reader", "messagepack_reader", "protobuf_reader"]
+__all__ = ["cache_reader", "grpc_reader", "line_reader", "messagepack_reader", "protobuf_reader"]
 
 Fields = tuple[RpcFields, RpcFields] | None
 """Those of requests and of responses; None where messages are no RPC."""
@@ -20,6 +23,12 @@ def cache_reader() -> Reader:
     """For the cache's commands and responses."""
     fields = RpcFields("message_id", "control_code")
     return protobuf_reader((CacheCommand, CacheResponse), (fields, fields))
+
+
+def grpc_reader(schema: Schema | None) -> Reader:
+    """For gRPC calls; ``schema`` has the services whose messages are shown by their types."""
+    side = Side(GrpcPayload(schema), protobuf_header(RpcFields("id", "control"), Envelope))
+    return Reader(side, side)
 
 
 def protobuf_reader(types: tuple[type[Message], type[Message]] | None, fields: Fields) -> Reader:

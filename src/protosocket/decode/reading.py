@@ -9,7 +9,7 @@ from protosocket._core import HeaderLayout
 from protosocket.decode.connections import Connection, Direction, Event
 from protosocket.decode.events import Frame, Problem
 from protosocket.decode.header import CONTROLS
-from protosocket.decode.payloads import Malformed, Payload, Shown
+from protosocket.decode.payloads import Call, Malformed, Payload, Shown
 
 __all__ = ["Reader", "Record", "Side"]
 
@@ -40,7 +40,7 @@ class Reader:
     """Reads the messages of both directions."""
 
     def __init__(self, request: Side, response: Side) -> None:
-        self._sides: dict[Direction | None, Side] = {"request": request, "response": response}
+        self._sides: dict[Direction, Side] = {"request": request, "response": response}
         self._waiting: dict[Connection | None, dict[int, float]] = {}
 
     def read(self, event: Event) -> Iterator[Record]:
@@ -49,6 +49,7 @@ class Reader:
             yield Record(event)
             return
         frame = event.what
+        assert event.direction is not None  # only problems of a capture as a whole have none
         side = self._sides[event.direction]
         id: int | None = None
         control: int | None = None
@@ -59,21 +60,22 @@ class Reader:
             except ValueError as error:
                 problem = f"no id and control code: {error}"
         try:
-            shown = side.payload.show(frame.payload)
+            shown = side.payload.show(frame.payload, Call(event.connection, event.direction, id))
         except Malformed as error:
             shown = None
             problem = str(error)
-        elapsed = None if id is None else self._elapsed(event, id, control == 0)
+        begins = control == 0 and (shown is None or shown.begins)
+        elapsed = None if id is None else self._elapsed(event, id, begins)
         yield Record(event, id, None if control is None else CONTROLS[control], elapsed, shown)
         if problem is not None:
             yield Record(_malformed(event, frame, problem))
 
-    def _elapsed(self, event: Event, id: int, normal: bool) -> float | None:
+    def _elapsed(self, event: Event, id: int, begins: bool) -> float | None:
         waiting = self._waiting.setdefault(event.connection, {})
         if event.direction == "response":
             began = waiting.get(id)
             return None if began is None else event.time - began
-        if normal:
+        if begins:
             if len(waiting) >= _MOST_WAITING:
                 del waiting[next(iter(waiting))]
             waiting.pop(id, None)

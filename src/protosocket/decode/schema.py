@@ -44,6 +44,18 @@ class Schema:
             raise OptionError(f"{what} called {name!r}; there are: {choice}")
         return message_factory.GetMessageClass(self._pool.FindMessageTypeByName((exact or found)[0]))
 
+    def method(self, path: str) -> tuple[type[Message], type[Message]] | None:
+        """The classes of a method's requests and answers, from ``/package.Service/Method``."""
+        service, _, name = path.removeprefix("/").rpartition("/")
+        try:
+            method = self._pool.FindServiceByName(service).FindMethodByName(name)
+        except KeyError:
+            return None
+        if method is None:
+            return None
+        get_class = message_factory.GetMessageClass
+        return get_class(method.input_type), get_class(method.output_type)
+
     def _add(self, name: str) -> None:
         """Add a file after those it imports."""
         if name in self._added:
