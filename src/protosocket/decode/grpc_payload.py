@@ -1,0 +1,80 @@
+"""The envelope of gRPC calls: methods by name, and their messages by the types of a schema's services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import json_format, text_format
+from google.protobuf.message import DecodeError
+
+from protosocket.decode.connections import Connection
+from protosocket.decode.payloads import Call, Malformed, RawPayload, Shown, TypedPayload
+from protosocket.decode.schema import Schema
+from protosocket.grpc.envelope_pb2 import Envelope
+
+__all__ = ["GrpcPayload"]
+
+# The methods of older calls are forgotten.
+_MOST_CALLS = 65536
+_ELSEWHERE = ("id", "control", "payload", "method", "path")
+
+
+class GrpcPayload:
+    """Reads both directions, so that an answer is shown by what was asked.
+
+    A client names a method once on a connection and then says its number.
+    """
+
+    def __init__(self, schema: Schema | None) -> None:
+        self._schema = schema
+        self._named: dict[tuple[Connection | None, int], str] = {}
+        self._called: dict[tuple[Connection | None, int | None], str] = {}
+
+    def show(self, payload: bytes, call: Call) -> Shown:
+        """The method, what the envelope says beside it, and the message in it."""
+        try:
+            envelope = Envelope.FromString(payload)
+        except DecodeError as error:
+            raise Malformed(f"no envelope of a gRPC call: {error}") from error
+        path = self._path(envelope, call)
+        data: dict[str, Any] = {} if path is None else {"path": path}
+        content = self._content(envelope, path, call) if envelope.HasField("payload") else None
+        if content is not None:
+            data["payload"] = content.data
+        begins = bool(envelope.method)
+        for field in _ELSEWHERE:
+            envelope.ClearField(field)
+        data["envelope"] = json_format.MessageToDict(envelope, preserving_proto_field_name=True)
+        line = text_format.MessageToString(envelope, as_one_line=True, print_unknown_fields=True)
+        lines = text_format.MessageToString(envelope, print_unknown_fields=True)
+        parts = [path or "", line, "" if content is None else f"payload {{ {content.line} }}"]
+        inner = "" if content is None else "payload {\n" + _indented(content.lines) + "}\n"
+        whole = f"{path}\n" if path else ""
+        return Shown(" ".join(filter(None, parts)), whole + lines + inner, data, begins)
+
+    def _path(self, envelope: Envelope, call: Call) -> str | None:
+        if not call.id:
+            return None
+        if envelope.method:
+            place = call.connection, envelope.method
+            if envelope.path:
+                self._named[place] = envelope.path
+            if place in self._named:
+                if len(self._called) >= _MOST_CALLS:
+                    del self._called[next(iter(self._called))]
+                self._called[call.connection, call.id] = self._named[place]
+        return self._called.get((call.connection, call.id))
+
+    def _content(self, envelope: Envelope, path: str | None, call: Call) -> Shown:
+        types = None if self._schema is None or path is None else self._schema.method(path)
+        if types is not None:
+            return TypedPayload(types[call.direction == "response"]).show(envelope.payload, call)
+        try:
+            return RawPayload().show(envelope.payload, call)
+        except Malformed:  # a method's messages need not be protobuf
+            content = envelope.payload.hex()
+            return Shown(f"hex: {content}", content + "\n", {"hex": content})
+
+
+def _indented(text: str) -> str:
+    return "".join(f"  {line}\n" for line in text.splitlines())
