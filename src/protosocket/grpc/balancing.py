@@ -11,6 +11,7 @@ from grpc import ChannelConnectivity
 
 from protosocket.connection import Address
 from protosocket.errors import Error, OptionError
+from protosocket.grpc.backoff import Backoff
 from protosocket.grpc.client_connection import ClientConnection
 from protosocket.grpc.resolving import resolve
 from protosocket.grpc.subchannel import Subchannel
@@ -54,7 +55,9 @@ class Policy(Protocol):
 class PickFirst:
     """All calls go over one connection, to the first address that can be connected to."""
 
-    def __init__(self, addresses: Sequence[Address], make: Make, _on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, addresses: Sequence[Address], make: Make, _backoff: Backoff, _on_change: Callable[[], None]
+    ) -> None:
         self._subchannel = make(addresses)
 
     def pick(self) -> ClientConnection | None:
@@ -95,9 +98,12 @@ class _Spread(ABC):
     not within half a minute. Connections to addresses that a name has no more are left after their calls.
     """
 
-    def __init__(self, addresses: Sequence[Address], make: Make, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, addresses: Sequence[Address], make: Make, backoff: Backoff, on_change: Callable[[], None]
+    ) -> None:
         self._addresses = addresses
         self._make = make
+        self._backoff = backoff
         self._on_change = on_change
         self._subchannels: dict[Address, Subchannel] = {}
         self._left: list[Subchannel] = []
@@ -140,14 +146,17 @@ class _Spread(ABC):
             self._resolving = loop.create_task(self._resolve())
 
     async def _resolve(self) -> None:
-        try:
-            found = [each for address in self._addresses for each in await resolve(address)]
-        except Error as error:
-            self._failure = error
-            return
-        finally:
-            self._resolving = None
-            self._on_change()
+        while True:
+            try:
+                found = [each for address in self._addresses for each in await resolve(address)]
+                break
+            except Error as error:
+                self._failure = error
+                self._on_change()
+                await asyncio.sleep(self._backoff.next())
+        self._backoff.reset()
+        self._failure = None
+        self._resolving = None
         self._resolved_at = asyncio.get_running_loop().time()
         gone = [address for address in self._subchannels if address not in found]
         for address in gone:
@@ -167,9 +176,9 @@ class _Spread(ABC):
                 return state
         if states and ChannelConnectivity.TRANSIENT_FAILURE in states:
             return ChannelConnectivity.TRANSIENT_FAILURE
-        if self._resolving is not None:
-            return ChannelConnectivity.CONNECTING
-        return ChannelConnectivity.TRANSIENT_FAILURE if self._failure else ChannelConnectivity.IDLE
+        if self._failure is not None:
+            return ChannelConnectivity.TRANSIENT_FAILURE
+        return ChannelConnectivity.CONNECTING if self._resolving else ChannelConnectivity.IDLE
 
     def failure(self) -> Error | None:
         """Why the last connection could not be made."""
@@ -198,15 +207,14 @@ class LeastInFlight(_Spread):
     """Each call goes where the fewest are in flight; connections with as many take turns."""
 
     def _choose(self, ready: list[ClientConnection]) -> ClientConnection:
-        self._turn = turn = (self._turn + 1) % len(ready)
-        return min(ready[turn:] + ready[:turn], key=_in_flight)
+        loads = [connection.in_flight for connection in ready]
+        least = min(loads)
+        idlest = [connection for connection, load in zip(ready, loads, strict=True) if load == least]
+        self._turn += 1
+        return idlest[self._turn % len(idlest)]
 
 
-def _in_flight(connection: ClientConnection) -> int:
-    return connection.in_flight
-
-
-POLICIES: Final[dict[str, Callable[[Sequence[Address], Make, Callable[[], None]], Policy]]] = {
+POLICIES: Final[dict[str, Callable[[Sequence[Address], Make, Backoff, Callable[[], None]], Policy]]] = {
     "pick_first": PickFirst,
     "round_robin": RoundRobin,
     "least_request": LeastInFlight,
@@ -216,8 +224,10 @@ POLICIES: Final[dict[str, Callable[[Sequence[Address], Make, Callable[[], None]]
 """By gRPC's names, and one of our own."""
 
 
-def policy_of(name: str, addresses: Sequence[Address], make: Make, on_change: Callable[[], None]) -> Policy:
+def policy_of(
+    name: str, addresses: Sequence[Address], make: Make, backoff: Backoff, on_change: Callable[[], None]
+) -> Policy:
     """The policy called ``name``; raises ``OptionError`` if there is none."""
     if name not in POLICIES:
         raise OptionError(f"no policy is called {name!r}; there are {', '.join(POLICIES)}")
-    return POLICIES[name](addresses, make, on_change)
+    return POLICIES[name](addresses, make, backoff, on_change)

@@ -13,6 +13,7 @@ from grpc import ChannelConnectivity, aio
 
 from protosocket.connection import Address, TLSOption
 from protosocket.errors import Unavailable
+from protosocket.grpc.backoff import Backoff
 from protosocket.grpc.balancing import Policy, policy_of
 from protosocket.grpc.call_credentials import metadata_from, plugins_of
 from protosocket.grpc.channel_options import ChannelOptions
@@ -89,7 +90,11 @@ class Channel(aio.Channel):
         name = self.config.policy or options.policy or "pick_first"
         # They hold the channel weakly, so that one that is forgotten can be collected.
         self._policy: Policy = policy_of(
-            name, addresses_of(target, tls is not None), _weakly(self._make), _weakly(self._wake)
+            name,
+            addresses_of(target, tls is not None),
+            _weakly(self._make),
+            Backoff(options.first_backoff, options.longest_backoff),
+            _weakly(self._wake),
         )
 
     def __del__(self) -> None:
@@ -175,7 +180,7 @@ class Channel(aio.Channel):
 
     def pick(self) -> ClientConnection | None:
         """The connection for the next call, if one is there."""
-        return self._policy.pick()
+        return None if self._is_closed else self._policy.pick()
 
     async def until_ready(self, wait_for_ready: bool) -> ClientConnection:
         """Wait for a connection that takes a call.

@@ -96,13 +96,18 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
         """The first message of a call of ``path``; tells its number if the server does not know it."""
         number = self.numbers.get(path)
         if number is None:
-            return Envelope(method=len(self.numbers) + 1, path=path, **fields)
+            return Envelope(method=self.next_number, path=path, **fields)
         return Envelope(method=number, **fields)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next method that is called for the first time."""
+        return len(self.numbers) + 1
 
     def knows(self, path: str) -> None:
         """A call of ``path`` was sent: from now on its number says which method is meant."""
         if path not in self.numbers:
-            self.numbers[path] = len(self.numbers) + 1
+            self.numbers[path] = self.next_number
 
     def take_credits(self, handle: int, requests: _Requests) -> int:
         """Give a call's credits to ``requests`` until ``drop_credits(id)``; the call's id on the wire."""

@@ -54,33 +54,42 @@ class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
         Raises ``grpc.aio.UsageError`` if the channel is closed; everything else is raised by the call.
         """
         # Nearly all calls go this way, so nothing is done here that they do not need.
-        connection = self.channel.connection or self.channel.pick()
-        if connection is not None and metadata is None and credentials is None and self.is_plain:
-            number = connection.numbers.get(self.path)
-            if number is not None and (timeout is None or timeout > 0):
-                future = connection.new_future()
-                try:
-                    payload = self.request(request)
-                    if timeout is None:
-                        deadline = None
-                        message = Envelope(method=number, payload=payload)
-                    else:
-                        deadline = connection.now() + timeout
-                        milliseconds, microseconds = divmod(int(timeout * 1e6), 1000)
-                        message = Envelope(
-                            method=number, payload=payload, timeout_ms=milliseconds, timeout_us=microseconds
-                        )
-                    handle = connection.call(message, future, timeout, connection.loop)
-                except (aio.AioRpcError, EncodeError, TypeError) as error:
-                    call = UnaryUnaryCall(self, future)
-                    call.fail(error)
-                    return call
-                if handle:
-                    return UnaryUnaryCall(self, future, connection, handle, deadline)
-                # It has to wait for room.
+        connection = None
+        if metadata is None and credentials is None and self.is_plain and (timeout is None or timeout > 0):
+            connection = self.channel.connection or self.channel.pick()
+        if connection is not None:
+            number, path = connection.numbers.get(self.path), ""
+            if number is None:
+                number, path = connection.next_number, self.path
+            future = connection.new_future()
+            try:
+                payload = self.request(request)
+                if timeout is None:
+                    deadline = None
+                    message = Envelope(method=number, path=path, payload=payload)
+                else:
+                    deadline = connection.now() + timeout
+                    milliseconds, microseconds = divmod(int(timeout * 1e6), 1000)
+                    message = Envelope(
+                        method=number,
+                        path=path,
+                        payload=payload,
+                        timeout_ms=milliseconds,
+                        timeout_us=microseconds,
+                    )
+                handle = connection.call(message, future, timeout, connection.loop)
+            except (aio.AioRpcError, EncodeError, TypeError) as error:
                 call = UnaryUnaryCall(self, future)
-                self.launch(call, payload, timeout, None, None, wait_for_ready)
+                call.fail(error)
                 return call
+            if handle:
+                if path:
+                    connection.knows(path)
+                return UnaryUnaryCall(self, future, connection, handle, deadline)
+            # It has to wait for room.
+            call = UnaryUnaryCall(self, future)
+            self.launch(call, payload, timeout, None, None, wait_for_ready)
+            return call
         if self.interceptors:
             return InterceptedUnaryUnaryCall(self, request, timeout, metadata, credentials, wait_for_ready)
         return self.call_directly(request, timeout, metadata, credentials, wait_for_ready)

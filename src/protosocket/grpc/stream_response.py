@@ -59,6 +59,8 @@ class StreamResponse(ClientCall):
                 raise StopAsyncIteration
             await self._changed()
         payload = items.popleft().payload
+        if not items and responses.end_message is not None:
+            self._settle()
         credit = self._window.take(len(payload))
         if credit and self._connection is not None:
             self._connection.grant(self._handle, credit)
