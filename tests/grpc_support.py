@@ -29,6 +29,12 @@ class Backend:
     hold: asyncio.Event | None = None
     """Unary calls wait for it."""
     target: str = ""
+    _called: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def until_called(self, times: int) -> None:
+        """Wait until so many calls have come in."""
+        async with self._called:
+            await self._called.wait_for(lambda: self.calls >= times)
 
     async def __aenter__(self) -> Backend:
         await self.start()
@@ -52,7 +58,9 @@ class Backend:
         await self.server.start()
 
     async def _enter(self, context: Any) -> None:
-        self.calls += 1
+        async with self._called:
+            self.calls += 1
+            self._called.notify_all()
         self.seen.append(dict(context.invocation_metadata()))
         if self.fail:
             trailing = () if self.pushback is None else (("grpc-retry-pushback-ms", self.pushback),)
