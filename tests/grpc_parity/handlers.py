@@ -1,10 +1,13 @@
-"""Handlers that many tests serve, and a record of what became of a handler."""
+"""What many tests use: handlers, a record of what became of one, the error a call ends with."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+
+import grpc
+import pytest
 
 Context = Any
 """A ``grpc.aio.ServicerContext``; the stubs of that know less than it can do."""
@@ -33,6 +36,13 @@ async def drain(request: bytes | AsyncIterator[bytes]) -> None:
     if not isinstance(request, bytes):
         async for _ in request:
             pass
+
+
+async def failure(call: Any) -> grpc.aio.AioRpcError:
+    """The error a call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
 
 
 class Endless:

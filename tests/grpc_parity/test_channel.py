@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc import ChannelConnectivity, StatusCode
-from tests.grpc_parity.handlers import Context, Endless, count_up, echo_all, exclaim
+from tests.grpc_parity.handlers import Context, Endless, count_up, echo_all, exclaim, failure
 from tests.grpc_parity.world import KINDS, World, generic_handler, method
 from tests.places import turns
 
@@ -57,9 +57,9 @@ async def test_wait_for_ready(world: World, unix_path: str) -> None:
     channel = world.channel(f"unix:{unix_path}", options=quick)
     say: Any = channel.unary_unary(method("unary_unary"))
     count: Any = channel.unary_stream(method("unary_stream"))
-    error = await _failure(say(b"", wait_for_ready=True, timeout=0.2))
+    error = await failure(say(b"", wait_for_ready=True, timeout=0.2))
     assert error.code() is StatusCode.DEADLINE_EXCEEDED
-    assert (await _failure(say(b""))).code() is StatusCode.UNAVAILABLE
+    assert (await failure(say(b""))).code() is StatusCode.UNAVAILABLE
     waiting = asyncio.ensure_future(say(b"a", wait_for_ready=True))
     stream = count(b"2", wait_for_ready=True)
     await turns()
@@ -94,7 +94,7 @@ async def test_the_server_goes_away_and_comes_back(world: World, unix_path: str)
     await first.stop(None)
     while channel.get_state() is ChannelConnectivity.READY:
         await channel.wait_for_state_change(ChannelConnectivity.READY)
-    assert (await _failure(say(b"b"))).code() is StatusCode.UNAVAILABLE
+    assert (await failure(say(b"b"))).code() is StatusCode.UNAVAILABLE
     await serve()
     assert await say(b"c", wait_for_ready=True) == b"c!"
 
@@ -105,7 +105,7 @@ async def test_calls_in_flight_end_when_the_server_does(world: World) -> None:
     call = joined.unary_stream(b"")
     assert await call.read() == b"first"
     await joined.server.stop(None)
-    error = await _failure(call.read())
+    error = await failure(call.read())
     assert error.code() is StatusCode.UNAVAILABLE
     await endless.cancelled.wait()
 
@@ -175,7 +175,7 @@ async def test_targets(world: World, target: str) -> None:
 
 @pytest.mark.parametrize("target", ["does-not-exist.invalid:1", "dns:///does-not-exist.invalid:1"])
 async def test_a_name_that_cannot_be_resolved(world: World, target: str) -> None:
-    error = await _failure(world.channel(target).unary_unary("/a/b")(b"", timeout=8))
+    error = await failure(world.channel(target).unary_unary("/a/b")(b"", timeout=8))
     assert error.code() is StatusCode.UNAVAILABLE
     assert "does-not-exist.invalid" in (error.details() or "")
 
@@ -195,14 +195,14 @@ async def test_limit_of_what_is_received(world: World, side: str) -> None:
     joined = await world.join(unary_unary=exclaim, stream_stream=echo_all, **options)
     size = 999 if side == "client" else 1000
     assert len(await joined.unary_unary(bytes(size))) == size + 1
-    error = await _failure(joined.unary_unary(bytes(size + 1)))
+    error = await failure(joined.unary_unary(bytes(size + 1)))
     assert error.code() is StatusCode.RESOURCE_EXHAUSTED
     assert "larger than max" in (error.details() or "")
     assert "(1001 vs. 1000)" in (error.details() or "")
     assert await joined.unary_unary(b"still there") == b"still there!"
     call = joined.stream_stream()
     await call.write(bytes(1001))
-    assert (await _failure(call.read())).code() is StatusCode.RESOURCE_EXHAUSTED
+    assert (await failure(call.read())).code() is StatusCode.RESOURCE_EXHAUSTED
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
@@ -212,7 +212,7 @@ async def test_limit_of_what_is_sent(world: World, side: str) -> None:
     joined = await world.join(unary_unary=exclaim, **options)
     size = 1000 if side == "client" else 999
     assert len(await joined.unary_unary(bytes(size))) == size + 1
-    error = await _failure(joined.unary_unary(bytes(size + 1)))
+    error = await failure(joined.unary_unary(bytes(size + 1)))
     assert error.code() is StatusCode.RESOURCE_EXHAUSTED
     assert "(1001 vs. 1000)" in (error.details() or "")
     assert await joined.unary_unary(b"still there") == b"still there!"
@@ -221,7 +221,7 @@ async def test_limit_of_what_is_sent(world: World, side: str) -> None:
 async def test_default_limit_is_4_mib(world: World) -> None:
     joined = await world.join(unary_unary=exclaim)
     assert len(await joined.unary_unary(bytes(4 * MIB - 1))) == 4 * MIB
-    error = await _failure(joined.unary_unary(bytes(4 * MIB + 1)))
+    error = await failure(joined.unary_unary(bytes(4 * MIB + 1)))
     assert error.code() is StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -238,9 +238,3 @@ async def test_compression_is_accepted(world: World) -> None:
     say: Any = channel.unary_unary(method("unary_unary"))
     assert await say(b"a") == b"a!"
     assert await say(b"a", compression=grpc.Compression.Deflate) == b"a!"
-
-
-async def _failure(call: Any) -> grpc.aio.AioRpcError:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return caught.value

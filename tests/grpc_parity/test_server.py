@@ -9,15 +9,9 @@ from typing import Any
 import grpc
 import pytest
 from grpc import StatusCode
-from tests.grpc_parity.handlers import Context, Endless, exclaim, join_all
+from tests.grpc_parity.handlers import Context, Endless, exclaim, failure, join_all
 from tests.grpc_parity.world import SERVICE, World, generic_handler, method, method_handler
 from tests.places import turns
-
-
-async def _failure(call: Any) -> grpc.aio.AioRpcError:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return caught.value
 
 
 async def test_a_generic_handler_decides_by_name_and_metadata(world: World) -> None:
@@ -35,7 +29,7 @@ async def test_a_generic_handler_decides_by_name_and_metadata(world: World) -> N
     _, target = await world.serve(Generic())
     channel = world.channel(target)
     assert await channel.unary_unary("/known.Service/Any")(b"x", metadata=(("a", "1"),)) == b"x!"
-    error = await _failure(channel.unary_unary("/other.Service/Any")(b"x"))
+    error = await failure(channel.unary_unary("/other.Service/Any")(b"x"))
     assert error.code() is StatusCode.UNIMPLEMENTED
     assert error.details() == "Method not found!"
     assert seen == [("/known.Service/Any", "1"), ("/other.Service/Any", None)]
@@ -113,7 +107,7 @@ async def test_stop_without_grace_ends_calls(world: World) -> None:
     call = joined.unary_unary(b"")
     await endless.started.wait()
     await joined.server.stop(None)
-    assert (await _failure(call)).code() is StatusCode.UNAVAILABLE
+    assert (await failure(call)).code() is StatusCode.UNAVAILABLE
     await endless.cancelled.wait()
 
 
@@ -130,7 +124,7 @@ async def test_stop_with_grace_lets_calls_finish(world: World) -> None:
     await started.wait()
     stopping = asyncio.ensure_future(joined.server.stop(10))
     await turns()
-    error = await _failure(world.channel(joined.target).unary_unary(method("unary_unary"))(b""))
+    error = await failure(world.channel(joined.target).unary_unary(method("unary_unary"))(b""))
     assert error.code() in (StatusCode.UNAVAILABLE, StatusCode.CANCELLED)
     assert not stopping.done()
     go_on.set()
@@ -144,7 +138,7 @@ async def test_stop_ends_calls_when_the_grace_is_over(world: World) -> None:
     call = joined.unary_unary(b"")
     await endless.started.wait()
     await joined.server.stop(0.1)
-    assert (await _failure(call)).code() is StatusCode.UNAVAILABLE
+    assert (await failure(call)).code() is StatusCode.UNAVAILABLE
     await endless.cancelled.wait()
 
 
@@ -157,7 +151,7 @@ async def test_stop_again_with_less_grace(world: World) -> None:
     await turns()
     await joined.server.stop(0)
     await patient
-    assert (await _failure(call)).code() is StatusCode.UNAVAILABLE
+    assert (await failure(call)).code() is StatusCode.UNAVAILABLE
     await joined.server.stop(None)
 
 
@@ -189,7 +183,7 @@ async def test_only_so_many_calls_at_once(world: World) -> None:
     calls = [joined.unary_unary(b"") for _ in range(2)]
     for _ in calls:
         await started.acquire()
-    error = await _failure(joined.unary_unary(b""))
+    error = await failure(joined.unary_unary(b""))
     assert error.code() is StatusCode.RESOURCE_EXHAUSTED
     assert error.details() == "Concurrent RPC limit exceeded!"
     go_on.set()
@@ -207,7 +201,7 @@ async def test_cancelled_calls_make_room(world: World) -> None:
     joined = await world.join(stream_stream=handle, unary_unary=exclaim, maximum_concurrent_rpcs=1)
     call = joined.stream_stream()
     assert await call.read() == b"first"
-    assert (await _failure(joined.unary_unary(b""))).code() is StatusCode.RESOURCE_EXHAUSTED
+    assert (await failure(joined.unary_unary(b""))).code() is StatusCode.RESOURCE_EXHAUSTED
     call.cancel()
     await endless.cancelled.wait()
     while await (again := joined.unary_unary(b"")).code() is StatusCode.RESOURCE_EXHAUSTED:
