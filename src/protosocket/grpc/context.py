@@ -63,6 +63,9 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
 
     # As class attributes they cost a call nothing that does not use them.
 
+    path = ""
+    """The method's name, for the log."""
+
     changed = False
     """Whether the response alone does not make the call's answer."""
 
@@ -102,8 +105,9 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
     _aborted: BaseException | None = None
     _callbacks: tuple[Callable[[Any], object], ...] = ()
 
-    def __init__(self, connection: Served, first: Any) -> None:
+    def __init__(self, connection: Served, call: int, first: Any) -> None:
         self._connection = connection
+        self._call = call
         self._first = first
 
     # What servicers call.
@@ -147,7 +151,7 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
             # The client may have given the call's id to another one.
             raise asyncio.CancelledError
         self.initial_sent = True
-        self._connection.tell(Envelope(call=self._first.id, metadata=metadata))
+        self._connection.tell(Envelope(call=self._call, metadata=metadata))
 
     async def abort(
         self,
@@ -173,6 +177,8 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
 
     def invocation_metadata(self) -> Any:
         """The client's metadata: a tuple of ``Metadatum``."""
+        if self._first is None:
+            return ()
         return tuple(Metadatum(key, value) for key, value in unpack(self._first.metadata))
 
     def set_code(self, code: grpc.StatusCode) -> None:
@@ -360,7 +366,7 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
         if isinstance(error, ConnectionClosed) and self._connection.closed:
             return None
         kind = type(error).__name__
-        _logger.error("unexpected %s in %s", kind, self._connection.path_of(self._first), exc_info=error)
+        _logger.error("unexpected %s in %s", kind, self.path, exc_info=error)
         text = f"Unexpected {type(error)}: {error}"
         return self._with_status(_number(self._code) or grpc.StatusCode.UNKNOWN.value[0], text)
 

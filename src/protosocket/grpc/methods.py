@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CallLimit", "Exchange", "Method", "Start", "starter"]
 
-Start = Callable[["Served", Any], Any]
-"""Takes a connection and a call's first message; gives a coroutine for the one message of its answer, or an
-``Exchange``, whose last message is an End."""
+Start = Callable[["Served", int, bytes | None, Any], Any]
+"""Takes a connection, a call's id, its first payload, and its first message if that says more; gives a
+coroutine for the one message of its answer, or an ``Exchange``, whose last message is an End."""
 
 
 class CallLimit:
@@ -64,16 +64,20 @@ class Method:
 class Exchange:
     """A call whose answer may have more messages than one; its connection adopts it."""
 
-    __slots__ = ("_connection", "_first", "_method")
+    __slots__ = ("_call", "_connection", "_first", "_method", "_payload")
 
-    def __init__(self, connection: Served, first: Any, method: Method) -> None:
+    def __init__(
+        self, connection: Served, call: int, payload: bytes | None, first: Any, method: Method
+    ) -> None:
         self._connection = connection
+        self._call = call
+        self._payload = payload
         self._first = first
         self._method = method
 
     async def run(self, send: Callable[[Any], bool]) -> Any:
         """Serve it: ``send`` takes the messages of the answer, and what this returns is its end."""
-        return await serve_call(self._connection, self._first, self._method, send)
+        return await serve_call(self._connection, self._call, self._payload, self._first, self._method, send)
 
     def __await__(self) -> Generator[Any, None, Any]:
         # What is awaitable and no coroutine is handed to the connection to adopt.
@@ -86,8 +90,8 @@ def starter(path: str, handlers: Handlers, settings: ServerSettings, limit: Call
     may_stream_requests = handler is None or handler.request_streaming
     method = Method(path, handlers, handler, may_stream_requests, settings, limit)
 
-    def exchange(connection: Served, first: Any) -> Any:
-        return Exchange(connection, first, method)
+    def exchange(connection: Served, call: int, payload: bytes | None, first: Any) -> Any:
+        return Exchange(connection, call, payload, first, method)
 
     if not is_fixed or limit is not None or handler is None or handler.request_streaming:
         return exchange
@@ -95,8 +99,10 @@ def starter(path: str, handlers: Handlers, settings: ServerSettings, limit: Call
         return exchange
     serve = serve_unary(method, handler)
 
-    def start(connection: Served, first: Any) -> Any:
-        # A client that streams its one request may expect a stream of responses, too.
-        return exchange(connection, first) if first.payload is None else serve(connection, first)
+    def start(connection: Served, call: int, payload: bytes | None, first: Any) -> Any:
+        if payload is None:
+            # A client that streams its one request may expect a stream of responses, too.
+            return exchange(connection, call, payload, first)
+        return serve(connection, call, payload, first)
 
     return start

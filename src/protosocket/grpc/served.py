@@ -68,8 +68,8 @@ class Served(HandlingConnection):
         """The server does not wait for its calls any longer."""
         self._server = server
         self._start_of = start_of
-        self._starts: dict[int, Start] = {0: Served._greet}
-        self._paths: dict[int, str] = {}
+        self._starts: dict[int, Start] = {}
+        self._further: Callable[[Any], None] = self._greeting
         self._timed: list[ServicerContext] = []
         self._liveness: Liveness | None = None
 
@@ -81,8 +81,17 @@ class Served(HandlingConnection):
         find = self._starts.get
 
         def receive(message: Any) -> Any:
-            start = find(message.method)
-            return self._first_use(message) if start is None else start(self, message)
+            if type(message) is tuple:
+                call, number, payload = message
+                if not number:
+                    return self._item_of(call, payload)
+                start = find(number)
+                return self._first_use(number, "") if start is None else start(self, call, payload, None)
+            number = message.method
+            if not number:
+                return self._further(message)
+            start = find(number) or self._first_use(number, message.path)
+            return start and start(self, message.id, message.payload, message)
 
         self._serve(receive, self._loop)
 
@@ -91,11 +100,12 @@ class Served(HandlingConnection):
             self._liveness.stop()
         super()._ended()
         self._starts.clear()
+        self._further = self._ignore
         self._server.removed(self)
 
     # What a message may be.
 
-    def _greet(self, message: Any) -> None:
+    def _greeting(self, message: Any) -> None:
         """The first message."""
         hello = message.hello
         if hello is None:
@@ -104,11 +114,11 @@ class Served(HandlingConnection):
             why = f"version {hello.version} of the envelope is not known here, only {VERSION}"
             _logger.warning("refused the connection from %s: %s", self.peer, why)
             self.tell(Envelope(hello=Hello(version=VERSION, refusal=why)))
-            self._starts[0] = Served._ignore
+            self._further = self._ignore
             self._soon(self.close())
         else:
             self.peer_window = hello.window
-            self._starts[0] = Served._further
+            self._further = self._no_start
             settings = self.settings
             ping_after = round(settings.ping_after * 1000)
             self.tell(
@@ -117,13 +127,14 @@ class Served(HandlingConnection):
             if hello.ping_after_ms or ping_after:
                 self._watch_life(hello.ping_after_ms / 1000)
 
-    def _further(self, message: Any) -> None:
+    def _no_start(self, message: Any) -> None:
         """A message that begins no call."""
         call = message.id
         if call:
-            requests = self.requests.get(call)
-            if requests is not None and not requests.arrived(message):
-                self._violated(f"overran the window of call {call}")
+            if message.payload is not None:
+                self._item_of(call, message.payload)
+            if message.control and call in self.requests:
+                self.requests[call].over()
         elif message.credit:
             responses = self.responses.get(message.call)
             if responses is not None:
@@ -134,16 +145,20 @@ class Served(HandlingConnection):
     def _ignore(self, message: Any) -> None:
         """Nothing is taken any more."""
 
-    def _first_use(self, message: Any) -> Any:
-        """The first call of a method: its number gets its meaning."""
-        if self._starts.get(0) is not Served._further:
-            return None if self._starts.get(0) is Served._ignore else self._greet(message)
-        number, path = message.method, message.path
-        if not message.id or not path or len(self._starts) > _MOST_METHODS:
-            return self._violated(f"uses the number {number} for no method")
-        start = self._starts[number] = self._start_of(path)
-        self._paths[number] = path
-        return start(self, message)
+    def _item_of(self, call: int, payload: bytes) -> None:
+        """A further request of a call."""
+        requests = self.requests.get(call)
+        if requests is not None and not requests.arrived(payload):
+            self._violated(f"overran the window of call {call}")
+
+    def _first_use(self, number: int, path: str) -> Start | None:
+        """The first call of a method gives its number a meaning."""
+        if self._further == self._no_start and path and len(self._starts) < _MOST_METHODS:
+            start = self._starts[number] = self._start_of(path)
+            return start
+        if self._further != self._ignore:
+            self._violated(f"calls a method by the number {number}, which means none")
+        return None
 
     def _violated(self, what: str) -> None:
         self._fail(InvalidMessage(f"{self.peer} {what}", peer=self.peer))
@@ -171,10 +186,6 @@ class Served(HandlingConnection):
     async def until_room(self) -> None:
         """Wait until a message can be sent; raises ``ConnectionClosed`` if the connection ends first."""
         await self._until_room()
-
-    def path_of(self, first: Any) -> str:
-        """The path of a call."""
-        return self._paths.get(first.method, "an unknown method")
 
     def watch(self, context: ServicerContext) -> None:
         """Tell ``context`` when its deadline has passed."""

@@ -42,7 +42,12 @@ class ServedRequests:
     )
 
     def __init__(
-        self, connection: _Connection, first: Any, window: int, takes: Callable[[int], bool]
+        self,
+        connection: _Connection,
+        call: int,
+        first: bytes | None,
+        window: int,
+        takes: Callable[[int], bool],
     ) -> None:
         self._connection = connection
         self._messages: deque[bytes] = deque()
@@ -50,30 +55,30 @@ class ServedRequests:
         self._waiter: asyncio.Future[None] | None = None
         self._window = ReceiveWindow(window)
         self._owed = self._tolerance = window
-        self.call: int = first.id
+        self.call = call
         self._takes = takes
         connection.requests[self.call] = self
-        if first.payload is not None:
+        if first is not None:
             # A client that has just one request sends it with the call.
             self.arrived(first)
-            self._is_over = True
+            self.over()
 
-    def arrived(self, message: Any) -> bool:
+    def arrived(self, payload: bytes) -> bool:
         """Take a further message of the call; false if the client was not allowed to send it."""
-        payload = message.payload
-        if payload is not None:
-            # Once more than it was given: the client may count by a little otherwise.
-            if self._owed <= -self._tolerance:
-                return False
-            self._owed -= len(payload) + MESSAGE_COST
-            if not self._takes(len(payload)):
-                return True
+        # Once more than it was given: the client may count by a little otherwise.
+        if self._owed <= -self._tolerance:
+            return False
+        self._owed -= len(payload) + MESSAGE_COST
+        if self._takes(len(payload)):
             self._messages.append(payload)
-        if message.control:
-            self._is_over = True
-        if self._waiter is not None:
-            self._wake()
+            if self._waiter is not None:
+                self._wake()
         return True
+
+    def over(self) -> None:
+        """There will be no further message."""
+        self._is_over = True
+        self._wake()
 
     async def read(self) -> bytes | None:
         """The next message; ``None`` after the last. Cancelling it loses no message."""

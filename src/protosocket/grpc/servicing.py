@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from protosocket.grpc.served import Served
 
     _Handler = grpc.RpcMethodHandler[Any, Any]
-    _Serve = Callable[[Served, Any], Any]
+    _Serve = Callable[[Served, int, bytes, Any], Any]
 
 __all__ = ["serve_call", "serve_unary"]
 
@@ -40,19 +40,19 @@ def serve_unary(method: Method, handler: _Handler) -> _Serve:
     serialize = _serializer(handler, method.settings.max_send)
     max_receive = method.settings.max_receive
 
-    async def serve(connection: Served, first: Any) -> Any:
-        context = ServicerContext(connection, first)
+    async def serve(connection: Served, call: int, payload: bytes, first: Any) -> Any:
+        context = ServicerContext(connection, call, first)
         try:
-            payload = first.payload
             if len(payload) > max_receive:
                 raise Ending(too_long("Received", len(payload), max_receive))
-            if first.timeout_ms or first.timeout_us:
+            if first is not None and (first.timeout_ms or first.timeout_us):
                 context.limit_time()
             response = await behavior(deserialize(payload), context)
             if context.changed:
                 return context.end(None, serialize(response) if context.is_ok else None)
             answer = Envelope(payload=serialize(response))
         except BaseException as error:
+            context.path = method.path
             return context.end(error)
         context.over = True
         if context.deadline is not None:
@@ -62,27 +62,36 @@ def serve_unary(method: Method, handler: _Handler) -> _Serve:
     return serve
 
 
-async def serve_call(connection: Served, first: Any, method: Method, send: Callable[[Any], bool]) -> Any:
+async def serve_call(
+    connection: Served,
+    call: int,
+    payload: bytes | None,
+    first: Any,
+    method: Method,
+    send: Callable[[Any], bool],
+) -> Any:
     """Serve a call of any kind; returns its last message.
 
     ``send`` takes the messages before that: false if the send queue is full now.
     """
-    context = ServicerContext(connection, first)
+    context = ServicerContext(connection, call, first)
+    context.path = method.path
     context.task = asyncio.current_task(connection.loop)
     limit = method.limit
     if limit is not None and not limit.enter():
         return _FULL
     connection.contexts.add(context)
     try:
-        if first.timeout_ms or first.timeout_us:
+        if first is not None and (first.timeout_ms or first.timeout_us):
             context.limit_time()
-        if method.may_stream_requests or first.payload is None:
-            context.requests = ServedRequests(connection, first, method.settings.window, context.takes)
+        if method.may_stream_requests or payload is None:
+            window = method.settings.window
+            context.requests = ServedRequests(connection, call, payload, window, context.takes)
             context.check()
         handler = method.handler or await method.find(context)
         if handler is None:
             raise Ending(_NOT_FOUND)
-        end = context.end(None, await _handle(connection, context, first, handler, send))
+        end = context.end(None, await _handle(connection, context, call, payload, handler, send))
     except BaseException as error:
         end = context.end(error)
     finally:
@@ -99,7 +108,8 @@ async def serve_call(connection: Served, first: Any, method: Method, send: Calla
 async def _handle(
     connection: Served,
     context: ServicerContext,
-    first: Any,
+    call: int,
+    payload: bytes | None,
     handler: _Handler,
     send: Callable[[Any], bool],
 ) -> bytes | None:
@@ -107,17 +117,17 @@ async def _handle(
     serialize = _serializer(handler, connection.settings.max_send)
     behavior = _behavior(handler)
     is_sync = not (inspect.iscoroutinefunction(behavior) or inspect.isasyncgenfunction(behavior))
-    call = SyncServicerContext(context, connection.loop) if is_sync else context
-    request = await _request(connection, context, first, handler, is_sync)
+    given = SyncServicerContext(context, connection.loop) if is_sync else context
+    request = await _request(connection, context, payload, handler, is_sync)
     try:
         if not handler.response_streaming:
-            response = await _outcome(connection, behavior, request, call)
+            response = await _outcome(connection, behavior, request, given)
             return serialize(response) if context.is_ok else None
-        context.responses = ServedResponses(connection, first.id, send, serialize)
+        context.responses = ServedResponses(connection, call, send, serialize)
         if inspect.isasyncgenfunction(behavior):
-            await _send_all(context, behavior(request, call))
+            await _send_all(context, behavior(request, given))
             return None
-        items = await _outcome(connection, behavior, request, call)
+        items = await _outcome(connection, behavior, request, given)
         if hasattr(items, "__aiter__"):
             await _send_all(context, aiter(items))
         elif is_sync:
@@ -129,7 +139,7 @@ async def _handle(
 
 
 async def _request(
-    connection: Served, context: ServicerContext, first: Any, handler: _Handler, is_sync: bool
+    connection: Served, context: ServicerContext, payload: bytes | None, handler: _Handler, is_sync: bool
 ) -> Any:
     """What the servicer's method is given first: the request, or an iterator of them."""
     deserialize: Any = handler.request_deserializer or _as_it_is
@@ -139,22 +149,21 @@ async def _request(
         if is_sync:
             return PooledRequests(context.requests, deserialize, connection.loop)
         return RequestIterator(context.requests, deserialize)
-    if context.requests is None:
-        payload = first.payload
+    if context.requests is not None:
+        payload = await context.requests.read()
+    elif payload is not None:
         context.takes(len(payload))
         context.check()
-    else:
-        payload = await context.requests.read()
     if payload is None:
         raise Ending(_NO_REQUEST)
     return deserialize(payload)
 
 
-async def _outcome(connection: Served, behavior: Any, request: Any, call: Any) -> Any:
+async def _outcome(connection: Served, behavior: Any, request: Any, given: Any) -> Any:
     """What a method that is no generator gives; one that is not async runs in the server's thread pool."""
     if inspect.iscoroutinefunction(behavior):
-        return await behavior(request, call)
-    result = await call_in_pool(connection, behavior, request, call)
+        return await behavior(request, given)
+    result = await call_in_pool(connection, behavior, request, given)
     # Of a callable object, or behind a decorator.
     return await result if inspect.isawaitable(result) else result
 
