@@ -76,29 +76,39 @@ class Cache:
         return self.router.url.partition("://")[0]
 
 
+def write_tokens(folder: Path) -> None:
+    """Write the file of tokens that a router takes."""
+    (folder / "tokens").write_text(f"{SECRET}\n{SECOND_VERSION}\n")
+
+
 @contextmanager
 def cache(folder: Path, scheme: str = "tcp", *, memory: str = "64MiB") -> Iterator[Cache]:
     """The cache's programs; the router takes ``SECRET`` and ``SECOND_VERSION``."""
-    tokens = folder / "tokens"
-    tokens.write_text(f"{SECRET}\n{SECOND_VERSION}\n")
+    write_tokens(folder)
     certificate = self_signed(folder / "router.pem")
     with storage(memory=memory) as stored, router(folder, scheme, stored) as routed:
         yield Cache(stored, routed, certificate)
 
 
 @contextmanager
-def storage(url: str = "tcp://127.0.0.1:0", *, memory: str = "64MiB") -> Iterator[Serving]:
-    """A storage that holds this much."""
-    with serving(*PROTOSOCKET, "storage", "--listen", url, "--max-memory", memory) as serving_storage:
+def storage(
+    url: str = "tcp://127.0.0.1:0", *, memory: str = "64MiB", listen: str = "--listen"
+) -> Iterator[Serving]:
+    """A storage that holds this much; it serves gRPC with ``listen`` ``--grpc-listen``."""
+    with serving(*PROTOSOCKET, "storage", listen, url, "--max-memory", memory) as serving_storage:
         yield serving_storage
 
 
 @contextmanager
-def router(folder: Path, scheme: str, storage: Serving, place: str = "127.0.0.1:0") -> Iterator[Serving]:
-    """A router in front of ``storage``, with the files that ``cache`` wrote."""
-    tls = ("--tls-cert", folder / "router.pem") if scheme == "tls" else ()
-    options = ("--listen", f"{scheme}://{place}", "--storage", storage.url, "--token-file", folder / "tokens")
-    with serving(*PROTOSOCKET, "router", *options, *tls) as serving_router:
+def router(
+    folder: Path, scheme: str, *storages: Serving, place: str = "127.0.0.1:0", transport: str = "protosocket"
+) -> Iterator[Serving]:
+    """A router in front of ``storages``, with the files that ``cache`` wrote."""
+    options: list[str | Path] = ["--listen", f"{scheme}://{place}", "--token-file", folder / "tokens"]
+    options += ["--storage", ",".join(each.url for each in storages), "--transport", transport]
+    if scheme == "tls":
+        options += ["--tls-cert", folder / "router.pem"]
+    with serving(*PROTOSOCKET, "router", *options) as serving_router:
         yield serving_router
 
 

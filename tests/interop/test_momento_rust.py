@@ -22,6 +22,7 @@ from tests.interop.momento_support import (
     router,
     sdk,
     storage,
+    write_tokens,
 )
 from tests.interop.processes import Steered
 from tests.interop.recording import recording
@@ -177,6 +178,67 @@ async def test_more_than_the_storage_takes(feature: Feature, programs: Path, tmp
             assert await client.one(put(b"key", bytes(50_000))) == "done"
 
 
+async def test_any_operations(feature: Feature, programs: Path, system: Cache) -> None:
+    feature("a thousand random operations, as a dictionary answers them")
+    choose = random.Random(7)
+    model: dict[tuple[str, bytes], bytes] = {}
+    async with sdk(programs, system.router.url, connections=3) as client:
+        for _ in range(1000):
+            name, key = (
+                choose.choice(["one cache", "another"]),
+                choose.choice([b"a", b"b", b"\0c", b"d" * 300]),
+            )
+            match choose.choice(["get", "get", "set", "delete"]):
+                case "get":
+                    found = model.get((name, key))
+                    expected = "miss" if found is None else hit(found)
+                    assert await client.one(get(key, cache=name)) == expected
+                case "set":
+                    model[name, key] = choose.randbytes(choose.choice([0, 1, 100, 5000]))
+                    assert await client.one(put(key, model[name, key], cache=name)) == "done"
+                case _:
+                    model.pop((name, key), None)
+                    assert await client.one(delete(key, cache=name)) == "done"
+
+
+async def test_killed_with_calls_in_flight(
+    feature: Feature, programs: Path, system: Cache, client: Steered
+) -> None:
+    feature("killed with calls in flight; the router serves the next one")
+    async with sdk(programs, system.router.url) as other:
+        assert await other.one(put(b"there", b"value")) == "done"
+        system.router.pause()
+        await other.begin([put(b"there", bytes(20_000))] * 100)
+        other.kill()
+        system.router.resume()
+    assert await client.one(put(b"here", b"value")) == "done"
+    assert await client.one(get(b"here")) == hit(b"value")
+
+
+@pytest.mark.parametrize("transport", ["protosocket", "grpc-unary", "grpc-stream"])
+async def test_any_hop_behind_the_router(
+    feature: Feature, programs: Path, tmp_path: Path, transport: str
+) -> None:
+    feature("two storages, whatever the hop between router and storage is")
+    write_tokens(tmp_path)
+    grpc = transport != "protosocket"
+    url, listen = ("grpc://127.0.0.1:0", "--grpc-listen") if grpc else ("tcp://127.0.0.1:0", "--listen")
+    with (
+        storage(url, listen=listen) as first,
+        storage(url, listen=listen) as second,
+        router(tmp_path, "tcp", first, second, transport=transport) as routed,
+    ):
+        keys = [b"%d" % number for number in range(200)]
+        async with sdk(programs, routed.url) as client:
+            assert await client.run(*(put(key, b"value " + key) for key in keys)) == ["done"] * len(keys)
+            assert await client.run(*map(get, keys)) == [hit(b"value " + key) for key in keys]
+            assert await client.run(*map(delete, keys)) == ["done"] * len(keys)
+            assert await client.run(*map(get, keys)) == ["miss"] * len(keys)
+            assert (await client.one(get(b"1", cache="")))["error"]["status"] == pb.INVALID_ARGUMENT
+        async with sdk(programs, routed.url, token=first_version("wrong")) as stranger:
+            assert (await stranger.one(get(b"1")))["error"]["code"] == "AuthenticationError"
+
+
 @pytest.mark.parametrize("connections", [1, 4])
 async def test_many_in_flight(feature: Feature, programs: Path, system: Cache, connections: int) -> None:
     feature("5,000 calls at once, on 1 and 4 connections")
@@ -238,7 +300,7 @@ async def test_a_router_that_is_restarted(feature: Feature, programs: Path, tmp_
             assert all("error" in result for result in await client.results())
             gone = await client.one(get(b"key"))
             assert gone["error"]["code"] == "ServerUnavailable"
-            with router(tmp_path, "tcp", system.storage, system.router.place):
+            with router(tmp_path, "tcp", system.storage, place=system.router.place):
                 await recovered(client)
                 assert await client.one(get(b"key")) == hit(b"value")
 
