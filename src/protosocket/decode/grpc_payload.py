@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import Any
 
 from google.protobuf import json_format, text_format
@@ -37,20 +38,30 @@ class GrpcPayload:
         except DecodeError as error:
             raise Malformed(f"no envelope of a gRPC call: {error}") from error
         path = self._path(envelope, call)
-        data: dict[str, Any] = {} if path is None else {"path": path}
         content = self._content(envelope, path, call) if envelope.HasField("payload") else None
-        if content is not None:
-            data["payload"] = content.data
         begins = bool(envelope.method)
         for field in _ELSEWHERE:
             envelope.ClearField(field)
-        data["envelope"] = json_format.MessageToDict(envelope, preserving_proto_field_name=True)
-        line = text_format.MessageToString(envelope, as_one_line=True, print_unknown_fields=True)
-        lines = text_format.MessageToString(envelope, print_unknown_fields=True)
-        parts = [path or "", line, "" if content is None else f"payload {{ {content.line} }}"]
-        inner = "" if content is None else "payload {\n" + _indented(content.lines) + "}\n"
-        whole = f"{path}\n" if path else ""
-        return Shown(" ".join(filter(None, parts)), whole + lines + inner, data, begins)
+
+        def line() -> str:
+            text = text_format.MessageToString(envelope, as_one_line=True, print_unknown_fields=True)
+            inner = "" if content is None else f"payload {{ {content.line()} }}"
+            return " ".join(filter(None, (path, text, inner)))
+
+        def lines() -> str:
+            text = text_format.MessageToString(envelope, print_unknown_fields=True)
+            if content is not None:
+                text += "payload {\n" + indent(content.lines(), "  ").rstrip() + "\n}\n"
+            return f"{path}\n{text}" if path else text
+
+        def data() -> dict[str, Any]:
+            found: dict[str, Any] = {} if path is None else {"path": path}
+            if content is not None:
+                found["payload"] = content.data()
+            found["envelope"] = json_format.MessageToDict(envelope, preserving_proto_field_name=True)
+            return found
+
+        return Shown(line, lines, data, begins)
 
     def _path(self, envelope: Envelope, call: Call) -> str | None:
         if not call.id:
@@ -73,8 +84,4 @@ class GrpcPayload:
             return RawPayload().show(envelope.payload, call)
         except Malformed:  # a method's messages need not be protobuf
             content = envelope.payload.hex()
-            return Shown(f"hex: {content}", content + "\n", {"hex": content})
-
-
-def _indented(text: str) -> str:
-    return "".join(f"  {line}\n" for line in text.splitlines())
+            return Shown(lambda: f"hex: {content}", lambda: content, lambda: {"hex": content})

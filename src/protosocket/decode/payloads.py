@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,11 +41,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A message in one line, and in many; ``data`` is for JSON. Whether it begins a call if it is Normal."""
+    """A message that was read: what makes of it a line, many lines, or an object for JSON.
 
-    line: str
-    lines: str
-    data: dict[str, Any]
+    Whether it ``begins`` a call, if it is Normal.
+    """
+
+    line: Callable[[], str]
+    lines: Callable[[], str]
+    data: Callable[[], dict[str, Any]]
     begins: bool = True
 
 
@@ -69,12 +73,18 @@ class TypedPayload:
             message = self._message.FromString(payload)
         except DecodeError as error:
             raise Malformed(f"no {self._message.DESCRIPTOR.full_name}: {error}") from error
-        data = json_format.MessageToDict(message, preserving_proto_field_name=True)
+        return Shown(
+            lambda: self._text(message, one_line=True),
+            lambda: self._text(message, one_line=False),
+            lambda: {"message": json_format.MessageToDict(message, preserving_proto_field_name=True)},
+        )
+
+    def _text(self, message: Message, *, one_line: bool) -> str:
+        rest = self._message()
+        rest.CopyFrom(message)
         for field in self._header:
-            message.ClearField(field)
-        line = text_format.MessageToString(message, as_one_line=True, print_unknown_fields=True)
-        lines = text_format.MessageToString(message, print_unknown_fields=True)
-        return Shown(line, lines, {"message": data})
+            rest.ClearField(field)
+        return text_format.MessageToString(rest, as_one_line=one_line, print_unknown_fields=True)
 
 
 class RawPayload:
@@ -90,8 +100,11 @@ class RawPayload:
         except DecodeError as error:
             raise Malformed(f"no protobuf message: {error}") from error
         rest = tuple(field for field in fields if field.number not in self._header)
-        data = {"fields": [field.data() for field in fields]}
-        return Shown(raw_text(rest), "".join(_indented(field, "") for field in rest), data)
+        return Shown(
+            lambda: raw_text(rest),
+            lambda: "".join(_indented(field, "") for field in rest),
+            lambda: {"fields": [field.data() for field in fields]},
+        )
 
 
 class MessagePackPayload:
@@ -108,7 +121,11 @@ class MessagePackPayload:
             data = json.loads(encoded)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
             data = repr(value)
-        return Shown(json.dumps(data, ensure_ascii=False), json.dumps(data, indent=2), {"message": data})
+        return Shown(
+            lambda: json.dumps(data, ensure_ascii=False),
+            lambda: json.dumps(data, ensure_ascii=False, indent=2),
+            lambda: {"message": data},
+        )
 
 
 class LinePayload:
@@ -117,7 +134,7 @@ class LinePayload:
     def show(self, payload: bytes, call: Call) -> Shown:
         """The line without its end."""
         text = payload.removesuffix(b"\n").removesuffix(b"\r").decode(errors="backslashreplace")
-        return Shown(text, text + "\n", {"text": text})
+        return Shown(lambda: text, lambda: text, lambda: {"text": text})
 
 
 def _indented(field: RawField, indent: str) -> str:

@@ -6,12 +6,10 @@ from google.protobuf.message import Message
 
 from protosocket._core import HeaderLayout
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
-from protosocket.decode.grpc_payload import GrpcPayload
 from protosocket.decode.header import RpcFields, messagepack_header, protobuf_header
 from protosocket.decode.payloads import LinePayload, MessagePackPayload, RawPayload, TypedPayload
 from protosocket.decode.reading import Reader, Side
 from protosocket.decode.schema import Schema
-from protosocket.grpc.envelope_pb2 import Envelope
 
 __all__ = ["cache_reader", "grpc_reader", "line_reader", "messagepack_reader", "protobuf_reader"]
 
@@ -27,6 +25,9 @@ def cache_reader() -> Reader:
 
 def grpc_reader(schema: Schema | None) -> Reader:
     """For gRPC calls; ``schema`` has the services whose messages are shown by their types."""
+    from protosocket.decode.grpc_payload import GrpcPayload  # with all that the extra grpc installs
+    from protosocket.grpc.envelope_pb2 import Envelope
+
     side = Side(GrpcPayload(schema), protobuf_header(RpcFields("id", "control"), Envelope))
     return Reader(side, side)
 

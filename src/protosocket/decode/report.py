@@ -39,11 +39,11 @@ def text_lines(record: Record, began: float, *, verbose: bool) -> str:
     if record.elapsed is not None:
         line.append(f"+{record.elapsed * 1000:.3f} ms")
     if record.shown is not None and not verbose:
-        summary = record.shown.line
+        summary = record.shown.line()
         line.append(summary if len(summary) <= _WIDEST else f"{summary[:_WIDEST]}...")
     lines = ["  ".join(line).rstrip()]
     if record.shown is not None and verbose:
-        lines += [f"    {inner}" for inner in record.shown.lines.splitlines()]
+        lines += [f"    {inner}" for inner in record.shown.lines().splitlines()]
     return "\n".join(map(_printable, lines))
 
 
@@ -66,10 +66,12 @@ def json_line(record: Record) -> str:
         data |= {"id": record.id, "control": record.control}
     if record.elapsed is not None:
         data["elapsed_ms"] = round(record.elapsed * 1000, 6)
-    data |= record.shown.data if record.shown is not None else {"hex": event.what.payload.hex()}
+    data |= record.shown.data() if record.shown is not None else {"hex": event.what.payload.hex()}
     return json.dumps(data)
 
 
 def _printable(text: str) -> str:
     """What was sent must not steer the terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
