@@ -7,6 +7,7 @@ pub mod flush;
 pub mod foreign;
 pub mod framing;
 pub mod header;
+pub mod light;
 pub mod messagepack;
 pub mod protobuf;
 pub mod receive;

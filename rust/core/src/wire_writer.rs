@@ -12,13 +12,19 @@ pub struct Key {
 impl Key {
     /// The key of the field `number` (1 to 2^29 - 1) with this wire type.
     pub fn new(number: u32, wire_type: u8) -> Self {
-        let mut encoded = Vec::with_capacity(5);
-        varint::write(u64::from(number) << 3 | u64::from(wire_type), &mut encoded);
-        let mut bytes = [0; 5];
-        bytes[..encoded.len()].copy_from_slice(&encoded);
-        Key {
-            bytes,
-            length: encoded.len() as u8,
+        let mut rest = number << 3 | u32::from(wire_type);
+        let mut key = Key {
+            bytes: [0; 5],
+            length: 0,
+        };
+        loop {
+            let more = rest >= 0x80;
+            key.bytes[usize::from(key.length)] = rest as u8 & 0x7f | u8::from(more) << 7;
+            key.length += 1;
+            rest >>= 7;
+            if !more {
+                return key;
+            }
         }
     }
 }

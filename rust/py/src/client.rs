@@ -211,6 +211,21 @@ impl ClientReactor {
         self.calls.borrow(py).pending.len()
     }
 
+    /// The futures and sinks that wait, in the order of their ids.
+    fn _waiters(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        let calls = self.calls.borrow(py);
+        let mut waiting: Vec<_> = calls
+            .pending
+            .iter()
+            .filter_map(|(id, call)| match call {
+                Call::Unary(waiter) | Call::Stream(waiter) => Some((id, waiter.clone_ref(py))),
+                Call::Abandoned { .. } => None,
+            })
+            .collect();
+        waiting.sort_unstable_by_key(|(id, _)| *id);
+        waiting.into_iter().map(|(_, waiter)| waiter).collect()
+    }
+
     /// Ends every call here: the futures and sinks that wait, for the caller to fail.
     fn _abandon(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
         let (waiting, timer) = {

@@ -2,10 +2,11 @@
 
 use protosocket_core::framing::Framing;
 use protosocket_core::header::Layout;
+use protosocket_core::light;
 use protosocket_core::protobuf::{Field, Kind};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyType};
+use pyo3::types::{PyBytes, PyTuple, PyType};
 
 use crate::errors;
 use crate::guarded::Guarded;
@@ -26,6 +27,14 @@ pub struct WireCodec {
     message: Option<Py<PyType>>,
     pub send: Option<Side>,
     pub receive: Option<Side>,
+    light: Option<LightMessages>,
+}
+
+/// Light messages are exchanged for plain objects: `bytes` and `(method, bytes)` are sent as such; one that is
+/// received is its payload, or `(id, method, payload)` at a server.
+struct LightMessages {
+    fields: light::Fields,
+    is_server: bool,
 }
 
 /// What makes bytes of messages.
@@ -53,21 +62,45 @@ const KEPT: usize = 64 * 1024;
 pub enum Payload<'py> {
     Bytes(Bound<'py, PyBytes>),
     Scratch(Vec<u8>),
+    /// A light message: id, method and its payload.
+    Light(u64, u64, Bound<'py, PyBytes>),
+}
+
+/// A payload that waits.
+pub enum Kept {
+    Bytes(Py<PyBytes>),
+    Light(u64, u64, Py<PyBytes>),
 }
 
 impl<'py> Payload<'py> {
     pub fn length(&self) -> usize {
         match self {
-            Payload::Bytes(bytes) => bytes.as_bytes().len(),
+            Payload::Bytes(bytes) | Payload::Light(_, _, bytes) => bytes.as_bytes().len(),
             Payload::Scratch(bytes) => bytes.len(),
         }
     }
 
-    /// The payload as an object that can be kept.
-    pub fn into_bytes(self, py: Python<'py>) -> Bound<'py, PyBytes> {
+    /// The payload in memory of its own.
+    pub fn keep(self, py: Python<'py>) -> Kept {
         match self {
-            Payload::Bytes(bytes) => bytes,
-            Payload::Scratch(bytes) => PyBytes::new(py, &bytes),
+            Payload::Bytes(bytes) => Kept::Bytes(bytes.unbind()),
+            Payload::Scratch(bytes) => Kept::Bytes(PyBytes::new(py, &bytes).unbind()),
+            Payload::Light(id, method, bytes) => Kept::Light(id, method, bytes.unbind()),
+        }
+    }
+}
+
+impl Kept {
+    pub fn length(&self, py: Python<'_>) -> usize {
+        match self {
+            Kept::Bytes(bytes) | Kept::Light(_, _, bytes) => bytes.as_bytes(py).len(),
+        }
+    }
+
+    pub fn payload(self, py: Python<'_>) -> Payload<'_> {
+        match self {
+            Kept::Bytes(bytes) => Payload::Bytes(bytes.into_bound(py)),
+            Kept::Light(id, method, bytes) => Payload::Light(id, method, bytes.into_bound(py)),
         }
     }
 }
@@ -201,7 +234,7 @@ pub fn framing(name: &str) -> PyResult<Framing> {
 impl WireCodec {
     /// `encode` and `decode` are functions, or a `NativeSchema` and a `NativeDecoder`.
     #[new]
-    #[pyo3(signature = (framing, encode, decode, send=None, receive=None, message=None))]
+    #[pyo3(signature = (framing, encode, decode, send=None, receive=None, message=None, light=None))]
     fn new(
         framing: &str,
         encode: &Bound<'_, PyAny>,
@@ -209,6 +242,7 @@ impl WireCodec {
         send: Option<&Bound<'_, HeaderLayout>>,
         receive: Option<&Bound<'_, HeaderLayout>>,
         message: Option<Py<PyType>>,
+        light: Option<(u32, u32, u32, bool)>,
     ) -> PyResult<Self> {
         Ok(WireCodec {
             framing: self::framing(framing)?,
@@ -227,6 +261,10 @@ impl WireCodec {
             message,
             send: send.map(|layout| layout.get().0.clone()),
             receive: receive.map(|layout| layout.get().0.clone()),
+            light: light.map(|(id, payload, method, is_server)| LightMessages {
+                fields: light::Fields { id, payload, method },
+                is_server,
+            }),
         })
     }
 
@@ -244,6 +282,7 @@ impl WireCodec {
             message: None,
             send: None,
             receive: None,
+            light: None,
         }
     }
 }
@@ -265,6 +304,11 @@ impl WireCodec {
     #[inline]
     pub fn encode<'a, 'py>(&'a self, message: &Bound<'py, PyAny>) -> PyResult<Encoded<'a, 'py>> {
         let py = message.py();
+        if let Some(light) = &self.light {
+            if let Some(encoded) = self.encode_light(&light.fields, message) {
+                return Ok(encoded);
+            }
+        }
         if let Some(kind) = &self.message {
             let kind = kind.bind(py);
             if !message.is_exact_instance(kind) && !message.is_instance(kind)? {
@@ -291,9 +335,40 @@ impl WireCodec {
         Ok(encoded)
     }
 
+    /// The bytes of a light message, if `message` stands for one.
+    #[inline]
+    fn encode_light<'a, 'py>(
+        &'a self,
+        fields: &light::Fields,
+        message: &Bound<'py, PyAny>,
+    ) -> Option<Encoded<'a, 'py>> {
+        let Encode::Native(schema) = &self.encode else {
+            return None;
+        };
+        let (method, payload) = match message.cast_exact::<PyBytes>() {
+            Ok(payload) => (None, payload.clone()),
+            Err(_) => {
+                let pair = message.cast_exact::<PyTuple>().ok()?;
+                let (method, payload): (u64, Bound<'_, PyBytes>) = pair.extract().ok()?;
+                (Some(method), payload)
+            }
+        };
+        let mut written = schema.get().blank(message.py());
+        if let Some(method) = method {
+            written.varint_field(fields.method, method);
+        }
+        written.bytes_field(fields.payload, payload.as_bytes());
+        Some(Encoded::Native(written))
+    }
+
     /// Takes a payload out of memory that may change before it is decoded.
     #[inline]
     pub fn payload<'py>(&self, py: Python<'py>, bytes: &[u8]) -> Payload<'py> {
+        if let Some(light) = &self.light {
+            if let Some(found) = light.fields.read(bytes) {
+                return Payload::Light(found.id, found.method, PyBytes::new(py, found.payload));
+            }
+        }
         match &self.decode {
             Decode::Native { scratch, .. } => {
                 let mut memory = std::mem::take(&mut *scratch.borrow(py));
@@ -309,7 +384,17 @@ impl WireCodec {
     #[inline]
     pub fn decode<'py>(&self, py: Python<'py>, payload: Payload<'py>) -> PyResult<Bound<'py, PyAny>> {
         match (&self.decode, payload) {
-            (Decode::Function(decode), payload) => decode.bind(py).call1((payload.into_bytes(py),)),
+            (_, Payload::Light(id, method, payload)) => {
+                if self.light.as_ref().is_some_and(|light| light.is_server) {
+                    (id, method, payload).into_pyobject(py).map(Bound::into_any)
+                } else {
+                    Ok(payload.into_any())
+                }
+            }
+            (Decode::Function(decode), Payload::Bytes(bytes)) => decode.bind(py).call1((bytes,)),
+            (Decode::Function(decode), Payload::Scratch(bytes)) => {
+                decode.bind(py).call1((PyBytes::new(py, &bytes),))
+            }
             (Decode::Native { decoder, .. }, Payload::Bytes(bytes)) => {
                 decoder.get().read(py, bytes.as_bytes())
             }

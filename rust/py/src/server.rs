@@ -8,10 +8,10 @@ use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PySuper};
+use pyo3::types::PySuper;
 use pyo3::{ffi, intern};
 
-use crate::codec::{Payload, Side, WireCodec};
+use crate::codec::{Kept, Payload, Side, WireCodec};
 use crate::guarded::Guarded;
 use crate::link::{Broken, Limits, Link, Next, broken};
 use crate::task::{HandlerTask, Step, copy_context, current_context, in_context, is_plain};
@@ -48,7 +48,7 @@ struct ServerState {
     /// Handlers in both tables.
     running: usize,
     /// Requests for which no handler may start yet; taken off the receive buffer to see Cancels behind them.
-    waiting: VecDeque<(u64, Py<PyBytes>)>,
+    waiting: VecDeque<(u64, Kept)>,
     waiting_bytes: usize,
     /// A task object that nobody else holds, for the next handler.
     spare: Option<Py<HandlerTask>>,
@@ -59,10 +59,10 @@ struct ServerState {
 }
 
 impl ServerState {
-    fn take_waiting(&mut self, py: Python<'_>) -> Option<(u64, Py<PyBytes>)> {
-        let (id, payload) = self.waiting.pop_front()?;
-        self.waiting_bytes -= payload.as_bytes(py).len();
-        Some((id, payload))
+    fn take_waiting(&mut self, py: Python<'_>) -> Option<(u64, Kept)> {
+        let (id, kept) = self.waiting.pop_front()?;
+        self.waiting_bytes -= kept.length(py);
+        Some((id, kept))
     }
 }
 
@@ -220,6 +220,19 @@ impl ServerReactor {
         Ok(tasks.len())
     }
 
+    /// The suspended handlers of calls that were not given up, by the ids of their calls.
+    fn _handlers(&self, py: Python<'_>) -> Vec<Py<HandlerTask>> {
+        let mut tasks: Vec<_> = {
+            let state = self.state.borrow(py);
+            let all = state.active.values().chain(state.others.values());
+            all.filter(|task| !task.get().is_abandoned(py))
+                .map(|task| task.clone_ref(py))
+                .collect()
+        };
+        tasks.sort_unstable_by_key(|task| task.get().id(py));
+        tasks
+    }
+
     /// Lets go of the service.
     fn _release(&self, py: Python<'_>) {
         let held = {
@@ -332,7 +345,7 @@ impl ServerReactor {
             };
             let taken = if waiting > 0 && !busy {
                 let waited = this.state.borrow(py).take_waiting(py);
-                Ok(waited.map(|(id, payload)| Request::Call(id, Payload::Bytes(payload.into_bound(py)))))
+                Ok(waited.map(|(id, kept)| Request::Call(id, kept.payload(py))))
             } else if busy && (waiting >= limits.read_messages || bytes >= limits.receive) {
                 break this.stall(link, py);
             } else {
@@ -351,7 +364,7 @@ impl ServerReactor {
                 Request::Call(id, payload) if busy => {
                     let mut state = this.state.borrow(py);
                     state.waiting_bytes += payload.length();
-                    state.waiting.push_back((id, payload.into_bytes(py).unbind()));
+                    state.waiting.push_back((id, payload.keep(py)));
                     Ok(false)
                 }
                 Request::Call(id, payload) => {
@@ -512,8 +525,8 @@ impl ServerReactor {
                 None => {
                     let at = state.waiting.iter().position(|(waits, _)| *waits == id);
                     let waited = at.and_then(|at| state.waiting.remove(at));
-                    if let Some((_, payload)) = &waited {
-                        state.waiting_bytes -= payload.as_bytes(py).len();
+                    if let Some((_, kept)) = &waited {
+                        state.waiting_bytes -= kept.length(py);
                     }
                     (None, waited)
                 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+from google.protobuf.message import Message
+
 from protosocket._core import WireCodec
 from protosocket.codecs import NativeMessage, messages_of
 from protosocket.rpc.codec import Codec, protobuf_layout
@@ -23,6 +25,11 @@ class NativeCodec(Codec[S, R], Generic[S, R]):
     response's have other names. Ids are set on the wire, not in your objects: leave both fields alone in what
     you send; in what you receive they hold what was on the wire. Raises ``OptionError`` for classes or fields
     that cannot do this.
+
+    ``light`` is for protocols on top of this one: the names of a field of bytes, the payload, and of a number,
+    the method. A message that says nothing but these is exchanged without an object for it: ``bytes`` and
+    ``(method, bytes)`` are sent as such messages; received they are ``bytes`` at a client and ``(id, method,
+    bytes)`` at a server.
     """
 
     def __init__(
@@ -34,6 +41,7 @@ class NativeCodec(Codec[S, R], Generic[S, R]):
         control: str,
         receive_id: str | None = None,
         receive_control: str | None = None,
+        light: tuple[str, str] | None = None,
     ) -> None:
         requests, responses = messages_of("send", send), messages_of("receive", receive)
         self.send = send
@@ -46,13 +54,21 @@ class NativeCodec(Codec[S, R], Generic[S, R]):
         self._decode_request = requests.wire_decoder(send)
         self._encode_response = responses.wire_encoder()
         self._decode_response = responses.wire_decoder(receive)
+        self._light = None if light is None else _numbers(requests.protobuf_class(send), id, *light)
 
     def client_wire(self) -> WireCodec:
         """The native codec of a client."""
         encode, decode = self._encode_request, self._decode_response
-        return WireCodec("varint", encode, decode, self._requests, self._responses, self.send)
+        light = self._light and (*self._light, False)
+        return WireCodec("varint", encode, decode, self._requests, self._responses, self.send, light)
 
     def server_wire(self) -> WireCodec:
         """The native codec of a server."""
         encode, decode = self._encode_response, self._decode_request
-        return WireCodec("varint", encode, decode, self._responses, self._requests, self.receive)
+        light = self._light and (*self._light, True)
+        return WireCodec("varint", encode, decode, self._responses, self._requests, self.receive, light)
+
+
+def _numbers(kind: type[Message], id: str, payload: str, method: str) -> tuple[int, int, int]:
+    fields = kind.DESCRIPTOR.fields_by_name
+    return fields[id].number, fields[payload].number, fields[method].number

@@ -9,7 +9,8 @@ mod plan;
 mod schema;
 mod slot;
 
-use protosocket_core::wire_writer::Writer;
+use protosocket_core::wire_reader::wire;
+use protosocket_core::wire_writer::{Key, Writer};
 use pyo3::PyTraverseError;
 use pyo3::PyVisit;
 use pyo3::exceptions::{PyKeyError, PyTypeError};
@@ -114,6 +115,20 @@ impl Written<'_, '_> {
     pub fn as_bytes(&self) -> &[u8] {
         self.writer.written()
     }
+
+    /// Puts a field before what is written.
+    #[inline]
+    pub fn varint_field(&mut self, number: u32, value: u64) {
+        self.writer.varint(value);
+        self.writer.key(&Key::new(number, wire::VARINT));
+    }
+
+    /// Puts a field before what is written.
+    #[inline]
+    pub fn bytes_field(&mut self, number: u32, content: &[u8]) {
+        self.writer.bytes(content);
+        self.writer.key(&Key::new(number, wire::BYTES));
+    }
 }
 
 impl Drop for Written<'_, '_> {
@@ -127,16 +142,20 @@ impl NativeSchema {
     /// What `encode` gives, without an object for it.
     #[inline]
     pub fn write<'a, 'py>(&'a self, message: &Bound<'py, PyAny>) -> PyResult<Written<'a, 'py>> {
-        let py = message.py();
         let kind = self.type_of(message)?;
-        let writer = std::mem::take(&mut *self.writer.borrow(py));
-        let mut written = Written {
-            py,
-            schema: self,
-            writer,
-        };
+        let mut written = self.blank(message.py());
         Encoder::run(&self.schema, kind, message, &mut written.writer)?;
         Ok(written)
+    }
+
+    /// Memory for a message.
+    #[inline]
+    pub fn blank<'a, 'py>(&'a self, py: Python<'py>) -> Written<'a, 'py> {
+        Written {
+            py,
+            schema: self,
+            writer: std::mem::take(&mut *self.writer.borrow(py)),
+        }
     }
 
     /// The type of a message: of its class, or of one that its class derives from.
