@@ -1,7 +1,8 @@
 """Makes calls between a client and a server in one process, for ``measure_costs.py`` to count what one costs.
 
 ``python tools/calls_in_process.py KIND COUNT``: COUNT calls, 64 at a time, over one TCP connection to this
-very process. KIND is ``upb`` (protoc's classes) or ``native``; ``stream`` is one call with COUNT items.
+very process. KIND is ``upb`` (protoc's classes) or ``native``; ``stream`` is one call with COUNT items; ``grpc``
+are calls through a generated stub to a servicer of grpc.aio's kind, ``grpc-stream`` one with COUNT items.
 """
 
 from __future__ import annotations
@@ -14,13 +15,54 @@ from typing import Any
 
 import uvloop
 
+import protosocket.grpc
 from protosocket import rpc
 from protosocket.cache import protosocket_cache_pb2 as pb
+from protosocket.cache.cache_service_pb2_grpc import (
+    CacheServicer,
+    CacheStub,
+    add_CacheServicer_to_server,
+)
 from protosocket.codecs import NativeMessages
 
 IN_FLIGHT = 64
 KEY, VALUE = b"k" * 32, b"v" * 128
-KINDS = ("upb", "native", "stream")
+
+
+async def make_grpc_calls(kind: str, count: int) -> None:
+    """Make them through protosocket.grpc and wait for all answers."""
+
+    class Servicer(CacheServicer):
+        """Answers with the value."""
+
+        async def Get(self, request: Any, context: Any) -> Any:
+            """The value of the key."""
+            assert request.unary.get.key == KEY
+            return pb.CacheResponse(get=pb.GetResponse(value=VALUE))
+
+        async def Stream(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
+            """The value, often."""
+            for _ in range(count):
+                yield pb.CacheResponse(get=pb.GetResponse(value=VALUE))
+
+    async def worker(stub: Any, calls: int) -> None:
+        for _ in range(calls):
+            get = pb.GetCommand(namespace="default", key=KEY)
+            response = await stub.Get(pb.CacheCommand(unary=pb.Unary(get=get)))
+            assert response.get.value == VALUE
+
+    server = protosocket.grpc.server()
+    add_CacheServicer_to_server(Servicer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with protosocket.grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub: Any = CacheStub(channel)
+        if kind == "grpc-stream":
+            async for item in stub.Stream(iter(())):
+                assert item.get.value == VALUE
+        else:
+            await asyncio.gather(*(worker(stub, count // IN_FLIGHT) for _ in range(IN_FLIGHT)))
+    await server.stop(None)
 
 
 async def make_calls(kind: str, count: int) -> None:
@@ -71,4 +113,5 @@ async def make_calls(kind: str, count: int) -> None:
 if __name__ == "__main__":
     # When it collects depends on how much the imports left behind.
     gc.disable()
-    uvloop.run(make_calls(sys.argv[1], int(sys.argv[2])))
+    make = make_grpc_calls if sys.argv[1].startswith("grpc") else make_calls
+    uvloop.run(make(sys.argv[1], int(sys.argv[2])))

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ACCEPTED = ROOT / "tests" / "costs.json"
 CORE_COUNTS = (1_000, 11_000)
 PYTHON_COUNTS = (640, 2_560)
-PYTHON_KINDS = ("upb", "native", "stream")
+PYTHON_KINDS = ("upb", "native", "stream", "grpc", "grpc-stream")
 
 # What the loops and transports call for every read, write and wait; called by their names in libc.
 _SYSTEM_CALLS = ("send", "recv", "read", "write", "writev", "sendmsg", "recvmsg", "epoll_wait", "epoll_pwait")
