@@ -1,8 +1,9 @@
 """Makes calls between a client and a server in one process, for ``measure_costs.py`` to count what one costs.
 
 ``python tools/calls_in_process.py KIND COUNT``: COUNT calls, 64 at a time, over one TCP connection to this
-very process. KIND is ``upb`` (protoc's classes) or ``native``; ``stream`` is one call with COUNT items; ``grpc``
-are calls through a generated stub to a servicer of grpc.aio's kind, ``grpc-stream`` one with COUNT items.
+very process. KIND is ``upb`` (protoc's classes) or ``native``; ``stream`` is one call with COUNT items;
+``grpc`` are calls through a generated stub to a servicer of grpc.aio's kind, ``grpc-stream`` is one such call
+with COUNT items.
 """
 
 from __future__ import annotations
