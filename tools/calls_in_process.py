@@ -41,6 +41,8 @@ async def make_grpc_calls(kind: str, count: int) -> None:
             assert request.unary.get.key == KEY
             return pb.CacheResponse(get=pb.GetResponse(value=VALUE))
 
+        Set = Delete = Get
+
         async def Stream(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
             """The value, often."""
             for _ in range(count):
