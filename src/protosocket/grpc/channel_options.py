@@ -19,6 +19,9 @@ _UNLIMITED: Final = 2**31 - 1
 _REFUSED_BY_NAME: Final = 16 * _MiB
 """Bytes that a message may be longer than the limit and still fail its call only."""
 
+_NEVER: Final = 2**31 - 1
+"""Milliseconds: how gRPC says that no pings are wanted."""
+
 _ENVELOPE: Final = 1 * _MiB
 """Bytes around a payload: metadata, mostly."""
 
@@ -51,6 +54,13 @@ class ChannelOptions:
     """The name to find in the server's certificate instead of the target's;
     ``grpc.ssl_target_name_override``."""
 
+    ping_after: float = 0.0
+    """Silence after which the server is asked to send a ping, 0 asks for none; ``grpc.keepalive_time_ms``.
+    The server is sent pings where it asks for them, whatever is set here."""
+
+    ping_timeout: float = 20.0
+    """Further silence after which the connection is given up; ``grpc.keepalive_timeout_ms``."""
+
     policy: str = ""
     """How calls are spread over several addresses, if the service config does not say;
     ``grpc.lb_policy_name``."""
@@ -81,6 +91,10 @@ class ChannelOptions:
                     settings["connect_timeout"] = max(value, 1) / 1000
                 case "grpc.ssl_target_name_override":
                     settings["target_name"] = value
+                case "grpc.keepalive_time_ms":
+                    settings["ping_after"] = 0.0 if value >= _NEVER else value / 1000
+                case "grpc.keepalive_timeout_ms":
+                    settings["ping_timeout"] = value / 1000
                 case "grpc.lb_policy_name":
                     settings["policy"] = value
                 case "grpc.service_config":

@@ -12,7 +12,9 @@ import grpc
 from protosocket._core import ClientReactor, WireCodec
 from protosocket.connection import ConnectionProtocol, native_limits
 from protosocket.errors import ConnectionClosed
+from protosocket.grpc.channel_options import ChannelOptions
 from protosocket.grpc.envelope import VERSION, Envelope, Hello
+from protosocket.grpc.liveness import Liveness
 from protosocket.grpc.outcome import CANCELLED_HERE, EXPIRED, failure
 from protosocket.grpc.responses import Responses
 from protosocket.options import ConnectionOptions
@@ -31,29 +33,25 @@ class _Requests(Protocol):
 class ClientConnection(ClientReactor, ConnectionProtocol):
     """One connection of a channel; ``greet`` comes before the first call."""
 
-    def __new__(cls, wire: WireCodec, options: ConnectionOptions, _window: int) -> Self:
+    def __new__(cls, wire: WireCodec, options: ConnectionOptions, _settings: ChannelOptions) -> Self:
         """Make the native half."""
         return super().__new__(cls, wire, *native_limits(options), True)
 
-    def __init__(self, wire: WireCodec, options: ConnectionOptions, window: int) -> None:
+    def __init__(self, wire: WireCodec, options: ConnectionOptions, settings: ChannelOptions) -> None:
         self._setup(options)
+        self._settings = settings
+        self._liveness: Liveness | None = None
         self.loop = self._loop
         self.new_future: Callable[[], asyncio.Future[Any]] = self._loop.create_future
         self.now: Callable[[], float] = self._loop.time
-        self.window = window
-        """Bytes of payload the server may send in each call before it is granted more."""
         self.peer_window = 0
-        """The same for what is sent to the server; its Hello says it."""
-        self.ping_after = 0.0
-        """Seconds of silence after which the server wants a ping; 0: never."""
+        """Bytes of payload that may be sent in each call before the server grants more; its Hello says it."""
         self.numbers: dict[str, int] = {}
         """The methods' numbers that the server knows."""
         self.is_leaving = False
         """The server takes no further call on this connection."""
         self.on_change: Callable[[ClientConnection], None] = _nobody
         """Called when the connection is lost and when the server says that it is leaving."""
-        self.on_heard: Callable[[], None] | None = None
-        """Called for each pong."""
         self._requests: dict[int, _Requests] = {}
         self._early: weakref.WeakKeyDictionary[asyncio.Future[Any], list[Any]] = weakref.WeakKeyDictionary()
         self._early_waiters: list[asyncio.Future[None]] = []
@@ -66,7 +64,9 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
 
         Raises ``ConnectionClosed`` if the server does not want us, speaks something else or says nothing.
         """
-        self.tell(Envelope(hello=Hello(version=VERSION, window=self.window)))
+        settings = self._settings
+        ping_after = round(settings.ping_after * 1000)
+        self.tell(Envelope(hello=Hello(version=VERSION, window=settings.window, ping_after_ms=ping_after)))
         try:
             async with asyncio.timeout(timeout):
                 await self._hello
@@ -84,8 +84,27 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
             self._refuse(f"{self.peer} speaks version {hello.version} of the envelope, not {VERSION}")
         else:
             self.peer_window = hello.window
-            self.ping_after = hello.ping_after_ms / 1000
+            self._watch_life(hello.ping_after_ms / 1000)
             self._hello.set_result(None)
+
+    def _watch_life(self, ping_after: float) -> None:
+        settings = self._settings
+        if ping_after or settings.ping_after:
+            self._liveness = Liveness(
+                self._loop,
+                self._messages,
+                send_after=ping_after,
+                ping=lambda: self.tell(Envelope(ping=1)),
+                expect_within=settings.ping_after and settings.ping_after + settings.ping_timeout,
+                lost=self._fell_silent,
+            )
+
+    def _messages(self) -> tuple[int, int]:
+        counts = self._counts()
+        return counts["messages_sent"], counts["messages_received"]
+
+    def _fell_silent(self) -> None:
+        self._fail(ConnectionClosed(f"{self.peer} was asked for pings and sent none", peer=self.peer))
 
     def _refuse(self, why: str) -> None:
         self._fail(Refused(why, peer=self.peer))
@@ -170,8 +189,6 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
             self.on_change(self)
         elif message.ping:
             self.tell(Envelope(pong=message.ping))
-        elif message.pong and self.on_heard is not None:
-            self.on_heard()
 
     def _said_before(self, waiter: Any, metadata: list[Any]) -> None:
         if isinstance(waiter, Responses):
@@ -204,6 +221,8 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
             self._hello.set_exception(error)
             # Nobody may be waiting for it any more.
             self._hello.exception()
+        if self._liveness is not None:
+            self._liveness.stop()
         self._requests.clear()
         self.on_change(self)
 

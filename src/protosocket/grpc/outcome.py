@@ -43,12 +43,12 @@ def code_of(end: Any) -> grpc.StatusCode:
 
 def details_of(end: Any) -> str:
     """The status's text."""
-    return "" if end.status is None else end.status.details
+    return "" if end.status is None or not end.status.code else end.status.details
 
 
 def debug_text(end: Any) -> str:
     """Code and text in one line."""
-    return "" if end.status is None else f"{code_of(end).name}:{end.status.details}"
+    return "" if end.status is None or not end.status.code else f"{code_of(end).name}:{end.status.details}"
 
 
 def metadata_of(packed: list[Any]) -> grpc.aio.Metadata:

@@ -127,7 +127,7 @@ class Subchannel:
     async def _open(self, address: Address) -> ClientConnection:
         options = self._options.connection()
         _, connection = await open_transport(
-            address, lambda: ClientConnection(_WIRE, options, self._options.window), options, self._tls
+            address, lambda: ClientConnection(_WIRE, options, self._options), options, self._tls
         )
         try:
             await connection.greet(options.connect_timeout)
