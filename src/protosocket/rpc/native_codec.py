@@ -28,8 +28,8 @@ class NativeCodec(Codec[S, R], Generic[S, R]):
 
     ``light`` is for protocols on top of this one: the names of a field of bytes, the payload, and of a
     number, the method. A message that says nothing but these is exchanged without an object for it:
-    ``bytes`` and ``(method, bytes)`` are sent as such; one received is ``bytes`` at a client and ``(id, method,
-    bytes)`` at a server.
+    ``bytes`` and ``(method, bytes)`` are sent as such; one received is ``bytes`` at a client and
+    ``(id, method, bytes)`` at a server.
     """
 
     def __init__(
