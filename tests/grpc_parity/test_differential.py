@@ -111,8 +111,7 @@ class Acting:
             raise ValueError(self.script.details)
         if self.script.set_code is not None:
             context.set_code(self.script.set_code)
-            if self.script.set_code is not grpc.StatusCode.OK:
-                context.set_details(self.script.details)
+            context.set_details(self.script.details)
 
     async def one(self, requests: Any, context: Context) -> bytes:
         await self._begin(requests, context)
