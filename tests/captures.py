@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 import signal
@@ -13,9 +14,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import dpkt  # type: ignore[import-untyped]
+import grpc
+
+from protosocket.cache.cache_service_pb2_grpc import CacheStub
+from protosocket.cache.protosocket_cache_pb2 import (
+    CacheCommand,
+    CacheResponse,
+    GetCommand,
+    GetResponse,
+    Unary,
+)
 
 CLIENT_PORT, SERVER_PORT = 40000, 7300
 RAW_IP = 101
@@ -110,6 +121,13 @@ class Tape(list[bytes]):
         self.times.append(time.time())
         super().append(packet)
 
+    def write(self, path: Path) -> None:
+        """Make a capture file of it."""
+        with path.open("wb") as file:
+            writer = dpkt.pcap.Writer(file, linktype=RAW_IP)
+            for moment, packet in zip(self.times, self, strict=True):
+                writer.writepkt_time(packet, moment)
+
 
 class Recorder:
     """A TCP proxy to the local port ``target`` that puts what goes through it on a tape, as packets."""
@@ -197,11 +215,47 @@ def record_demo(how: str, folder: Path) -> Demo:
             stack.enter_context(_dumpcap(demo))
         _use_the_cache(demo)
     if how == "proxy":
-        with demo.path.open("wb") as file:
-            writer = dpkt.pcap.Writer(file, linktype=RAW_IP)
-            for moment, packet in zip(tape.times, tape, strict=True):
-                writer.writepkt_time(packet, moment)
+        tape.write(demo.path)
     return demo
+
+
+async def record_grpc(path: Path) -> int:
+    """Calls of the cache's gRPC service over protosocket, recorded: the server's port in the capture.
+
+    Two calls of Get are answered, one more is refused with NOT_FOUND.
+    """
+    from protosocket import grpc as over_protosocket
+
+    async def get(request: CacheCommand, context: Any) -> CacheResponse:
+        if request.unary.get.key == b"nothing":
+            await context.abort(grpc.StatusCode.NOT_FOUND, "none")
+        return CacheResponse(get=GetResponse(value=request.unary.get.key))
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        get,
+        request_deserializer=CacheCommand.FromString,
+        response_serializer=CacheResponse.SerializeToString,
+    )
+    tape = Tape()
+    server = over_protosocket.server()
+    methods = grpc.method_handlers_generic_handler("protosocket.cache.Cache", {"Get": handler})
+    server.add_generic_rpc_handlers((methods,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    recorder = Recorder(port, tape)
+    async with over_protosocket.insecure_channel(f"127.0.0.1:{recorder.port}") as channel:
+        stub = CacheStub(channel)
+        for key in (b"a", b"b", b"nothing"):
+            call = stub.Get(CacheCommand(unary=Unary(get=GetCommand(key=key))), timeout=20)
+            if key == b"nothing":
+                with contextlib.suppress(grpc.RpcError):
+                    await call
+            else:
+                assert (await call).get.value == key
+    await server.stop(None)
+    await asyncio.to_thread(recorder.close)
+    tape.write(path)
+    return recorder.port
 
 
 def why_no_loopback_capture() -> str | None:

@@ -23,7 +23,7 @@ from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pcapng import blocks
-from tests.captures import RAW_IP, SERVER_PORT, To, Wire, write_pcap
+from tests.captures import RAW_IP, SERVER_PORT, To, Wire, record_grpc, write_pcap
 from tests.oracle.framing import Framing, frame
 
 from protosocket.cache.protosocket_cache_pb2 import (
@@ -285,6 +285,23 @@ def test_grpc_calls(decode: Decode, tmp_path: Path) -> None:
     assert typed[1]["payload"]["message"]["unary"]["get"]["namespace"] == "n"
     assert typed[3]["payload"]["message"] == {"get": {}}
     assert typed[3]["elapsed_ms"] == pytest.approx(1, abs=0.01)
+
+
+async def test_recorded_grpc_calls(tmp_path: Path) -> None:
+    capture = tmp_path / "grpc.pcap"
+    port = await record_grpc(capture)
+    records = run_quietly(capture, "--grpc", "--json", "--port", str(port))
+    assert not [record for record in records if "problem" in record]
+    calls = [record for record in records if record["id"]]
+    path = "/protosocket.cache.Cache/Get"
+    assert [record["path"] for record in calls] == [path] * len(calls)
+    requests = [record for record in calls if record["direction"] == "request" and "payload" in record]
+    assert len(requests) == 3
+    answers = [record for record in calls if record["direction"] == "response"]
+    assert [answer["id"] for answer in answers] == [request["id"] for request in requests]
+    assert all(answer["elapsed_ms"] >= 0 for answer in answers)
+    assert answers[2]["envelope"]["status"] == {"code": 5, "details": "none"}
+    assert any("hello" in record["envelope"] for record in records)
 
 
 # What the bytes are not.

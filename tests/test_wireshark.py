@@ -14,7 +14,15 @@ from pathlib import Path
 import msgspec
 import pytest
 from google.protobuf.message import Message
-from tests.captures import SERVER_PORT, Demo, Wire, record_demo, why_no_loopback_capture, write_pcap
+from tests.captures import (
+    SERVER_PORT,
+    Demo,
+    Wire,
+    record_demo,
+    record_grpc,
+    why_no_loopback_capture,
+    write_pcap,
+)
 
 from protosocket.cache.protosocket_cache_pb2 import (
     NOT_FOUND,
@@ -269,3 +277,19 @@ def test_grpc_calls(tmp_path: Path) -> None:
     shown = tshark(capture, "-O", "protobuf", *settings)
     assert shown.count("Message: protosocket.cache.CacheCommand") == 2
     assert shown.count("Message: protosocket.cache.CacheResponse") == 1
+
+
+async def test_recorded_grpc_calls(tmp_path: Path) -> None:
+    capture = tmp_path / "grpc.pcap"
+    port = await record_grpc(capture)
+    names = ["frame.number", "protosocket.direction", "protosocket.id", "protosocket.request_in"]
+    names += ["protosocket_grpc.status.code", MALFORMED, "protosocket_grpc.path"]
+    rows = fields(capture, names, f"-oprotosocket_grpc.ports:{port}")
+    assert not [row for row in rows if row[5]]
+    assert [path for row in rows for path in row[6]] == ["/protosocket.cache.Cache/Get"]
+    answers = [row for row in rows if row[1] == ["1"] and row[2] != ["0"]]
+    requests = {row[0][0]: row[2] for row in rows if "0" in row[1]}
+    assert len(answers) == 3
+    for answer in answers:
+        assert answer[2][0] in requests[answer[3][0]]
+    assert [answer[4] for answer in answers] == [[], [], ["5"]]
