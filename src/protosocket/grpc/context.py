@@ -117,7 +117,7 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
 
         Raises what the deserializer raises, and ``AbortError`` after ``abort``.
         """
-        self._check()
+        self.check_running()
         if self.requests is None:
             return grpc.aio.EOF
         payload = await self.requests.read()
@@ -129,7 +129,7 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
         Raises what the serializer raises, ``UsageError`` where there is just one response, ``AbortError``
         after ``abort``.
         """
-        self._check()
+        self.check_running()
         if self.responses is None:
             raise grpc.aio.UsageError("the method has one response, which it returns")
         self.initial_sent = True
@@ -137,7 +137,7 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
 
     async def send_initial_metadata(self, initial_metadata: Iterable[tuple[str, str | bytes]]) -> None:
         """Send initial metadata at once; possible one time, and before the first response."""
-        self._check()
+        self.check_running()
         if self.initial_sent:
             raise grpc.aio.UsageError("Send initial metadata failed: already sent")
         try:
@@ -290,7 +290,7 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
     async def write_all(self, messages: AsyncIterator[Any]) -> None:
         """Send all that a generator gives."""
         assert self.responses is not None
-        await self.responses.write_all(messages, self._begin_item)
+        await self.responses.write_all(messages, self)
 
     def expire(self) -> None:
         """The client's time is up."""
@@ -308,6 +308,13 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
         """Raise what ends the call, if that is known."""
         if self.imposed is not None:
             raise Ending(self.imposed)
+
+    def check_running(self) -> None:
+        """Raise what ends the method if the call was aborted, or has ended."""
+        if self._aborted is not None:
+            raise self._aborted
+        if self.over:
+            raise grpc.aio.UsageError("RPC already finished.")
 
     @property
     def is_ok(self) -> bool:
@@ -329,16 +336,6 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
                     callback(self)
                 except Exception:
                     _logger.exception("a done callback of a call from %s failed", self._connection.peer)
-
-    def _begin_item(self) -> None:
-        self._check()
-        self.initial_sent = True
-
-    def _check(self) -> None:
-        if self._aborted is not None:
-            raise self._aborted
-        if self.over:
-            raise grpc.aio.UsageError("RPC already finished.")
 
     def _last_message(self, error: BaseException | None, payload: bytes | None) -> Any:
         if isinstance(error, KeyboardInterrupt | SystemExit):

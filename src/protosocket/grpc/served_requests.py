@@ -86,14 +86,20 @@ class ServedRequests:
             if self._is_over:
                 return None
             await self._wait()
-        return self._take()
+        payload = self._messages.popleft()
+        if credit := self._window.take(len(payload)):
+            self._grant(credit)
+        return payload
 
     async def messages(self, deserialize: Callable[[bytes], Any]) -> AsyncGenerator[Any, None]:
         """All messages that follow."""
-        messages = self._messages
+        messages, take = self._messages, self._window.take
         while True:
             while messages:
-                yield deserialize(self._take())
+                payload = messages.popleft()
+                if credit := take(len(payload)):
+                    self._grant(credit)
+                yield deserialize(payload)
             if self._is_over:
                 return
             await self._wait()
@@ -106,14 +112,11 @@ class ServedRequests:
         self._is_over = True
         self._wake()
 
-    def _take(self) -> bytes:
-        payload = self._messages.popleft()
-        credit = self._window.take(len(payload))
+    def _grant(self, credit: int) -> None:
         # The id of a call that was given up may be another call's already.
-        if credit and not self._is_over and self._connection.requests.get(self.call) is self:
+        if not self._is_over and self._connection.requests.get(self.call) is self:
             self._owed += credit
             self._connection.tell(Envelope(call=self.call, credit=credit))
-        return payload
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None

@@ -23,6 +23,13 @@ class _Connection(Protocol):
     async def until_room(self) -> None: ...
 
 
+class _Context(Protocol):
+    initial_sent: bool
+    changed: bool
+
+    def check_running(self) -> None: ...
+
+
 class ServedResponses:
     """The messages of one call to its client.
 
@@ -65,12 +72,14 @@ class ServedResponses:
         elif self._count % _ITEMS_A_TURN == 0:
             await asyncio.sleep(0)
 
-    async def write_all(self, messages: AsyncIterator[Any], check: Callable[[], None]) -> None:
-        """Send all of ``messages``; ``check`` raises when no more may be sent."""
+    async def write_all(self, messages: AsyncIterator[Any], context: _Context) -> None:
+        """Send all of ``messages``, until ``context`` says that the call has ended."""
         send, serialize, window = self._send, self._serialize, self._window
         count = 0
         async for message in messages:
-            check()
+            context.initial_sent = True
+            if context.changed:
+                context.check_running()
             payload = serialize(message)
             while window.left <= 0:
                 await self._until_granted()
