@@ -19,6 +19,8 @@ class Backend:
     """A server that counts its calls and fails as it is told."""
 
     name: str
+    module: Any = protosocket.grpc
+    """What has ``server``."""
     fail: list[grpc.StatusCode] = field(default_factory=list)
     """The statuses of the next unary calls and streams."""
     pushback: str | None = None
@@ -45,7 +47,7 @@ class Backend:
 
     async def start(self) -> None:
         """Serve on the port it had before, or on a free one."""
-        self.server: Any = protosocket.grpc.server()
+        self.server: Any = self.module.server()
         kinds: dict[str, Any] = {
             "Name": grpc.unary_unary_rpc_method_handler(self._name),
             "Count": grpc.unary_stream_rpc_method_handler(self._count),

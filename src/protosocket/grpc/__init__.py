@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from protosocket.grpc.channels import insecure_channel, secure_channel
 from protosocket.grpc.credentials import ssl_channel_credentials, ssl_server_credentials
+from protosocket.grpc.fallback import FallbackChannel, fallback_channel
 from protosocket.grpc.server import Server, server
 
 __all__ = [
+    "FallbackChannel",
     "Server",
+    "fallback_channel",
     "insecure_channel",
     "secure_channel",
     "server",

@@ -12,7 +12,7 @@ import grpc
 from grpc import ChannelConnectivity, aio
 
 from protosocket.connection import Address, TLSOption
-from protosocket.errors import Unavailable
+from protosocket.errors import Error, Unavailable
 from protosocket.grpc.backoff import Backoff
 from protosocket.grpc.balancing import Policy, policy_of
 from protosocket.grpc.call_credentials import metadata_from, plugins_of
@@ -170,6 +170,15 @@ class Channel(aio.Channel):
             if left <= 0:
                 return
             await asyncio.sleep(min(left, _DRAIN_LOOK))
+
+    async def next_change(self) -> None:
+        """Wait until a connection has changed its state, or failed once more to be made."""
+        self.require_open()
+        await self._state_changed()
+
+    def failure(self) -> Error | None:
+        """Why there is no connection; ``None`` if nothing went wrong yet."""
+        return self._policy.failure()
 
     # What calls use.
 
