@@ -68,7 +68,7 @@ fn feed(
                         "control": message.control_code().as_u8(),
                         "command": message.command,
                         "number": message.number,
-                        "body": message.body,
+                        "body": message.body.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
                     }));
                     if cursor > read {
                         return json!(["invalid"]);

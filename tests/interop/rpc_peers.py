@@ -113,6 +113,7 @@ MAPS = Encoding(
     _messagepack(ArrayRequest, MapResponse),
 )
 
+
 PROGRAMS = {"2": "rpc-2", "0.12": "rpc-0-12"}
 """The lines of the crate, and the member of interop/Cargo.toml for each."""
 
