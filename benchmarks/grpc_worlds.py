@@ -47,8 +47,9 @@ async def echo(request: BytesValue, _: Any) -> BytesValue:
     return BytesValue(value=request.value)
 
 
-async def pour(_: BytesValue, context: Any) -> AsyncIterator[BytesValue]:
+async def pour(request: BytesValue, context: Any) -> AsyncIterator[BytesValue]:
     """Messages until the caller has enough."""
+    assert request == MESSAGE
     while not context.cancelled():
         for _ in range(64):
             yield MESSAGE
@@ -86,7 +87,12 @@ async def serve(world: str) -> None:
     await server.start()
     os.write(1, f"listening on 127.0.0.1:{port}\n".encode())
     ended = asyncio.Event()
-    asyncio.get_running_loop().add_reader(0, lambda: os.read(0, 1024) or ended.set())
+
+    def stdin_readable() -> None:
+        if not os.read(0, 1024):
+            ended.set()
+
+    asyncio.get_running_loop().add_reader(0, stdin_readable)
     await ended.wait()
     await server.stop(0)
 
