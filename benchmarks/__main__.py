@@ -13,6 +13,7 @@ from benchmarks.plots import plot
 from benchmarks.render import markdown, summary
 from benchmarks.results import Report
 from benchmarks.run import default_settings, run
+from benchmarks.scale.commands import scale
 from protosocket.bench.processes import run_until_signalled
 
 RESULTS = Path(__file__).parent / "results"
@@ -61,6 +62,8 @@ def report_command(path: Path) -> None:
     for written in (target, *pictures):
         click.echo(str(written))
 
+
+main.add_command(scale)
 
 if __name__ == "__main__":
     main(prog_name="python -m benchmarks")

@@ -103,6 +103,15 @@ impl Framing {
         }
     }
 
+    /// Bytes of the whole length prefix at the start of `unread`; none for lines.
+    pub fn header(self, unread: &[u8]) -> Option<usize> {
+        match self {
+            Framing::Varint => unread.iter().position(|byte| *byte < 0x80).map(|last| last + 1),
+            Framing::MessagePack => (unread.len() >= 5).then_some(5),
+            Framing::Lines => None,
+        }
+    }
+
     /// What follows each payload on the wire.
     pub fn suffix(self) -> &'static [u8] {
         match self {

@@ -4,6 +4,8 @@
 //! message. This module finds them in the encoded message and places them in it, so that no
 //! message object has to be built, or touched, for it.
 
+use std::ops::Range;
+
 use crate::framing::Framing;
 use crate::{messagepack, protobuf};
 
@@ -177,6 +179,36 @@ impl Layout {
         Ok(())
     }
 
+    /// The same as [`Layout::frame`] with the longest part of `message` that stays as it is left out: what
+    /// comes before it is appended to `output`, what comes after it to `after`, and its place returned.
+    pub fn frame_around(
+        &self,
+        framing: Framing,
+        message: &[u8],
+        header: Header,
+        output: &mut Vec<u8>,
+        after: &mut Vec<u8>,
+    ) -> Result<Range<usize>, Malformed> {
+        let located = self.locate(message)?;
+        if !located.canonical {
+            self.put_located(Some(framing), message, &located, header, output)?;
+            return Ok(0..0);
+        }
+        let pieces = self.pieces(message.len(), &located, header);
+        framing.prefix(pieces.length(), output);
+        let longest = (0..3).max_by_key(|at| pieces.kept[*at].len()).unwrap_or(0);
+        for at in 0..3 {
+            let output = if at <= longest { &mut *output } else { &mut *after };
+            if at > 0 {
+                output.extend_from_slice(pieces.put[at - 1].as_slice());
+            }
+            if at != longest {
+                output.extend_from_slice(&message[pieces.kept[at].clone()]);
+            }
+        }
+        Ok(pieces.kept[longest].clone())
+    }
+
     #[inline]
     fn put_pieces(
         &self,
@@ -186,6 +218,20 @@ impl Layout {
         header: Header,
         output: &mut Vec<u8>,
     ) {
+        let pieces = self.pieces(message.len(), located, header);
+        if let Some(framing) = framing {
+            framing.prefix(pieces.length(), output);
+        }
+        let Pieces { kept, put } = &pieces;
+        output.extend_from_slice(&message[kept[0].clone()]);
+        output.extend_from_slice(put[0].as_slice());
+        output.extend_from_slice(&message[kept[1].clone()]);
+        output.extend_from_slice(put[1].as_slice());
+        output.extend_from_slice(&message[kept[2].clone()]);
+    }
+
+    #[inline]
+    fn pieces(&self, length: usize, located: &Located, header: Header) -> Pieces {
         let (id, control) = match self {
             Layout::Protobuf(fields) => (
                 fields.id.encode(header.id),
@@ -203,15 +249,27 @@ impl Layout {
             Layout::MessagePack(_) => id.0.start < control.0.start,
         };
         let (first, second) = if id_first { (id, control) } else { (control, id) };
-        if let Some(framing) = framing {
-            let replaced = (first.0.end - first.0.start) + (second.0.end - second.0.start);
-            framing.prefix(message.len() - replaced + first.1.len() + second.1.len(), output);
+        Pieces {
+            kept: [
+                0..first.0.start,
+                first.0.end..second.0.start,
+                second.0.end..length,
+            ],
+            put: [first.1, second.1],
         }
-        output.extend_from_slice(&message[..first.0.start]);
-        output.extend_from_slice(first.1.as_slice());
-        output.extend_from_slice(&message[first.0.end..second.0.start]);
-        output.extend_from_slice(second.1.as_slice());
-        output.extend_from_slice(&message[second.0.end..]);
+    }
+}
+
+/// A message with another header: parts of it that are kept, and the fields that are put between them.
+struct Pieces {
+    kept: [Range<usize>; 3],
+    put: [Piece; 2],
+}
+
+impl Pieces {
+    #[inline]
+    fn length(&self) -> usize {
+        self.kept.iter().map(Range::len).sum::<usize>() + self.put[0].len() + self.put[1].len()
     }
 }
 
@@ -258,5 +316,57 @@ impl Piece {
 
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protobuf::{Field, Kind};
+    use crate::varint;
+    use proptest::prelude::*;
+
+    fn field(number: u32, content: &[u8], output: &mut Vec<u8>) {
+        varint::write(u64::from(number) << 3 | 2, output);
+        varint::write(content.len() as u64, output);
+        output.extend_from_slice(content);
+    }
+
+    fn number(number: u32, value: u64, output: &mut Vec<u8>) {
+        varint::write(u64::from(number) << 3, output);
+        varint::write(value, output);
+    }
+
+    proptest! {
+        #[test]
+        fn around_its_longest_part_a_message_is_framed_the_same(
+            lengths in (0usize..300, 0usize..300, 0usize..300),
+            ids in prop::collection::vec(any::<u64>(), 0..3),
+            control in 0u64..3,
+            id in any::<u64>(),
+        ) {
+            let kind = Kind::Varint;
+            let layout = Layout::protobuf(Field { number: 2, kind }, Field { number: 4, kind });
+            let mut message = Vec::new();
+            field(1, &vec![1; lengths.0], &mut message);
+            for id in ids {
+                number(2, id, &mut message);
+            }
+            field(3, &vec![3; lengths.1], &mut message);
+            number(4, control, &mut message);
+            field(5, &vec![5; lengths.2], &mut message);
+
+            let header = Header { id, control: Control::Normal };
+            let mut framed = vec![9];
+            layout.frame(Framing::Varint, &message, id, Control::Normal, &mut framed).unwrap();
+            let (mut around, mut after) = (vec![9], Vec::new());
+            let left = layout
+                .frame_around(Framing::Varint, &message, header, &mut around, &mut after)
+                .unwrap();
+            prop_assert!(left.len() >= lengths.0.max(lengths.1).max(lengths.2) || left.is_empty());
+            around.extend_from_slice(&message[left]);
+            around.extend_from_slice(&after);
+            prop_assert_eq!(around, framed);
+        }
     }
 }

@@ -29,6 +29,9 @@ impl Key {
     }
 }
 
+/// From this size on a buffer grows to what is needed.
+const EXACT: usize = 64 * 1024;
+
 /// What has been written stands at the end of a buffer that grows at its start.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -79,7 +82,14 @@ impl Writer {
     #[cold]
     fn grow(&mut self, count: usize) {
         let length = self.length();
-        let mut larger = vec![0; (length + count).next_power_of_two().max(4096)];
+        let wanted = length + count;
+        let size = if wanted < EXACT {
+            wanted.next_power_of_two().max(4096)
+        } else {
+            // A long value would make it nearly twice as large as needed, and all of it has to be zeroed.
+            wanted.max(2 * length) + 1024
+        };
+        let mut larger = vec![0; size];
         let start = larger.len() - length;
         larger[start..].copy_from_slice(self.written());
         self.buffer = larger;

@@ -1,7 +1,7 @@
 //! The client's reactor: calls out, answers in, deadlines, cancellation.
 
 use protosocket_core::deadlines::Deadlines;
-use protosocket_core::header::{Control, Layout};
+use protosocket_core::header::{Control, Header, Layout};
 use protosocket_core::table::Pending;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
@@ -304,11 +304,11 @@ impl ClientReactor {
             }
             let id = calls.pending.next_id();
             let payload = encoded.as_bytes();
-            if let Err(malformed) =
-                this.send
-                    .layout
-                    .frame(codec.framing, payload, id, Control::Normal, &mut state.output)
-            {
+            let header = Header {
+                id,
+                control: Control::Normal,
+            };
+            if let Err(malformed) = state.append(py, &this.send.layout, codec.framing, payload, header) {
                 return Err(errors::encode(py, request, PyValueError::new_err(malformed.0)));
             }
             calls.pending.insert(call);
@@ -410,11 +410,8 @@ impl ClientReactor {
                 return Ok(true);
             }
             let framing = this.codec.get().framing;
-            if let Err(malformed) = this
-                .send
-                .layout
-                .frame(framing, payload, id, control, &mut state.output)
-            {
+            let header = Header { id, control };
+            if let Err(malformed) = state.append(py, &this.send.layout, framing, payload, header) {
                 return Err(errors::encode(py, message, PyValueError::new_err(malformed.0)));
             }
         }
@@ -435,7 +432,7 @@ impl ClientReactor {
             let framed = this
                 .send
                 .layout
-                .frame(framing, &this.send.empty, id, control, &mut state.output);
+                .frame(framing, &this.send.empty, id, control, state.output());
             debug_assert!(framed.is_ok());
         }
         link.appended(py)
@@ -524,7 +521,7 @@ impl ClientReactor {
             Next::Wait => return Ok(None),
             Next::Broken(why) => return Err(why),
         };
-        let payload = &state.receive.unread()[start..total];
+        let payload = state.frame(py, start, total);
         let header = this
             .receive
             .scan(payload)
@@ -546,7 +543,7 @@ impl ClientReactor {
             Answer::End(_) => this.exchanges,
             Answer::Cancelled(_) | Answer::Unknown => false,
         };
-        let payload = wanted.then(|| this.codec.get().payload(py, payload));
+        let payload = wanted.then(|| state.payload(this.codec.get(), py, start, total));
         state.consume(total);
         Ok(Some((answer, payload)))
     }

@@ -291,13 +291,27 @@ impl WireCodec {
     /// Appends an encoded message to `output`, framed.
     #[inline]
     pub fn put(&self, payload: &[u8], output: &mut Vec<u8>) {
-        if self.unpack.is_some() {
-            output.extend_from_slice(payload);
-            return;
-        }
-        self.framing.prefix(payload.len(), output);
+        self.put_prefix(payload.len(), output);
         output.extend_from_slice(payload);
-        output.extend_from_slice(self.framing.suffix());
+        output.extend_from_slice(self.suffix());
+    }
+
+    /// Appends what comes before a payload of `length` bytes.
+    #[inline]
+    pub fn put_prefix(&self, length: usize, output: &mut Vec<u8>) {
+        if self.unpack.is_none() {
+            self.framing.prefix(length, output);
+        }
+    }
+
+    /// What comes after a payload.
+    #[inline]
+    pub fn suffix(&self) -> &'static [u8] {
+        if self.unpack.is_none() {
+            self.framing.suffix()
+        } else {
+            b""
+        }
     }
 
     /// The bytes of a message; whatever goes wrong is an `EncodeError`.

@@ -3,12 +3,15 @@
 //! `Link` is what a transport talks to (an `asyncio.BufferedProtocol`); the reactors derive from
 //! it and say what a message is for.
 
+mod assembly;
+
 use std::cell::RefCell;
 use std::ffi::c_int;
 
 use protosocket_core::flush::FlushPolicy;
 use protosocket_core::foreign::foreign;
 use protosocket_core::framing::{Framing, Step};
+use protosocket_core::header::{Header, Layout, Malformed};
 use protosocket_core::receive::{ReceiveBuffer, SHARED};
 use pyo3::exceptions::PyBufferError;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -16,12 +19,23 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView};
 use pyo3::{ffi, intern};
 
+use crate::codec::{Payload, WireCodec};
 use crate::guarded::Guarded;
+use assembly::Assembly;
+
+pub use assembly::LONG;
 
 thread_local! {
     /// What this thread's connections read into in turns; empty while one of them handles what it read.
     static READ_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Memory for the next connection that has something to send.
+    static WRITE_BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
+
+/// A connection without anything to send keeps at most this much memory for it.
+const KEPT: usize = 512;
+/// The largest memory that is kept for the next one.
+const MOST_KEPT: usize = 256 * 1024;
 
 /// The limits of a connection.
 #[derive(Clone, Copy)]
@@ -51,8 +65,11 @@ pub struct Counts {
 
 pub struct LinkState {
     pub receive: ReceiveBuffer,
-    pub output: Vec<u8>,
-    /// Messages in `output`.
+    output: Vec<u8>,
+    /// What goes out before `output`: long payloads as they are, and what stands between them.
+    segments: Vec<Py<PyBytes>>,
+    segment_bytes: usize,
+    /// Messages in `segments` and `output`.
     pub queued: usize,
     pub policy: FlushPolicy,
     pub limits: Limits,
@@ -60,6 +77,10 @@ pub struct LinkState {
     framing: Framing,
     /// Unread bytes that are needed before looking for a message again.
     need: usize,
+    /// A long message is on its way, whose prefix has this many bytes.
+    long: Option<usize>,
+    /// The long message as far as it has arrived; then the receive buffer is empty.
+    assembly: Option<Assembly>,
     /// Unread bytes already searched for a line's end.
     searched: usize,
     transport: Option<Py<PyAny>>,
@@ -84,8 +105,16 @@ pub struct LinkState {
     exports: usize,
     /// The transport takes any buffer object, and lets go of it before it asks for the next one.
     direct: bool,
-    /// The transport was last told to read into the shared buffer.
-    shared: bool,
+    /// Where the transport was last told to read to.
+    reading: Reading,
+}
+
+/// What memory a transport reads into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Own,
+    Shared,
+    Assembly,
 }
 
 /// Why a connection has to end.
@@ -109,6 +138,15 @@ impl LinkState {
     /// Looks for the next message.
     #[inline]
     pub fn next(&mut self) -> Next {
+        if let Some(assembly) = &self.assembly {
+            return match assembly.whole() {
+                Some((_, header)) => Next::Frame {
+                    header,
+                    total: assembly.arrived(),
+                },
+                None => Next::Wait,
+            };
+        }
         let unread = self.receive.unread();
         if unread.len() < self.need {
             self.settle();
@@ -119,6 +157,9 @@ impl LinkState {
             Step::Incomplete { need } => {
                 self.need = need;
                 self.searched = unread.len();
+                if need >= LONG {
+                    self.long = self.framing.header(unread);
+                }
                 self.settle();
                 Next::Wait
             }
@@ -148,10 +189,37 @@ impl LinkState {
         self.need = need;
     }
 
+    /// The payload of a frame that [`LinkState::next`] found.
+    #[inline]
+    pub fn frame<'a>(&'a self, py: Python<'a>, header: usize, end: usize) -> &'a [u8] {
+        match &self.assembly {
+            Some(assembly) => assembly.whole().map_or(&[], |(payload, _)| payload.as_bytes(py)),
+            None => &self.receive.unread()[header..end],
+        }
+    }
+
+    /// The same, taken out of memory that may change before it is decoded.
+    #[inline]
+    pub fn payload<'py>(
+        &self,
+        codec: &WireCodec,
+        py: Python<'py>,
+        header: usize,
+        end: usize,
+    ) -> Payload<'py> {
+        match self.assembly.as_ref().and_then(Assembly::whole) {
+            Some((payload, _)) => Payload::Bytes(payload.bind(py).clone()),
+            None => codec.payload(py, &self.receive.unread()[header..end]),
+        }
+    }
+
     /// Forgets a message that was handled.
     #[inline]
     pub fn consume(&mut self, total: usize) {
-        self.receive.consume(total);
+        if self.assembly.take().is_none() {
+            self.receive.consume(total);
+        }
+        self.long = None;
         self.need = 0;
         self.searched = 0;
         self.counts.messages_received += 1;
@@ -168,6 +236,7 @@ impl LinkState {
 
     /// Drops what was received; memory that a transport looks at stays where it is.
     fn drop_received(&mut self) {
+        self.assembly = None;
         self.settle();
         let unread = self.receive.unread().len();
         self.receive.consume(unread);
@@ -179,7 +248,81 @@ impl LinkState {
     /// Whether the send queue has room for another message.
     #[inline]
     pub fn has_room(&self) -> bool {
-        self.queued < self.limits.send_messages && self.output.len() < self.limits.send_bytes
+        self.queued < self.limits.send_messages && self.queued_bytes() < self.limits.send_bytes
+    }
+
+    /// Bytes that wait to be handed to the transport.
+    #[inline]
+    fn queued_bytes(&self) -> usize {
+        self.segment_bytes + self.output.len()
+    }
+
+    /// Where the next message is appended.
+    #[inline]
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        if self.output.is_empty() && self.output.capacity() <= KEPT {
+            self.output = WRITE_BUFFER.take();
+        }
+        &mut self.output
+    }
+
+    /// Bytes in `output`.
+    #[inline]
+    pub fn unflushed(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Appends a long payload without copying it.
+    pub fn append_whole(&mut self, py: Python<'_>, payload: &Bound<'_, PyBytes>) {
+        if !self.output.is_empty() {
+            self.segments.push(PyBytes::new(py, &self.output).unbind());
+            self.segment_bytes += self.output.len();
+            self.output.clear();
+        }
+        self.segment_bytes += payload.as_bytes().len();
+        self.segments.push(payload.clone().unbind());
+    }
+
+    /// Appends a message with a header in it, framed; nothing if it cannot have one.
+    #[inline]
+    pub fn append(
+        &mut self,
+        py: Python<'_>,
+        layout: &Layout,
+        framing: Framing,
+        message: &[u8],
+        header: Header,
+    ) -> Result<(), Malformed> {
+        if message.len() >= LONG {
+            return self.append_long(py, layout, framing, message, header);
+        }
+        layout.frame(framing, message, header.id, header.control, self.output())
+    }
+
+    #[cold]
+    fn append_long(
+        &mut self,
+        py: Python<'_>,
+        layout: &Layout,
+        framing: Framing,
+        message: &[u8],
+        header: Header,
+    ) -> Result<(), Malformed> {
+        let mut after = Vec::new();
+        let left = layout.frame_around(framing, message, header, self.output(), &mut after)?;
+        if !left.is_empty() {
+            self.append_whole(py, &PyBytes::new(py, &message[left]));
+            self.output().extend_from_slice(&after);
+        }
+        Ok(())
+    }
+
+    /// Forgets what waits to be handed to the transport.
+    pub fn drop_queued(&mut self) {
+        self.output = Vec::new();
+        self.segments = Vec::new();
+        self.segment_bytes = 0;
+        self.queued = 0;
     }
 
     /// Takes note of a message appended to `output`; true if it is time to flush. It always is when the
@@ -187,7 +330,7 @@ impl LinkState {
     #[inline]
     pub fn wrote(&mut self) -> bool {
         self.queued += 1;
-        self.writable && (self.policy.is_due(self.queued, self.output.len()) || !self.has_room())
+        self.writable && (self.policy.is_due(self.queued, self.queued_bytes()) || !self.has_room())
     }
 }
 
@@ -203,12 +346,16 @@ impl Link {
             state: Guarded::new(LinkState {
                 receive: ReceiveBuffer::new(),
                 output: Vec::new(),
+                segments: Vec::new(),
+                segment_bytes: 0,
                 queued: 0,
                 policy: FlushPolicy::default(),
                 limits,
                 counts: Counts::default(),
                 framing,
                 need: 0,
+                long: None,
+                assembly: None,
                 searched: 0,
                 transport: None,
                 write: None,
@@ -225,7 +372,7 @@ impl Link {
                 halted: false,
                 exports: 0,
                 direct: false,
-                shared: false,
+                reading: Reading::Own,
             }),
         }
     }
@@ -242,13 +389,20 @@ impl Link {
             // A transport may read on until the end of the tick in which it was aborted.
             return false;
         }
-        if state.shared {
-            state.receive.adopt(READ_BUFFER.take(), count);
-        } else {
-            state.receive.filled(count);
-        }
         state.counts.reads += 1;
         state.counts.bytes_received += count as u64;
+        match state.reading {
+            Reading::Own => state.receive.filled(count),
+            Reading::Shared => state.receive.adopt(READ_BUFFER.take(), count),
+            Reading::Assembly => {
+                if let Some(assembly) = &mut state.assembly {
+                    assembly.filled(count);
+                    if assembly.whole().is_none() {
+                        return false;
+                    }
+                }
+            }
+        }
         // While reading is stopped, or the rest of a batch waits for its turn, bytes only gather.
         let handles = !state.paused && !state.proceed_scheduled;
         if !handles {
@@ -267,26 +421,35 @@ impl Link {
     }
 
     fn write_out(&self, py: Python<'_>) -> PyResult<()> {
-        let (data, write) = {
+        let (segments, last, write) = {
             let mut state = self.state(py);
-            if state.output.is_empty() || state.closed {
+            let bytes = state.queued_bytes();
+            if bytes == 0 || state.closed {
                 return Ok(());
             }
             let Some(write) = state.write.as_ref().map(|write| write.clone_ref(py)) else {
                 return Ok(());
             };
-            let data = PyBytes::new(py, &state.output);
+            let last = (!state.output.is_empty()).then(|| PyBytes::new(py, &state.output));
             state.counts.writes += 1;
             state.counts.messages_sent += state.queued as u64;
-            state.counts.bytes_sent += state.output.len() as u64;
+            state.counts.bytes_sent += bytes as u64;
             state.output.clear();
-            if state.output.capacity() > 64 * 1024 {
-                state.output.shrink_to(64 * 1024);
+            if state.output.capacity() > KEPT {
+                let mut memory = std::mem::take(&mut state.output);
+                memory.shrink_to(MOST_KEPT);
+                WRITE_BUFFER.set(memory);
             }
             state.queued = 0;
-            (data, write)
+            state.segment_bytes = 0;
+            (std::mem::take(&mut state.segments), last, write)
         };
-        write.bind(py).call1((data,))?;
+        for segment in segments {
+            write.bind(py).call1((segment,))?;
+        }
+        if let Some(last) = last {
+            write.bind(py).call1((last,))?;
+        }
         Ok(())
     }
 
@@ -461,8 +624,7 @@ impl Link {
             let mut state = self.state(py);
             state.closed = true;
             state.drop_received();
-            state.output = Vec::new();
-            state.queued = 0;
+            state.drop_queued();
             (
                 state.transport.take(),
                 state.write.take(),
@@ -503,7 +665,9 @@ impl Link {
     /// Bytes received that are no whole message yet.
     #[getter]
     fn _unread(&self, py: Python<'_>) -> usize {
-        self.state(py).receive.unread().len()
+        let state = self.state(py);
+        let assembled = state.assembly.as_ref().map_or(0, Assembly::arrived);
+        state.receive.unread().len() + assembled
     }
 
     /// The reactors override this: handles messages that wait.
@@ -540,14 +704,15 @@ impl Link {
     #[getter]
     fn _queue(&self, py: Python<'_>) -> (usize, usize) {
         let state = self.state(py);
-        (state.queued, state.output.len())
+        (state.queued, state.queued_bytes())
     }
 
     /// Bytes of memory held by the two buffers.
     #[getter]
     fn _memory(&self, py: Python<'_>) -> usize {
         let state = self.state(py);
-        state.receive.capacity() + state.output.capacity()
+        let assembled = state.assembly.as_ref().map_or(0, Assembly::capacity);
+        state.receive.capacity() + assembled + state.segment_bytes + state.output.capacity()
     }
 
     /// Counts since the connection was made, by the names of `ConnectionStatistics`.
@@ -596,13 +761,28 @@ impl Link {
         let (data, length) = {
             let mut state = link.state(py);
             // Such a transport reads at once, and says so before anything else runs in this thread.
-            let shared = if state.direct && state.need <= SHARED {
+            let direct = state.direct;
+            if let Some(header) = state.long.filter(|_| direct && state.assembly.is_none()) {
+                state.assembly = Assembly::begin(py, state.receive.unread(), header, state.need);
+                if state.assembly.is_some() {
+                    state.receive.clear();
+                }
+            }
+            let shared = if direct && state.need <= SHARED {
                 state.receive.shared_from()
             } else {
                 None
             };
-            state.shared = shared.is_some();
-            if let Some(from) = shared {
+            if let Some(assembly) = state
+                .assembly
+                .as_mut()
+                .filter(|assembly| assembly.whole().is_none())
+            {
+                let free = assembly.free();
+                state.reading = Reading::Assembly;
+                free
+            } else if let Some(from) = shared {
+                state.reading = Reading::Shared;
                 READ_BUFFER.with_borrow_mut(|buffer| {
                     if buffer.is_empty() {
                         *buffer = vec![0; SHARED];
@@ -611,6 +791,7 @@ impl Link {
                     (room.as_mut_ptr(), room.len())
                 })
             } else {
+                state.reading = Reading::Own;
                 // asyncio's TLS asks once more before it has let go of its last view, to see the end.
                 let room = if state.exports == 0 {
                     state.receive.writable()

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use protosocket_core::header::{Control, Layout};
+use protosocket_core::header::{Control, Header, Layout};
 use protosocket_core::table::IdMap;
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -435,7 +435,7 @@ impl ServerReactor {
             Next::Wait => return Ok(None),
             Next::Broken(why) => return Err(why),
         };
-        let payload = &state.receive.unread()[start..total];
+        let payload = state.frame(py, start, total);
         let header = self
             .receive
             .scan(payload)
@@ -447,9 +447,11 @@ impl ServerReactor {
             )));
         }
         let request = match header.control {
-            Control::Normal => Request::Call(header.id, self.codec.get().payload(py, payload)),
+            Control::Normal => Request::Call(header.id, state.payload(self.codec.get(), py, start, total)),
             Control::Cancel => Request::Cancel(header.id),
-            Control::End if self.exchanges => Request::Call(header.id, self.codec.get().payload(py, payload)),
+            Control::End if self.exchanges => {
+                Request::Call(header.id, state.payload(self.codec.get(), py, start, total))
+            }
             Control::End => Request::Ignored,
         };
         state.consume(total);
@@ -646,9 +648,8 @@ impl ServerReactor {
             return Ok(());
         }
         let framing = this.codec.get().framing;
-        this.send
-            .layout
-            .frame(framing, payload, id, control, &mut state.output)
+        state
+            .append(py, &this.send.layout, framing, payload, Header { id, control })
             .map_err(|malformed| PyValueError::new_err(malformed.0))
     }
 }

@@ -8,9 +8,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
-use crate::codec::WireCodec;
+use crate::codec::{Encoded, WireCodec};
 use crate::guarded::Guarded;
-use crate::link::{Broken, Limits, Link, Next, broken};
+use crate::link::{Broken, LONG, Limits, Link, Next, broken};
 
 /// Both directions of a message stream.
 #[pyclass(extends = Link, subclass, frozen, module = "protosocket._core")]
@@ -84,7 +84,14 @@ impl StreamReactor {
             if state.closed {
                 return Ok(());
             }
-            codec.put(encoded.as_bytes(), &mut state.output);
+            match &encoded {
+                Encoded::Bytes(payload) if payload.as_bytes().len() >= LONG => {
+                    codec.put_prefix(payload.as_bytes().len(), state.output());
+                    state.append_whole(py, payload);
+                    state.output().extend_from_slice(codec.suffix());
+                }
+                _ => codec.put(encoded.as_bytes(), state.output()),
+            }
         }
         link.appended(py)
     }
@@ -239,7 +246,7 @@ impl StreamReactor {
             match state.next() {
                 Next::Frame { header, total } => {
                     let end = total - codec.framing.suffix().len();
-                    let payload = codec.payload(py, &state.receive.unread()[header..end]);
+                    let payload = state.payload(codec, py, header, end);
                     state.consume(total);
                     payload
                 }

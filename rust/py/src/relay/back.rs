@@ -97,7 +97,7 @@ impl RelayBack {
             let id = pending.next_id();
             let layout = &this.routes.get().requests.layout;
             layout
-                .frame(FRAMING, request, id, Control::Normal, &mut state.output)
+                .frame(FRAMING, request, id, Control::Normal, state.output())
                 .map_err(|malformed| PyValueError::new_err(malformed.0))?;
             pending.insert(Caller::Future(future, message_id));
             state.wrote();
@@ -200,7 +200,7 @@ impl RelayBack {
             id: pending.next_id(),
             control: Control::Normal,
         };
-        write(header, &mut state.output)?;
+        write(header, state.output())?;
         pending.insert(Caller::Front(front.clone().unbind(), id));
         state.wrote();
         Ok(Some(header.id))
@@ -274,10 +274,9 @@ impl RelayBack {
             if state.closed {
                 return Ok(());
             }
-            let framed =
-                requests
-                    .layout
-                    .frame(FRAMING, &requests.empty, id, Control::Cancel, &mut state.output);
+            let framed = requests
+                .layout
+                .frame(FRAMING, &requests.empty, id, Control::Cancel, state.output());
             debug_assert!(framed.is_ok());
             state.wrote();
         }
@@ -304,7 +303,7 @@ impl RelayBack {
                     return broken(slf.as_any(), link, why);
                 }
             };
-            let payload = &state.receive.unread()[start..total];
+            let payload = state.frame(py, start, total);
             let located = match layout.locate(payload) {
                 Ok(located) => located,
                 Err(malformed) => {
@@ -327,7 +326,7 @@ impl RelayBack {
                             };
                             // The walk went well, so the message can be written again.
                             let framed =
-                                layout.frame_located(FRAMING, payload, &located, header, &mut target.output);
+                                layout.frame_located(FRAMING, payload, &located, header, target.output());
                             debug_assert!(framed.is_ok());
                             target.wrote();
                         }

@@ -181,7 +181,7 @@ impl RelayFront {
                 Action::Forwarded(back, call, id) => {
                     this.state.borrow(py).in_flight += 1;
                     let target = back.bind(py).as_super().get();
-                    if target.state(py).output.len() >= WRITE_NOW {
+                    if target.state(py).unflushed() >= WRITE_NOW {
                         target.flush(py)?;
                     } else {
                         target.flush_soon(py)?;
@@ -235,7 +235,7 @@ impl RelayFront {
             Next::Wait => return Ok(None),
             Next::Broken(why) => return Err(why),
         };
-        let payload = &state.receive.unread()[start..total];
+        let payload = state.frame(py, start, total);
         let invalid = |malformed: Malformed| Broken::Invalid(malformed.0.to_owned());
         let layout = &routes.requests.layout;
         let located = layout.locate(payload).map_err(invalid)?;
@@ -315,19 +315,18 @@ impl RelayFront {
     pub(super) fn written(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let link = slf.as_super().get();
-        let queued = link.state(py).output.len();
+        let queued = link.state(py).unflushed();
         if queued < WRITE_NOW {
             return link.flush_soon(py);
         }
         link.flush(py)?;
-        if link.state(py).output.len() <= slf.get().most_unread {
+        if link.state(py).unflushed() <= slf.get().most_unread {
             return Ok(());
         }
         {
             let mut state = link.state(py);
             state.closed = true;
-            state.output = Vec::new();
-            state.queued = 0;
+            state.drop_queued();
         }
         slf.call_method1(intern!(py, "_unread_answers"), (queued,))?;
         Ok(())
@@ -342,7 +341,7 @@ impl RelayFront {
             }
             let layout = &slf.get().routes.get().responses.layout;
             layout
-                .frame(FRAMING, message, id, control, &mut state.output)
+                .frame(FRAMING, message, id, control, state.output())
                 .map_err(|malformed| PyValueError::new_err(malformed.0))?;
             state.wrote();
         }

@@ -1,0 +1,1 @@
+"""What one machine carries: many connections, busy or idle, large messages, several processes."""
