@@ -85,7 +85,7 @@ def test_every_operation_minds_the_kind(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
-        ("set_if", {"condition": 6}),
+        ("set_if", {"condition": 10}),
         ("update_ttl", {"change": 3}),
         ("length", {"kind": 0}),
         ("clear", {"kind": 5}),

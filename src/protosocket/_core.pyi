@@ -26,6 +26,7 @@ __all__ = [
     "WireCodec",
     "key_hash",
     "next_frame",
+    "value_hash",
 ]
 
 _Framing = Literal["varint", "messagepack", "lines"]
@@ -437,6 +438,7 @@ class CacheEngine:
     def statistics(self) -> _EngineStatistics: ...
 
 def key_hash(key: bytes, /) -> int: ...
+def value_hash(value: bytes, /) -> bytes: ...
 def next_frame(
     kind: _Framing, unread: bytes, limit: int, /
 ) -> tuple[Literal["frame", "incomplete", "too large", "invalid"], int, int]: ...

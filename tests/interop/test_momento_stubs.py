@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from tests.interop.table import Peer
 
 METADATA = (("cache", CACHE),)
 MINUTE = 60_000
+METHODS = [method.name for method in momento.DESCRIPTOR.services_by_name["Scs"].methods]
 
 
 @pytest.fixture
@@ -106,6 +108,50 @@ async def test_set_if(
         response = await call("SetIf", request)
         assert response.WhichOneof("result") == ("stored" if expected else "not_stored")
         assert await read(call, key) == (b"new" if expected else there)
+
+
+@pytest.mark.parametrize(
+    ("condition", "stored"),
+    [
+        ({"present_and_hash_equal": common.PresentAndHashEqual}, [False, True, False]),
+        ({"present_and_not_hash_equal": common.PresentAndNotHashEqual}, [False, False, True]),
+        ({"absent_or_hash_equal": common.AbsentOrHashEqual}, [True, True, False]),
+        ({"absent_or_not_hash_equal": common.AbsentOrNotHashEqual}, [True, False, True]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+async def test_set_if_hash(
+    feature: Feature, call: Any, name: bytes, condition: dict[str, Any], stored: list[bool]
+) -> None:
+    feature("GetWithHash, SetIfHash: all five conditions")
+    request = momento._SetIfHashRequest
+    unconditional = common.Unconditional()
+    first = request(
+        cache_key=name + b"1", cache_body=b"a", ttl_milliseconds=MINUTE, unconditional=unconditional
+    )
+    of_a = (await call("SetIfHash", first)).stored.new_hash
+    ((kind, make),) = condition.items()
+    for there, expected in zip([None, b"a", b"b"], stored, strict=True):
+        key = name + (there or b"")
+        if there is not None:
+            await store(call, key, there)
+        conditional = request(
+            cache_key=key,
+            cache_body=b"new",
+            ttl_milliseconds=MINUTE,
+            **{kind: make(hash_to_check=of_a)},
+        )
+        response = await call("SetIfHash", conditional)
+        assert response.WhichOneof("result") == ("stored" if expected else "not_stored")
+        left = await call("GetWithHash", momento._GetWithHashRequest(cache_key=key))
+        if expected:
+            assert left.found.value == b"new"
+            assert left.found.hash == response.stored.new_hash != of_a
+        elif there is None:
+            assert left.HasField("missing")
+        else:
+            assert left.found.value == there
+            assert (left.found.hash == of_a) == (there == b"a")
 
 
 async def test_one_of_many_sets_if_absent(feature: Feature, call: Any, name: bytes) -> None:
@@ -422,11 +468,23 @@ async def test_a_collection_stays_fetchable(feature: Feature, call: Any, name: b
     assert len(fetched.found.values) == 30
 
 
+@pytest.mark.parametrize("method", METHODS)
+async def test_every_method_is_served(feature: Feature, channel: aio.Channel, method: str) -> None:
+    feature("all methods of Scs are served")
+    call: Any = channel.unary_stream(f"/cache_client.Scs/{method}")
+    answered = call(b"", metadata=METADATA)
+    with contextlib.suppress(aio.AioRpcError, StopAsyncIteration):
+        await anext(aiter(answered))
+    # An empty request names no key.
+    assert await answered.code() in (grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT)
+
+
 async def test_what_is_not_served(feature: Feature, channel: aio.Channel, call: Any) -> None:
     feature("other methods are UNIMPLEMENTED by name")
-    code, detail = await status(call("GetWithHash", momento._GetWithHashRequest(cache_key=b"key")))
+    unheard: Any = channel.unary_unary("/cache_client.Scs/Unheard")
+    code, detail = await status(unheard(b"", metadata=METADATA))
     assert code is grpc.StatusCode.UNIMPLEMENTED
-    assert "/cache_client.Scs/GetWithHash" in detail
+    assert "/cache_client.Scs/Unheard" in detail
     topics: Any = cachepubsub_pb2_grpc.PubsubStub(channel)  # type: ignore[no-untyped-call]
     subscribe = topics.Subscribe(cachepubsub_pb2._SubscriptionRequest(topic="t"), metadata=METADATA)
     code, detail = await status(anext(aiter(subscribe)))

@@ -12,7 +12,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use quick_cache::unsync::Cache;
 use quick_cache::{Equivalent, Lifecycle, OptionsBuilder, Weighter};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed, xxh3_128};
 
 /// Bytes an entry is charged on top of its namespace, key and value: table slots, expiry slot, allocation
 /// headers and its share of the policy's memory of evicted keys (measured, docs/decisions/0002-storage-engine.md).
@@ -32,6 +32,11 @@ const NANOSECONDS_PER_MILLISECOND: u64 = 1_000_000;
 /// The stable 64-bit hash of a key (XXH3), the same on every machine: for consistent hashing over servers.
 pub fn key_hash(key: &[u8]) -> u64 {
     xxh3_64(key)
+}
+
+/// A hash of 16 bytes (XXH3, big-endian) that stands for a value where sending the value would be too much.
+pub fn value_hash(value: &[u8]) -> [u8; 16] {
+    xxh3_128(value).to_be_bytes()
 }
 
 /// An entry that can never be stored: it needs `needed` bytes and no entry may take more than `limit`.

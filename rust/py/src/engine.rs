@@ -1,4 +1,4 @@
-//! `_core.CacheEngine` and `_core.key_hash`: the storage engine bound to Python, plain values staying Python `bytes`.
+//! `_core.CacheEngine`, `_core.key_hash` and `_core.value_hash`: the storage engine bound to Python, plain values staying Python `bytes`.
 
 use std::collections::hash_map::RandomState;
 use std::convert::Infallible;
@@ -109,6 +109,10 @@ impl CacheEngine {
             3 => Condition::NotEqual(other),
             4 => Condition::PresentAndNotEqual(other),
             5 => Condition::AbsentOrEqual(other),
+            6 => Condition::PresentAndHashEqual(other),
+            7 => Condition::PresentAndNotHashEqual(other),
+            8 => Condition::AbsentOrHashEqual(other),
+            9 => Condition::AbsentOrNotHashEqual(other),
             _ => return Err(PyValueError::new_err("there is no such condition")),
         };
         let now = self.now();
@@ -784,6 +788,13 @@ impl CacheEngine {
 #[pyo3(signature = (key, /))]
 pub fn key_hash(key: &[u8]) -> u64 {
     protosocket_core::engine::key_hash(key)
+}
+
+/// The hash of 16 bytes (XXH3) that stands for a value in conditions of set_if.
+#[pyfunction]
+#[pyo3(signature = (value, /))]
+pub fn value_hash<'py>(py: Python<'py>, value: &[u8]) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &protosocket_core::engine::value_hash(value))
 }
 
 /// The bytes of a namespace's name, borrowed from the `str` or `bytes` given.

@@ -23,7 +23,7 @@ mod _core {
     #[pymodule_export]
     use crate::codec::{HeaderLayout, WireCodec};
     #[pymodule_export]
-    use crate::engine::{CacheEngine, key_hash};
+    use crate::engine::{CacheEngine, key_hash, value_hash};
     #[pymodule_export]
     use crate::framing::next_frame;
     #[pymodule_export]

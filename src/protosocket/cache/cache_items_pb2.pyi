@@ -100,12 +100,20 @@ class SetIf(_message.Message):
         NOT_EQUAL: _ClassVar[SetIf.Condition]
         PRESENT_AND_NOT_EQUAL: _ClassVar[SetIf.Condition]
         ABSENT_OR_EQUAL: _ClassVar[SetIf.Condition]
+        PRESENT_AND_HASH_EQUAL: _ClassVar[SetIf.Condition]
+        PRESENT_AND_NOT_HASH_EQUAL: _ClassVar[SetIf.Condition]
+        ABSENT_OR_HASH_EQUAL: _ClassVar[SetIf.Condition]
+        ABSENT_OR_NOT_HASH_EQUAL: _ClassVar[SetIf.Condition]
     PRESENT: SetIf.Condition
     ABSENT: SetIf.Condition
     EQUAL: SetIf.Condition
     NOT_EQUAL: SetIf.Condition
     PRESENT_AND_NOT_EQUAL: SetIf.Condition
     ABSENT_OR_EQUAL: SetIf.Condition
+    PRESENT_AND_HASH_EQUAL: SetIf.Condition
+    PRESENT_AND_NOT_HASH_EQUAL: SetIf.Condition
+    ABSENT_OR_HASH_EQUAL: SetIf.Condition
+    ABSENT_OR_NOT_HASH_EQUAL: SetIf.Condition
     VALUE_FIELD_NUMBER: _ClassVar[int]
     TTL_MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
     CONDITION_FIELD_NUMBER: _ClassVar[int]

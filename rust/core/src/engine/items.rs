@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
 
-use super::{Engine, EntryTooLarge, Fate, NANOSECONDS_PER_MILLISECOND, Statistics};
+use super::{Engine, EntryTooLarge, Fate, NANOSECONDS_PER_MILLISECOND, Statistics, value_hash};
 use crate::collections::dictionary::NotIncremented;
 use crate::collections::sorted_set::NotScored;
 use crate::collections::{
@@ -131,21 +131,41 @@ pub enum Condition<'a> {
     PresentAndNotEqual(&'a [u8]),
     /// Nothing but a value equal to this is there.
     AbsentOrEqual(&'a [u8]),
+    /// A value with this `value_hash` is there.
+    PresentAndHashEqual(&'a [u8]),
+    /// A value with another `value_hash` is there.
+    PresentAndNotHashEqual(&'a [u8]),
+    /// Nothing but a value with this `value_hash` is there.
+    AbsentOrHashEqual(&'a [u8]),
+    /// Nothing but a value with another `value_hash` is there.
+    AbsentOrNotHashEqual(&'a [u8]),
 }
 
 impl Condition<'_> {
     fn when_absent(self) -> bool {
-        matches!(self, Self::Absent | Self::NotEqual(_) | Self::AbsentOrEqual(_))
+        matches!(
+            self,
+            Self::Absent
+                | Self::NotEqual(_)
+                | Self::AbsentOrEqual(_)
+                | Self::AbsentOrHashEqual(_)
+                | Self::AbsentOrNotHashEqual(_)
+        )
     }
 
     fn when_present<S: Scalar>(self, item: &Item<S>) -> Result<bool, Refused> {
-        let (other, wanted) = match self {
-            Self::Present => return Ok(true),
-            Self::Absent => return Ok(false),
-            Self::Equal(other) | Self::AbsentOrEqual(other) => (other, true),
-            Self::NotEqual(other) | Self::PresentAndNotEqual(other) => (other, false),
-        };
-        Ok(scalar(item)?.read(|bytes| (bytes == other) == wanted))
+        let equal = |other: &[u8]| Ok(scalar(item)?.read(|bytes| bytes == other));
+        let hash_equal = |other: &[u8]| Ok(scalar(item)?.read(|bytes| value_hash(bytes) == other));
+        match self {
+            Self::Present => Ok(true),
+            Self::Absent => Ok(false),
+            Self::Equal(other) | Self::AbsentOrEqual(other) => equal(other),
+            Self::NotEqual(other) | Self::PresentAndNotEqual(other) => equal(other).map(|equal| !equal),
+            Self::PresentAndHashEqual(other) | Self::AbsentOrHashEqual(other) => hash_equal(other),
+            Self::PresentAndNotHashEqual(other) | Self::AbsentOrNotHashEqual(other) => {
+                hash_equal(other).map(|equal| !equal)
+            }
+        }
     }
 }
 
@@ -542,7 +562,8 @@ mod tests {
 
     #[test]
     fn conditions_hold_as_they_say() {
-        let cases: [(Condition<'_>, [bool; 3]); 6] = [
+        let hash = value_hash(b"a");
+        let cases: [(Condition<'_>, [bool; 3]); 10] = [
             // Nothing there, "a" there, "b" there.
             (Condition::Present, [false, true, true]),
             (Condition::Absent, [true, false, false]),
@@ -550,6 +571,10 @@ mod tests {
             (Condition::NotEqual(b"a"), [true, false, true]),
             (Condition::PresentAndNotEqual(b"a"), [false, false, true]),
             (Condition::AbsentOrEqual(b"a"), [true, true, false]),
+            (Condition::PresentAndHashEqual(&hash), [false, true, false]),
+            (Condition::PresentAndNotHashEqual(&hash), [false, false, true]),
+            (Condition::AbsentOrHashEqual(&hash), [true, true, false]),
+            (Condition::AbsentOrNotHashEqual(&hash), [true, false, true]),
         ];
         for (condition, expected) in cases {
             for (there, expected) in [None, Some(b"a"), Some(b"b")].into_iter().zip(expected) {

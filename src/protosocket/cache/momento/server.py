@@ -18,6 +18,7 @@ from protosocket.cache.momento.caches import Caches
 from protosocket.cache.momento.control import CONTROL_METHODS
 from protosocket.cache.momento.dictionaries import DICTIONARY_METHODS
 from protosocket.cache.momento.errors import abort
+from protosocket.cache.momento.hashes import HASH_METHODS
 from protosocket.cache.momento.lists import LIST_METHODS
 from protosocket.cache.momento.metadata import admit, cache_name
 from protosocket.cache.momento.scalars import SCALAR_METHODS, SCALAR_STREAMS
@@ -34,6 +35,7 @@ _CONTROL: ServiceDescriptor = controlclient_pb2.DESCRIPTOR.services_by_name["Scs
 
 _METHODS: dict[str, Callable[..., Awaitable[Any]]] = {
     **SCALAR_METHODS,
+    **HASH_METHODS,
     **DICTIONARY_METHODS,
     **SET_METHODS,
     **LIST_METHODS,
