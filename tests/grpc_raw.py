@@ -15,6 +15,7 @@ from protosocket.grpc import envelope_pb2
 Envelope = envelope_pb2.Envelope
 Hello = envelope_pb2.Hello
 Metadatum = envelope_pb2.Metadatum
+Status = envelope_pb2.Status
 
 
 def service(**handlers: Any) -> grpc.GenericRpcHandler:

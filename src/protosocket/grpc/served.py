@@ -238,4 +238,4 @@ class Served(HandlingConnection):
 
     def _soon(self, closing: Coroutine[Any, Any, None]) -> None:
         """Not from within a read: the transport would go on with what it was doing."""
-        self._server_task = self._loop.create_task(closing)
+        self._closing_task = self._loop.create_task(closing)
