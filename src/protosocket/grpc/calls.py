@@ -51,11 +51,6 @@ class UnaryStreamCall(StreamResponse, aio.UnaryStreamCall[Any, Any]):
     def __init__(self, method: Method, responses: Responses) -> None:
         self._prepare(method, responses)
 
-    @property
-    def responses(self) -> Responses:
-        """Where what arrives is put."""
-        return self._responses
-
     def begin(self, connection: ClientConnection, request: Any, timeout: float | None) -> int:
         """Send the request."""
         return connection.open(request, self._responses, timeout, connection.loop)

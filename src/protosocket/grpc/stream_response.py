@@ -42,6 +42,11 @@ class StreamResponse(ClientCall):
         self._told_end = False
         self._callbacks = []
 
+    @property
+    def responses(self) -> Responses:
+        """Where what arrives is put."""
+        return self._responses
+
     def __aiter__(self) -> AsyncIterator[Any]:
         """The responses, each as soon as it is there; raises at their end what ``read`` raises."""
         if self._reading is Style.READ_WRITE:
