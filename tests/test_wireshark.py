@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from google.protobuf import message_factory
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from tests.captures import (
     SERVER_PORT,
@@ -23,7 +27,9 @@ from tests.captures import (
     why_no_loopback_capture,
     write_pcap,
 )
+from tests.oracle.framing import Framing, frame
 
+from protosocket.cache.cache_items_pb2 import ItemAnswer, ItemOperation
 from protosocket.cache.protosocket_cache_pb2 import (
     NOT_FOUND,
     CacheCommand,
@@ -31,6 +37,8 @@ from protosocket.cache.protosocket_cache_pb2 import (
     CommandError,
     GetCommand,
     GetResponse,
+    ItemCommand,
+    ItemResponse,
     Unary,
 )
 from protosocket.grpc import envelope_pb2
@@ -82,12 +90,7 @@ def fields(capture: Path, names: Sequence[str], *arguments: str) -> list[list[li
 
 
 def varint_framed(*messages: Message) -> bytes:
-    parts = []
-    for message in messages:
-        payload = message.SerializeToString()
-        assert len(payload) < 128
-        parts.append(bytes([len(payload)]) + payload)
-    return b"".join(parts)
+    return b"".join(frame(Framing.VARINT, message.SerializeToString()) for message in messages)
 
 
 def get(id: int, key: bytes = b"key") -> CacheCommand:
@@ -277,6 +280,70 @@ def test_grpc_calls(tmp_path: Path) -> None:
     shown = tshark(capture, "-O", "protobuf", *settings)
     assert shown.count("Message: protosocket.cache.CacheCommand") == 2
     assert shown.count("Message: protosocket.cache.CacheResponse") == 1
+
+
+def filled(kind: Any, choices: dict[str, str] | None = None) -> Any:
+    """A message with every field set; of a oneof the one that ``choices`` names, else the last one."""
+    message = kind()
+    for field in kind.DESCRIPTOR.fields:
+        name = (choices or {}).get(field.containing_oneof.name) if field.containing_oneof else None
+        if name not in (None, field.name):
+            continue
+        value: Any
+        if field.message_type is not None:
+            value = filled(message_factory.GetMessageClass(field.message_type), choices)
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            value = "text"
+        elif field.type == FieldDescriptor.TYPE_BYTES:
+            value = b"\x08\x01"  # a message, where one is expected
+        else:
+            value = 0 if field.name in ("control", "control_code") else 1
+        if field.is_repeated:
+            getattr(message, field.name).append(value)
+        elif field.message_type is not None:
+            getattr(message, field.name).CopyFrom(value)
+        else:
+            setattr(message, field.name, value)
+    return message
+
+
+def choices_of(kind: Any, oneof: str) -> list[str]:
+    return [field.name for field in kind.DESCRIPTOR.oneofs_by_name[oneof].fields]
+
+
+def test_it_knows_every_field_of_the_protos(tmp_path: Path) -> None:
+    requests = [filled(CacheCommand, {"command": name}) for name in choices_of(Unary, "command")]
+    responses = [filled(CacheResponse, {"kind": name}) for name in choices_of(CacheResponse, "kind")]
+    wire = Wire().open()
+    for message in requests:
+        wire.send("server", varint_framed(message))
+    for message in responses:
+        wire.send("client", varint_framed(message))
+    envelopes = Wire(server_port=9000).open().send("server", varint_framed(filled(envelope_pb2.Envelope)))
+    capture = write_pcap(tmp_path / "every.pcap", wire.packets + envelopes.packets)
+    settings = "-oprotosocket_grpc.ports:9000"
+    shown = tshark(capture, "-O", "protosocket,protosocket_cache,protosocket_grpc", settings)
+    assert re.findall(r"^ +Field \d+ .*", shown, re.MULTILINE) == []
+    assert tshark(capture, "-Y", MALFORMED, settings) == ""
+    count = len(requests) + len(responses) + 1
+    assert len(re.findall("^Protosocket, ", shown, re.MULTILINE)) == count
+
+
+def test_items_are_named_by_their_operation(tmp_path: Path) -> None:
+    wire = Wire().open()
+    operations = choices_of(ItemOperation, "operation")
+    for name in operations:
+        operation = filled(ItemOperation, {"operation": name}).SerializeToString()
+        command = CacheCommand(unary=Unary(item=ItemCommand(key=b"key", operation=operation)))
+        wire.send("server", varint_framed(command))
+    answers = choices_of(ItemAnswer, "answer")
+    for name in answers:
+        answer = filled(ItemAnswer, {"answer": name}).SerializeToString()
+        wire.send("client", varint_framed(CacheResponse(item=ItemResponse(answer=answer))))
+    capture = write_pcap(tmp_path / "items.pcap", wire.packets)
+    rows = fields(capture, ["_ws.col.Info"])
+    expected = [f"Request 0 {name} key" for name in operations] + [f"Response 0 {name}" for name in answers]
+    assert [row[0] for row in rows] == [[text] for text in expected]
 
 
 async def test_recorded_grpc_calls(tmp_path: Path) -> None:

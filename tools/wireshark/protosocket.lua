@@ -12,6 +12,7 @@ local STATUS = {
     "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
     "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 }
+local ACTIONS = { [0] = "LIST", "CREATE", "DELETE", "FLUSH" }
 
 local messages = Proto("protosocket", "Protosocket")
 local msgpack = Proto("protosocket_msgpack", "Protosocket MessagePack")
@@ -130,7 +131,8 @@ local KINDS = {
     uint64 = { ProtoField.uint64, 0 },
     uint32 = { ProtoField.uint32, 0 },
     bool = { ProtoField.bool, 0 },
-    status = { ProtoField.uint32, 0 },
+    status = { ProtoField.uint32, 0, STATUS },
+    action = { ProtoField.uint32, 0, ACTIONS },
     header = { nil, 0 }, -- shown before, as the message's id or control code
 }
 
@@ -138,11 +140,9 @@ local function declare(prefix, message, registered)
     for _, entry in pairs(message) do
         local name, kind, label = entry[1], entry[2], entry[3]
         local abbreviation = prefix .. "." .. name
-        local make = KINDS[kind][1]
-        if kind == "status" then
-            registered[abbreviation] = registered[abbreviation] or make(abbreviation, label, base.DEC, STATUS)
-        elseif make then
-            registered[abbreviation] = registered[abbreviation] or make(abbreviation, label)
+        local make, names = KINDS[kind][1], KINDS[kind][3]
+        if make and not registered[abbreviation] then
+            registered[abbreviation] = names and make(abbreviation, label, base.DEC, names) or make(abbreviation, label)
         end
         entry.field = registered[abbreviation]
         if kind == "message" then
@@ -531,44 +531,83 @@ local CACHE_COMMANDS = {
     { "get", "message", "Get", { NAMESPACE, KEY } },
     { "set", "message", "Set", { NAMESPACE, KEY, VALUE, TTL } },
     { "delete", "message", "Delete", { NAMESPACE, KEY } },
+    [100] = { "item", "message", "Item", { NAMESPACE, KEY, { "operation", "bytes", "Operation" } } },
+    [101] = { "caches", "message", "Caches", { NAMESPACE, { "action", "action", "Action" } } },
 }
 local CACHE_ERROR = { { "error.code", "status", "Code" }, { "error.message", "string", "Message" } }
+local CACHE_ANSWERS = {
+    { "id", "header", "Id" },
+    { "control", "header", "Control code" },
+    [9] = { "error", "message", "Error", CACHE_ERROR },
+    [10] = { "auth", "message", "Authenticate", {} },
+    [11] = { "get", "message", "Get", { VALUE } },
+    [12] = { "set", "message", "Set", {} },
+    [13] = { "delete", "message", "Delete", {} },
+    [100] = { "item", "message", "Item", { { "answer", "bytes", "Answer" } } },
+    [101] = { "caches", "message", "Caches", { { "name", "string", "Name" }, { "existed", "bool", "Existed" } } },
+}
 local CACHE = {
     [REQUEST] = {
         [2] = { "id", "header", "Id" },
         [3] = { "control", "header", "Control code" },
         [10] = { "unary", "message", "Unary", CACHE_COMMANDS },
     },
-    [RESPONSE] = {
-        { "id", "header", "Id" },
-        { "control", "header", "Control code" },
-        [9] = { "error", "message", "Error", CACHE_ERROR },
-        [10] = { "auth", "message", "Authenticate", {} },
-        [11] = { "get", "message", "Get", { VALUE } },
-        [12] = { "set", "message", "Set", {} },
-        [13] = { "delete", "message", "Delete", {} },
-    },
+    [RESPONSE] = CACHE_ANSWERS,
 }
 
-local function command_summary(values)
-    for _, entry in ipairs(CACHE_COMMANDS) do
-        local command = values.unary and values.unary[entry[1]]
-        if command then
-            local key = command.key and " " .. text_of(command.key):sub(1, 80) or ""
-            return entry[1] .. key
+-- proto/cache_items.proto: what an item's operation or answer is, by the number of its only field.
+local OPERATIONS = {
+    "set_if", "increment", "update_ttl", "inspect", "length", "clear",
+    [10] = "dictionary_set", [11] = "dictionary_get", [12] = "dictionary_fetch", [13] = "dictionary_increment",
+    [14] = "dictionary_remove", [20] = "set_add", [21] = "set_remove", [22] = "set_subtract_from",
+    [23] = "set_fetch", [24] = "set_sample", [25] = "set_pop", [26] = "set_contains", [30] = "list_push",
+    [31] = "list_pop", [32] = "list_fetch", [33] = "list_retain", [34] = "list_remove", [35] = "list_erase",
+    [40] = "sorted_set_put", [41] = "sorted_set_store", [42] = "sorted_set_increment", [43] = "sorted_set_remove",
+    [44] = "sorted_set_scores", [45] = "sorted_set_rank", [46] = "sorted_set_by_rank",
+    [47] = "sorted_set_by_score", [48] = "sorted_set_count",
+}
+local ANSWERS = {
+    "done", "flag", "number", "inspected", "values", "pairs", "elements", "flags", "popped", "score", "scores",
+    "scored",
+}
+
+local function only_field(range, names)
+    local found = range and fields_of(range:tvb(), 0, range:len())[1]
+    return found and (names[found.number] or string.format("%d", found.number)) or ""
+end
+
+-- The name and the values of the one message of `choice` that is there.
+local function chosen(choice, values)
+    for _, entry in pairs(choice) do
+        if type(values[entry[1]]) == "table" then
+            return entry[1], values[entry[1]]
         end
     end
-    return ""
+end
+
+local function command_summary(values)
+    local name, command = chosen(CACHE_COMMANDS, values.unary or {})
+    if name == "item" then
+        name = only_field(command.operation, OPERATIONS)
+    elseif name == "caches" then
+        local number = command.action and command.action:tonumber() or 0
+        name = "caches " .. (ACTIONS[number] or string.format("%d", number))
+    end
+    local key = command and command.key and " " .. text_of(command.key):sub(1, 80) or ""
+    return (name or "") .. key
 end
 
 local function answer_summary(values)
-    if values.error then
-        local code = values.error["error.code"] and values.error["error.code"]:tonumber() or 0
+    local name, answer = chosen(CACHE_ANSWERS, values)
+    if name == "error" then
+        local code = answer["error.code"] and answer["error.code"]:tonumber() or 0
         return "error " .. (STATUS[code] or string.format("%d", code))
-    elseif values.get then
-        return string.format("get %d bytes", values.get.value and values.get.value:len() or 0)
+    elseif name == "get" then
+        return string.format("get %d bytes", answer.value and answer.value:len() or 0)
+    elseif name == "item" then
+        return only_field(answer.answer, ANSWERS)
     end
-    return values.auth and "auth" or values.set and "set" or values.delete and "delete" or ""
+    return name or ""
 end
 
 local cache_messages = {
@@ -582,9 +621,15 @@ local cache_messages = {
         end
         return protobuf_header(tvb, first, stop, 1, 2)
     end,
-    show = function(tvb, first, stop, _, root, _, direction)
+    show = function(tvb, first, stop, pinfo, root, tree, direction)
         local values = {}
         show_message(tvb, first, stop, CACHE[direction], root:add(cache, tvb(first, stop - first)), values)
+        local item = direction == REQUEST and (values.unary or {}).item or values.item or {}
+        local content = item.operation or item.answer
+        if content and content:len() > 0 then
+            local message_type = item.operation and "ItemOperation" or "ItemAnswer"
+            call_dissector("protobuf", "message,protosocket.cache." .. message_type, content, pinfo, root, tree)
+        end
         return direction == REQUEST and command_summary(values) or answer_summary(values)
     end,
 }
