@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import pickle
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -398,6 +400,25 @@ async def test_many_calls_at_once_get_their_own_answers(world: World) -> None:
     assert await asyncio.gather(*unary) == [b"%d!" % number for number in range(200)]
     expected = [[b"%d/%d" % (number, turn) for turn in range(5)] for number in range(20)]
     assert await asyncio.gather(*chats) == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_nothing_is_kept_of_calls_that_have_ended(world: World, kind: str) -> None:
+    joined = await world.join(**ALL)
+
+    async def call_often() -> list[weakref.ref[Any]]:
+        kept = []
+        for _ in range(20):
+            call = begin(joined, kind)
+            kept.append(weakref.ref(call))
+            await finish(call, kind)
+            assert await call.code() is StatusCode.OK
+        return kept
+
+    kept = await call_often()
+    await turns()
+    gc.collect()
+    assert [each() for each in kept if each() is not None] == []
 
 
 @pytest.mark.every_loop

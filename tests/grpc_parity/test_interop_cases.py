@@ -15,6 +15,8 @@ from tests.grpc_parity.protos import interop_pb2 as pb
 from tests.grpc_parity.protos import interop_pb2_grpc as stubs
 from tests.grpc_parity.world import World
 
+pytestmark = pytest.mark.every_loop
+
 REQUEST_SIZES = [27182, 8, 1828, 45904]
 RESPONSE_SIZES = [31415, 9, 2653, 58979]
 
