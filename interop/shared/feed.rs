@@ -18,6 +18,9 @@ use crate::messages::Request;
 /// What a decoder says about the unread bytes.
 pub type Decoded = Result<(usize, Request), DeserializeError>;
 
+/// A decoder of one connection.
+pub type Decode = Box<dyn FnMut(&[u8]) -> Decoded>;
+
 /// Answers cases until there are no more.
 pub fn run() -> Result<(), Box<dyn Error>> {
     std::panic::set_hook(Box::new(|_| ()));

@@ -14,6 +14,7 @@ from tests.interop.processes import Serving
 from tests.interop.rpc_peers import OLD_LIMIT, PROTOBUF, SIZES, WIRES, MiB, Wire, pattern
 from tests.interop.table import Peer
 from tests.oracle.framing import Framing, frame
+from tests.places import until
 
 from protosocket import ConnectionOptions, rpc
 from protosocket.errors import ConnectionClosed, MessageTooLarge
@@ -135,6 +136,22 @@ async def test_stream_left_by_the_client(about: Feature, client: Calls, request_
         assert got == list(range(take))
         cancelled = await in_time(client.unary(request_of(command="cancelled", number=left)))
         assert cancelled.number == left
+
+
+async def test_unread_stream(
+    about: Feature, wire: Wire, server: Serving, client: Calls, request_of: Any, certificates: Certificates
+) -> None:
+    about("a stream that nobody reads is held up")
+    async with aclosing(client.stream(request_of(command="endless", body=bytes(1000)))) as items:
+        assert (await anext(items)).number == 0
+        await in_time(until(lambda: client.statistics()[0].read_pauses > 0))
+        received = client.statistics()[0].bytes_received
+        async with rpc.connect(server.url, wire.encoding.client, tls=wire.client_tls(certificates)) as other:
+            for _ in range(20):
+                assert await echoes(other, request_of)
+        assert client.statistics()[0].bytes_received == received
+        assert [(await anext(items)).number for _ in range(2000)] == list(range(1, 2001))
+    assert (await in_time(client.unary(request_of(command="cancelled", number=1)))).number == 1
 
 
 async def test_rejected(about: Feature, wire: Wire, client: Calls, request_of: Any) -> None:

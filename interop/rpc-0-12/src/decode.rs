@@ -4,11 +4,11 @@ use protosocket::Deserializer;
 use protosocket_messagepack::ProtosocketMessagePackDeserializer;
 use protosocket_prost::ProstSerializer;
 
-use crate::feed::Decoded;
+use crate::feed::Decode;
 use crate::messages::{Request, Response};
 
 /// A new connection's decoder: 0 is protobuf, everything else MessagePack.
-pub fn decoder(encoding: u8) -> Box<dyn FnMut(&[u8]) -> Decoded> {
+pub fn decoder(encoding: u8) -> Decode {
     if encoding == 0 {
         let mut decoder = ProstSerializer::<Request, Response>::default();
         Box::new(move |bytes| decoder.decode(bytes))

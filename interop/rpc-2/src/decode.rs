@@ -4,11 +4,11 @@ use protosocket::Decoder;
 use protosocket_messagepack::MessagePackDecoder;
 use protosocket_prost::ProstDecoder;
 
-use crate::feed::Decoded;
+use crate::feed::Decode;
 use crate::messages::Request;
 
 /// A new connection's decoder: 0 is protobuf, everything else MessagePack.
-pub fn decoder(encoding: u8) -> Box<dyn FnMut(&[u8]) -> Decoded> {
+pub fn decoder(encoding: u8) -> Decode {
     if encoding == 0 {
         let mut decoder = ProstDecoder::<Request>::default();
         Box::new(move |bytes| decoder.decode(bytes))
