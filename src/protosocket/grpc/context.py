@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     _Task = HandlerTask | asyncio.Task[Any]
 
-__all__ = ["STOPPED", "Ending", "Metadatum", "ServicerContext", "too_long"]
+__all__ = ["Ending", "Metadatum", "ServicerContext", "too_long"]
 
 _logger = logging.getLogger("protosocket")
 
 _INVALID = failure(grpc.StatusCode.INTERNAL, "Invalid metadata")
-STOPPED = failure(grpc.StatusCode.UNAVAILABLE, "Cancelling all calls")
+_STOPPED = failure(grpc.StatusCode.UNAVAILABLE, "Cancelling all calls")
 _CANCELLED = failure(grpc.StatusCode.CANCELLED, "Cancelled by the servicer")
 
 _NUMBERS = {code.value[0]: code for code in grpc.StatusCode}
@@ -350,16 +350,15 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
             return self._with_status(_number(self._code), self._details)
         if error is None:
             number = _number(self._code)
-            if number or self._details:
-                return self._with_status(number, self._details, payload)
-            if self._trailing or payload is not None:
-                return self._with_trailing(Envelope(payload=payload))
-            return None
+            if number:
+                return self._with_status(number, self._details)
+            # A payload alone needs no message object around it; without one, the end needs not even that.
+            return self._with_trailing(Envelope(payload=payload)) if self._trailing else payload
         if isinstance(error, Ending):
             return error.end
         if isinstance(error, asyncio.CancelledError):
             self.was_cancelled = True
-            return STOPPED if self._connection.is_cut_short else _CANCELLED
+            return _STOPPED if self._connection.is_cut_short else _CANCELLED
         if isinstance(error, ConnectionClosed) and self._connection.closed:
             return None
         kind = type(error).__name__
@@ -367,10 +366,8 @@ class ServicerContext(grpc.aio.ServicerContext[Any, Any]):
         text = f"Unexpected {type(error)}: {error}"
         return self._with_status(_number(self._code) or grpc.StatusCode.UNKNOWN.value[0], text)
 
-    def _with_status(self, number: int, details: str, payload: bytes | None = None) -> Any:
-        return self._with_trailing(
-            Envelope(status=Status(code=number, details=details), payload=None if number else payload)
-        )
+    def _with_status(self, number: int, details: str) -> Any:
+        return self._with_trailing(Envelope(status=Status(code=number, details=details)))
 
     def _with_trailing(self, message: Any) -> Any:
         if self._trailing:

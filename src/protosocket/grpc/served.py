@@ -12,7 +12,7 @@ from typing import Any, Final, Self, cast
 from protosocket._core import HandlerTask, WireCodec
 from protosocket.connection import Server
 from protosocket.errors import ConnectionClosed, InvalidMessage
-from protosocket.grpc.context import STOPPED, ServicerContext
+from protosocket.grpc.context import ServicerContext
 from protosocket.grpc.envelope import VERSION, Envelope, Hello
 from protosocket.grpc.http2 import Http2Refusal
 from protosocket.grpc.identity import PeerIdentity
@@ -62,8 +62,6 @@ class Served(HandlingConnection):
         """What is streamed to us, by the ids of the calls."""
         self.responses: dict[int, ServedResponses] = {}
         """What we stream."""
-        self.contexts: set[ServicerContext] = set()
-        """The calls that run, but for the plain ones."""
         self.is_cut_short = False
         """The server does not wait for its calls any longer."""
         self._server = server
@@ -210,12 +208,8 @@ class Served(HandlingConnection):
     def cut_short(self) -> None:
         """Cancel the calls, whose clients hear that the server is unavailable."""
         self.is_cut_short = True
-        for context in tuple(self.contexts):
-            context.impose(STOPPED)
-
-    def cancel_rest(self) -> None:
-        """Cancel every call that is left."""
-        self._cancel_all()
+        for handler in self._handlers():
+            handler.cancel()
 
     def _watch_life(self, send_after: float) -> None:
         settings = self.settings

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
-from protosocket.grpc.envelope import Envelope
 from protosocket.grpc.flow import MESSAGE_COST, SendWindow
 
 __all__ = ["ServedResponses"]
@@ -67,7 +66,7 @@ class ServedResponses:
             await self._until_granted()
         self._window.take(len(payload))
         self._count += 1
-        if not self._send(Envelope(payload=payload)):
+        if not self._send(payload):
             await self._connection.until_room()
         elif self._count % _ITEMS_A_TURN == 0:
             await asyncio.sleep(0)
@@ -85,7 +84,7 @@ class ServedResponses:
                 await self._until_granted()
             window.left -= len(payload) + MESSAGE_COST
             count += 1
-            if not send(Envelope(payload=payload)):
+            if not send(payload):
                 await self._connection.until_room()
             elif count % _ITEMS_A_TURN == 0:
                 await asyncio.sleep(0)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 
 from protosocket.grpc.context import Ending, ServicerContext, too_long
-from protosocket.grpc.envelope import Envelope
 from protosocket.grpc.outcome import failure
 from protosocket.grpc.pooled import PooledRequests, call_in_pool, iterate_in_pool
 from protosocket.grpc.served_requests import RequestIterator, ServedRequests
@@ -50,7 +49,7 @@ def serve_unary(method: Method, handler: _Handler) -> _Serve:
             response = await behavior(deserialize(payload), context)
             if context.changed:
                 return context.end(None, serialize(response) if context.is_ok else None)
-            answer = Envelope(payload=serialize(response))
+            answer = serialize(response)
         except BaseException as error:
             context.path = method.path
             return context.end(error)
@@ -80,7 +79,6 @@ async def serve_call(
     limit = method.limit
     if limit is not None and not limit.enter():
         return _FULL
-    connection.contexts.add(context)
     try:
         if first is not None and (first.timeout_ms or first.timeout_us):
             context.limit_time()
@@ -95,7 +93,6 @@ async def serve_call(
     except BaseException as error:
         end = context.end(error)
     finally:
-        connection.contexts.discard(context)
         if context.requests is not None:
             context.requests.close()
         if context.responses is not None:
@@ -197,7 +194,7 @@ def _serializer(handler: _Handler, limit: int) -> Callable[[Any], bytes]:
             raise TypeError(f"Expected bytes, got {type(payload).__name__}")
         if len(payload) > limit:
             raise Ending(too_long("Sent", len(payload), limit))
-        return payload
+        return bytes(payload)
 
     return checked
 
