@@ -26,11 +26,14 @@ from pcapng import blocks
 from tests.captures import RAW_IP, SERVER_PORT, To, Wire, record_grpc, write_pcap
 from tests.oracle.framing import Framing, frame
 
+from protosocket.cache.cache_items_pb2 import Increment, ItemAnswer, ItemOperation, Number
 from protosocket.cache.protosocket_cache_pb2 import (
     CacheCommand,
     CacheResponse,
     GetCommand,
     GetResponse,
+    ItemCommand,
+    ItemResponse,
     Unary,
 )
 from protosocket.cli import main
@@ -184,6 +187,23 @@ def test_the_cache(decode_hex: Decode, direction: str) -> None:
     second = (8, "cancel", 15) if direction == "request" else (0, "end", 8)
     shown = [(m["direction"], m["id"], m["control"], m["offset"]) for m in decoded.messages]
     assert shown == [(direction, 7, "normal", 0), (direction, *second)]
+
+
+def test_operations_on_items_of_the_cache(decode_hex: Decode) -> None:
+    operation = ItemOperation(increment=Increment(amount=5))
+    item = ItemCommand(namespace="n", key=b"k", operation=operation.SerializeToString())
+    request = varint_framed(CacheCommand(message_id=7, unary=Unary(item=item)))
+    shown = decode_hex(request, "--cache").output
+    assert shown.endswith('B  item { namespace: "n" key: "k" } increment { amount: 5 }\n')
+    (message,) = decode_hex(request, "--cache", "--json").messages
+    assert message["item"] == {"increment": {"amount": "5"}}
+    answer = ItemAnswer(number=Number(value=6)).SerializeToString()
+    response = varint_framed(CacheResponse(message_id=7, item=ItemResponse(answer=answer)))
+    shown = decode_hex(response, "--cache", "--direction", "response").output
+    assert shown.endswith("B  number { value: 6 }\n")
+    item.operation = b"\xff"
+    broken = decode_hex(varint_framed(CacheCommand(unary=Unary(item=item))), "--cache")
+    assert "no operation on an item" in broken.output
 
 
 def test_unknown_types_are_shown_by_number(decode_hex: Decode) -> None:

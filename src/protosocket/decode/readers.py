@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 
 from protosocket._core import HeaderLayout
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
+from protosocket.decode.cache_payload import CachePayload
 from protosocket.decode.header import RpcFields, messagepack_header, protobuf_header
 from protosocket.decode.payloads import LinePayload, MessagePackPayload, RawPayload, TypedPayload
 from protosocket.decode.reading import Reader, Side
@@ -20,7 +21,9 @@ Fields = tuple[RpcFields, RpcFields] | None
 def cache_reader() -> Reader:
     """For the cache's commands and responses."""
     fields = RpcFields("message_id", "control_code")
-    return protobuf_reader((CacheCommand, CacheResponse), (fields, fields))
+    payload = CachePayload()
+    request = Side(payload, protobuf_header(fields, CacheCommand))
+    return Reader(request, Side(payload, protobuf_header(fields, CacheResponse)))
 
 
 def grpc_reader(schema: Schema | None) -> Reader:
