@@ -106,6 +106,18 @@ def test_any_bytes_are_answered(encoded: bytes) -> None:
     assert (response.error is None) != (response.item is None)
 
 
+def test_no_answer_is_too_large_for_a_message() -> None:
+    engine = create_engine()
+    engine.dictionary_set("n", b"k", [b"f"], [bytes(1_000_000)], 60_000, False)
+    assert answer(carried_out(engine, "dictionary_get", fields=[b"f"] * 4)).values is not None
+    response = carried_out(engine, "dictionary_get", fields=[b"f"] * 1_000_000)
+    assert response.error.code == pb.RESOURCE_EXHAUSTED
+    engine.sorted_set_store("n", b"k", [b"v"], [1.0], 60_000)
+    assert answer(carried_out(engine, "sorted_set_scores", values=[b"v"] * 400_000)).scores is not None
+    response = carried_out(engine, "sorted_set_scores", values=[b"v"] * 500_000)
+    assert response.error.code == pb.RESOURCE_EXHAUSTED
+
+
 def test_no_operation_and_no_namespace() -> None:
     engine = create_engine()
     nothing = MESSAGES.Unary(item=MESSAGES.ItemCommand(namespace="n", key=b"k"))

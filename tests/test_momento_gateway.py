@@ -85,14 +85,14 @@ async def test_a_storage_that_is_down_takes_its_keys_along() -> None:
         await one.close()
         codes = [await client.code("c", key) for key in KEYS]
         assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
-        # What would leave something behind is not said to be done.
-        for call in (client.flush("c"), client.delete("d")):
-            with pytest.raises(aio.AioRpcError) as caught:
-                await call
-            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         # A cache can be created all the same, and is known as long as one storage knows it.
         await client.create("d")
         assert await client.caches() == ["c", "d"]
+        # What would leave something behind is not said to be done.
+        for call in (client.flush("c"), client.delete("d"), client.delete("d")):
+            with pytest.raises(aio.AioRpcError) as caught:
+                await call
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         await other.close()
         with pytest.raises(aio.AioRpcError) as caught:
             await client.create("e")
@@ -112,6 +112,18 @@ async def test_caches_are_those_of_all_routers() -> None:
             pass  # for as long as it believes what it heard
         assert await one.code("shared", b"key") is grpc.StatusCode.NOT_FOUND
         await one.create("shared")
+    await behind.close()
+
+
+async def test_what_is_no_cache_is_not_deleted() -> None:
+    engine = create_engine()
+    behind = await serve_storage("tcp://127.0.0.1:0", StorageHandler(engine), tokens=EVERYBODY)
+    engine.set("over protosocket", b"key", b"value", 60_000)
+    async with gateway(behind.url) as client:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await client.delete("over protosocket")
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert engine.get("over protosocket", b"key") == b"value"
     await behind.close()
 
 

@@ -6,7 +6,7 @@ use std::hash::BuildHasher;
 use std::time::Instant;
 
 use protosocket_core::collections::sorted_set::Bound as ScoreBound;
-use protosocket_core::collections::{Dictionary, Family, List, Room, Set, SortedSet};
+use protosocket_core::collections::{CollectionTooLarge, Dictionary, Family, List, Room, Set, SortedSet};
 use protosocket_core::engine::items::{CollectionTtl, Condition, Items, Refused, Scalar, TtlChange};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -232,12 +232,17 @@ impl CacheEngine {
         key: &[u8],
         fields: Elements<'_>,
     ) -> PyResult<Option<Vec<Option<Bound<'py, PyBytes>>>>> {
-        self.read(py, namespace, key, |found: &Dictionary| {
-            fields
-                .iter()
-                .map(|field| found.get(field.as_bytes()).map(|value| PyBytes::new(py, value)))
-                .collect()
-        })
+        let fields = slices(&fields);
+        let values = self.read(py, namespace, key, |found: &Dictionary| {
+            let values = found.get_all(&fields)?;
+            Ok(values
+                .into_iter()
+                .map(|value| value.map(|value| PyBytes::new(py, value)))
+                .collect())
+        })?;
+        values
+            .transpose()
+            .map_err(|why: CollectionTooLarge| refused(py, why.into()))
     }
 
     /// All fields and their values, in the same order, or None.
@@ -424,7 +429,7 @@ impl CacheEngine {
             } else {
                 found.push_back(&values, keep, room)?;
             }
-            Ok::<_, protosocket_core::collections::CollectionTooLarge>(found.len())
+            Ok::<_, CollectionTooLarge>(found.len())
         })
     }
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from protosocket.cache.cache_items_pb2 import DICTIONARY, LIST, SET, SORTED_SET
+from protosocket.cache.commands import cache_error
 from protosocket.cache.engine import Engine
 from protosocket.cache.item_messages import ITEMS, decode_operation, which_operation
+from protosocket.cache.protosocket_cache_pb2 import RESOURCE_EXHAUSTED
 from protosocket.errors import InvalidMessage
 
 __all__ = ["carry_out_operation"]
@@ -15,21 +17,30 @@ __all__ = ["carry_out_operation"]
 _Answer: Any = ITEMS.ItemAnswer
 _DONE = _Answer(done=ITEMS.Done())
 
+# Below the 4 MiB that a router takes: a larger answer would end the connection that its clients share.
+_LARGEST_ANSWER = 4 * 1024 * 1024 - 1024
+
 _Carry = Callable[[Engine, str, bytes, Any], Any]
 
 
 def carry_out_operation(engine: Engine, namespace: str, key: bytes, encoded: bytes) -> bytes | None:
     """The encoded ItemAnswer to an encoded ItemOperation; ``None`` if nothing is there.
 
-    Raises ``CacheError`` as the engine does, and ``InvalidMessage`` or ``ValueError`` for an operation that
-    makes no sense.
+    Raises ``CacheError`` as the engine does and when the answer is too large for a message, and
+    ``InvalidMessage`` or ``ValueError`` for an operation that makes no sense.
     """
     operation = decode_operation(encoded)
     name = which_operation(operation)
     if name is None:
         raise InvalidMessage("there is no operation in the message")
     answer = _OPERATIONS[name](engine, namespace, key, getattr(operation, name))
-    return None if answer is None else ITEMS.encode(answer)
+    if answer is None:
+        return None
+    encoded_answer = ITEMS.encode(answer)
+    if len(encoded_answer) > _LARGEST_ANSWER:
+        text = f"the answer would be {len(encoded_answer)} bytes, more than a message takes"
+        raise cache_error(RESOURCE_EXHAUSTED, text)
+    return encoded_answer
 
 
 # Answers.

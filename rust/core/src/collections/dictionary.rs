@@ -60,6 +60,15 @@ impl Dictionary {
         self.fields.get(field).map(AsRef::as_ref)
     }
 
+    /// The values of the fields, in their order; refused if they are more than `LARGEST_COLLECTION`, which a field
+    /// that is asked for often enough can make them.
+    pub fn get_all(&self, fields: &[&[u8]]) -> Result<Vec<Option<&[u8]>>, CollectionTooLarge> {
+        let values: Vec<Option<&[u8]>> = fields.iter().map(|field| self.get(field)).collect();
+        let payload = values.iter().flatten().map(|value| value.len()).sum();
+        Room { memory: usize::MAX }.check(payload, values.len(), 0)?;
+        Ok(values)
+    }
+
     /// All fields with their values.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields
@@ -137,6 +146,17 @@ mod tests {
         ]
     }
 
+    #[test]
+    fn an_answer_that_would_be_too_large_is_refused() {
+        let mut dictionary = Dictionary::default();
+        let value = vec![0; 100_000];
+        dictionary
+            .set(&[(b"f", &value)], Room { memory: 1 << 20 })
+            .unwrap();
+        assert!(dictionary.get_all(&[b"f".as_slice(); 41]).is_ok());
+        assert!(dictionary.get_all(&[b"f".as_slice(); 42]).is_err());
+    }
+
     proptest! {
         /// Against a map: what fits is done whole, what does not changes nothing, and the charge is exact.
         #[test]
@@ -196,9 +216,9 @@ mod tests {
                 prop_assert_eq!(&held, &model);
                 prop_assert_eq!(dictionary.len(), model.len());
                 prop_assert_eq!(dictionary.charged(), charge(&model));
-                for (field, value) in &model {
-                    prop_assert_eq!(dictionary.get(field), Some(value.as_slice()));
-                }
+                let asked: Vec<&[u8]> = model.keys().map(Vec::as_slice).chain([b"none".as_slice()]).collect();
+                let values = model.values().map(|value| Some(value.as_slice())).chain([None]).collect();
+                prop_assert_eq!(dictionary.get_all(&asked), Ok(values));
             }
         }
     }

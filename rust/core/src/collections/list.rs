@@ -93,16 +93,18 @@ impl List {
 
     /// Removes what lies in any of the `ranges`, each a first index and a count, all in the list as it was.
     pub fn erase(&mut self, ranges: &[(u32, u32)]) {
-        let mut doomed = vec![false; self.count()];
+        // How many more ranges an element lies in than the one before it: many long ranges cost no more than many.
+        let mut steps = vec![0_isize; self.count() + 1];
         for (begin, count) in ranges {
-            let begin = (*begin as usize).min(doomed.len());
-            let end = begin.saturating_add(*count as usize).min(doomed.len());
-            doomed[begin..end].fill(true);
+            let begin = (*begin as usize).min(self.count());
+            let end = begin.saturating_add(*count as usize).min(self.count());
+            steps[begin] += 1;
+            steps[end] -= 1;
         }
-        let mut index = 0;
+        let (mut steps, mut ranges_here) = (steps.into_iter(), 0);
         self.elements.retain(|_| {
-            index += 1;
-            !doomed[index - 1]
+            ranges_here += steps.next().unwrap_or(0);
+            ranges_here == 0
         });
         self.weigh();
     }

@@ -11,8 +11,9 @@ use crate::collections::{CollectionTooLarge, NotCountable, Room, family, slice};
 /// one counted allocation.
 pub const ELEMENT_OVERHEAD: usize = 112;
 
-/// A batch of more than this part of the set is sorted in as a whole, a smaller one element by element.
-const SORTED_AS_A_WHOLE: usize = 16;
+/// A batch of more than this part of the set is sorted in or taken out as a whole, a smaller one element by element:
+/// where the two cost the same for the largest sets.
+const AS_A_WHOLE: usize = 64;
 
 /// Elements with scores. A score is never NaN, and zero has no sign.
 #[derive(Debug, Default)]
@@ -65,7 +66,7 @@ impl SortedSet {
             room.check(payload, self.count() + new.len(), ELEMENT_OVERHEAD)
                 .map_err(NotScored::TooLarge)?;
         }
-        if elements.len() * SORTED_AS_A_WHOLE > self.count() {
+        if elements.len() * AS_A_WHOLE > self.count() {
             for (element, score) in elements {
                 self.score(element, *score);
             }
@@ -97,11 +98,18 @@ impl SortedSet {
 
     /// Removes the elements; those that are not there do not matter.
     pub fn remove(&mut self, elements: &[&[u8]]) {
+        let as_a_whole = elements.len() * AS_A_WHOLE > self.count();
         for element in elements {
             if let Some((element, score)) = self.scores.remove_entry(*element) {
                 self.payload -= element.len();
-                self.take(&element, score);
+                if !as_a_whole {
+                    self.take(&element, score);
+                }
             }
+        }
+        if as_a_whole {
+            self.order
+                .retain(|(_, element)| self.scores.contains_key(element));
         }
     }
 

@@ -72,6 +72,8 @@ class Caches:
         """Delete a cache with everything in it; needs every storage, and may be repeated if one was down."""
         if name in self._configured:
             raise cache_error(FAILED_PRECONDITION, f"the router was started with the cache {name!r}")
+        # What others keep under this name, over protosocket, is not to go along with a cache that is none.
+        await self.require(name)
         answers = _answered(await self._storages.on_each(CachesCommand.DELETE, name))
         self._known -= {name}
         if not any(answer.existed for answer in answers):
