@@ -13,7 +13,7 @@ from tests.grpc_raw import Hello, RawPeer, connect, service
 
 import protosocket.grpc
 
-CANCEL, END = 1, 2
+NORMAL, CANCEL, END = 0, 1, 2
 
 
 class Waiting:
@@ -94,16 +94,19 @@ async def test_a_stream_goes_on_within_the_grace(
     await stopping
 
 
+@pytest.mark.parametrize(("method", "end_control"), [("wait", NORMAL), ("stream", END)])
 async def test_calls_are_cut_short_when_the_grace_is_over(
-    server: protosocket.grpc.Server, client: RawPeer, waiting: Waiting
+    server: protosocket.grpc.Server, client: RawPeer, waiting: Waiting, method: str, end_control: int
 ) -> None:
-    client.send(id=1, method=1, path="/raw.Test/stream", payload=b"")
-    assert (await client.receive()).payload == b"first"
+    client.send(id=1, method=1, path=f"/raw.Test/{method}", payload=b"")
+    await waiting.begun.get()
+    if method == "stream":
+        assert (await client.receive()).payload == b"first"
     await server.stop(None)
     assert waiting.ended.get_nowait() == "cancelled"
     assert (await client.receive()).going_away
     end = await client.receive()
-    assert (end.id, end.control, end.status.code) == (1, END, 14)
+    assert (end.id, end.control, end.status.code) == (1, end_control, 14)
     assert end.status.details == "Cancelling all calls"
     assert await client.is_over()
 

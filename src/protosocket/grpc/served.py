@@ -12,12 +12,12 @@ from typing import Any, Final, Self, cast
 from protosocket._core import HandlerTask, WireCodec
 from protosocket.connection import Server
 from protosocket.errors import ConnectionClosed, InvalidMessage
-from protosocket.grpc.context import ServicerContext
 from protosocket.grpc.envelope import VERSION, Envelope, Hello
 from protosocket.grpc.http2 import Http2Refusal
 from protosocket.grpc.identity import PeerIdentity
 from protosocket.grpc.liveness import Liveness
 from protosocket.grpc.methods import Exchange, Start
+from protosocket.grpc.served_call import ServedCall
 from protosocket.grpc.served_requests import ServedRequests
 from protosocket.grpc.served_responses import ServedResponses
 from protosocket.grpc.server_settings import ServerSettings
@@ -68,7 +68,7 @@ class Served(HandlingConnection):
         self._start_of = start_of
         self._starts: dict[int, Start] = {}
         self._further: Callable[[Any], None] = self._greeting
-        self._timed: list[ServicerContext] = []
+        self._timed: list[ServedCall] = []
         self._liveness: Liveness | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -185,18 +185,18 @@ class Served(HandlingConnection):
         """Wait until a message can be sent; raises ``ConnectionClosed`` if the connection ends first."""
         await self._until_room()
 
-    def watch(self, context: ServicerContext) -> None:
-        """Tell ``context`` when its deadline has passed."""
+    def watch(self, call: ServedCall) -> None:
+        """Tell ``call`` when its deadline has passed."""
         # Most calls have ended by the next turn of the loop, and need no timer.
         if not self._timed:
             self._loop.call_soon(self._set_timers)
-        self._timed.append(context)
+        self._timed.append(call)
 
     def _set_timers(self) -> None:
-        contexts, self._timed = self._timed, []
-        for context in contexts:
-            if not context.over and context.deadline is not None:
-                context.timer = self._loop.call_at(context.deadline, context.expire)
+        calls, self._timed = self._timed, []
+        for call in calls:
+            if not call.over and call.deadline is not None:
+                call.timer = self._loop.call_at(call.deadline, call.expire)
 
     # What the server calls.
 

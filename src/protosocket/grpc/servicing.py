@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
-from protosocket.grpc.context import Ending, ServicerContext, too_long
+from protosocket.grpc.context import ServicerContext
 from protosocket.grpc.outcome import failure
 from protosocket.grpc.pooled import PooledRequests, call_in_pool, iterate_in_pool
+from protosocket.grpc.served_call import Ending, too_long
 from protosocket.grpc.served_requests import RequestIterator, ServedRequests
 from protosocket.grpc.served_responses import ServedResponses
 from protosocket.grpc.server_settings import UNLIMITED
@@ -120,15 +121,15 @@ async def _handle(
         if not handler.response_streaming:
             response = await _outcome(connection, behavior, request, given)
             return serialize(response) if context.is_ok else None
-        context.responses = ServedResponses(connection, call, send, serialize)
+        context.responses = responses = ServedResponses(connection, call, send, serialize)
         if inspect.isasyncgenfunction(behavior):
-            await _send_all(context, behavior(request, given))
+            await _send_all(responses, behavior(request, given), context)
             return None
         items = await _outcome(connection, behavior, request, given)
         if hasattr(items, "__aiter__"):
-            await _send_all(context, aiter(items))
+            await _send_all(responses, aiter(items), context)
         elif is_sync:
-            await _send_all(context, iterate_in_pool(connection, iter(items)))
+            await _send_all(responses, iterate_in_pool(connection, iter(items)), context)
         return None
     finally:
         if isinstance(request, RequestIterator):
@@ -165,9 +166,11 @@ async def _outcome(connection: Served, behavior: Any, request: Any, given: Any) 
     return await result if inspect.isawaitable(result) else result
 
 
-async def _send_all(context: ServicerContext, messages: AsyncIterator[Any]) -> None:
+async def _send_all(
+    responses: ServedResponses, messages: AsyncIterator[Any], context: ServicerContext
+) -> None:
     try:
-        await context.write_all(messages)
+        await responses.write_all(messages, context)
     finally:
         if isinstance(messages, AsyncGenerator):
             await messages.aclose()
