@@ -219,7 +219,7 @@ async def test_a_write_that_waits_ends_with_the_call(peer: Peer, channel: grpc.a
 
 async def test_responses_are_granted_credit_as_they_are_read(peer: Peer) -> None:
     window = 1000
-    options = (*FAST, ("protosocket.window", window))
+    options = (*FAST, ("grpc.http2.lookahead_bytes", window))
     async with protosocket.grpc.insecure_channel(peer.target, options=options) as channel:
         count: Any = channel.unary_stream(method("Count"))
         call = count(b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -34,7 +35,7 @@ def config(**settings: Any) -> tuple[tuple[str, Any], ...]:
 
 
 @asynccontextmanager
-async def served(*options: tuple[str, Any], **settings: Any) -> Any:
+async def served(*options: tuple[str, Any], **settings: Any) -> AsyncIterator[tuple[Backend, Any]]:
     """A backend and a channel to it whose service config has ``settings`` for all methods."""
     options = (*config(**settings), *options)
     async with Backend("x") as backend, channel_to(backend, options) as channel:

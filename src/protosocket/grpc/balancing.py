@@ -29,27 +29,35 @@ class Policy(Protocol):
 
     def pick(self) -> ClientConnection | None:
         """The connection for the next call; ``None`` if none is ready."""
+        ...
 
     def only(self) -> ClientConnection | None:
         """The connection for all calls until the next change, if there is but one choice."""
+        ...
 
     def connect(self) -> None:
         """End idleness."""
+        ...
 
     def changed(self, subchannel: Subchannel) -> None:
         """A subchannel has entered another state."""
+        ...
 
     def state(self) -> ChannelConnectivity:
         """The channel's state."""
+        ...
 
     def failure(self) -> Error | None:
         """Why there is no connection."""
+        ...
 
     def subchannels(self) -> list[Subchannel]:
         """All there are."""
+        ...
 
     def stop(self) -> None:
         """The channel is being closed: look up no further names."""
+        ...
 
 
 class PickFirst:

@@ -38,7 +38,7 @@ class ChannelOptions:
     call, or if it is more than 16 MiB longer, its connection."""
 
     window: int = 256 * 1024
-    """What the server may send ahead of the reader in each stream; ``protosocket.window``."""
+    """What the server may send ahead of the reader in each stream; ``grpc.http2.lookahead_bytes``."""
 
     first_backoff: float = 1.0
     """Wait after the first failed attempt to connect; ``grpc.initial_reconnect_backoff_ms``. Each further
@@ -81,7 +81,7 @@ class ChannelOptions:
                     settings["send_limit"] = sys.maxsize if value < 0 else value
                 case "grpc.max_receive_message_length":
                     settings["receive_limit"] = _UNLIMITED if value < 0 else value
-                case "protosocket.window":
+                case "grpc.http2.lookahead_bytes":
                     settings["window"] = max(1, value)
                 case "grpc.initial_reconnect_backoff_ms":
                     settings["first_backoff"] = value / 1000
