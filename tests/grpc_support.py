@@ -31,6 +31,10 @@ class Backend:
     hold: asyncio.Event | None = None
     """Unary calls wait for it."""
     target: str = ""
+    bind: str = "127.0.0.1:0"
+    """Where it listens the first time."""
+    credentials: grpc.ServerCredentials | None = None
+    port: int = 0
     _called: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def until_called(self, times: int) -> None:
@@ -55,8 +59,12 @@ class Backend:
             "Echo": grpc.stream_stream_rpc_method_handler(self._echo),
         }
         self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, kinds),))
-        port = self.server.add_insecure_port(self.target or "127.0.0.1:0")
-        self.target = f"127.0.0.1:{port}"
+        at = self.target or self.bind
+        if self.credentials is None:
+            self.port = self.server.add_insecure_port(at)
+        else:
+            self.port = self.server.add_secure_port(at, self.credentials)
+        self.target = f"127.0.0.1:{self.port}"
         await self.server.start()
 
     async def _enter(self, context: Any) -> None:

@@ -35,8 +35,11 @@ def addresses_of(target: str, secure: bool) -> list[Address]:
 
 def _internet(text: str, secure: bool) -> Address:
     host, _, port = text.rpartition(":")
-    if not host or host.startswith("[") != host.endswith("]") or (":" in host and not host.startswith("[")):
+    if not host or text.endswith("]") or (":" in host and not host.startswith("[")):
+        # No port: a name, or an IPv6 address with or without brackets.
         host, port = text, str(_DEFAULT_PORT)
+    if host.startswith("[") != host.endswith("]"):
+        raise AddressError(f"{text!r}: a bracket of the IPv6 address is missing")
     if not port.isdecimal():
         raise AddressError(f"{text!r}: the port is a number, not {port!r}")
     return Address("tls" if secure else "tcp", host.removeprefix("[").removesuffix("]"), int(port))
