@@ -168,7 +168,9 @@ def test_what_is_no_hex_dump(decode: Decode, tmp_path: Path, text: str, reason: 
 
 def test_standard_input_may_be_a_dump_or_a_capture(tmp_path: Path) -> None:
     capture = write_pcap(tmp_path / "a.pcap", Wire().open().send("server", varint_framed(get(7))).packets)
-    for content in (varint_framed(get(7)).hex().encode(), capture.read_bytes()):
+    other = write_pcapng(tmp_path / "a.pcapng", Wire().open().send("server", varint_framed(get(7))))
+    dump = varint_framed(get(7)).hex().encode()
+    for content in (dump, capture.read_bytes(), other.read_bytes()):
         command = [sys.executable, "-m", "protosocket", "decode", "--cache", "--json"]
         done = subprocess.run(command, input=content, capture_output=True, timeout=30, check=True)
         assert json.loads(done.stdout)["id"] == 7
@@ -577,14 +579,18 @@ def test_a_damaged_capture_file(decode: Decode, tmp_path: Path, kind: str) -> No
     decoded = decode(path, "--cache", "--json")
     assert (decoded.code, ids(decoded)) == (0, [0, 1, 2])
     seen = set()
+    whole_packets = 0
+    ends = len(wire.packets) + (2 if kind == "pcapng" else 0)  # the section and its interfaces come first
     for size in range(4, len(whole)):
         path.write_bytes(whole[:size])
         cut = decode(path, "--cache", "--json")
         assert ids(cut) == [0, 1, 2][: len(ids(cut))]
         seen.add(len(ids(cut)))
-        if cut.code == 0:
-            assert not cut.problems
+        whole_packets += cut.code == 0
+        assert (cut.code == 0) == (not cut.problems)
     assert seen == {0, 1, 2}
+    # A file that ends between two packets is a shorter capture; any other end shows.
+    assert whole_packets == ends
     chance = random.Random(1)
     for _ in range(100):
         damaged = bytearray(whole)

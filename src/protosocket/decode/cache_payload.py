@@ -1,4 +1,4 @@
-"""The cache's messages; what they carry as bytes, operations on items and answers to these, is shown by field."""
+"""The cache's messages; operations on items and answers to them, bytes in these, are shown by field."""
 
 from __future__ import annotations
 

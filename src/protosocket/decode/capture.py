@@ -49,13 +49,38 @@ def packets(stream: BufferedReader) -> Iterator[Packet | Problem]:
 def _pcap(stream: BufferedReader) -> Iterator[Packet | Problem]:
     count = 0
     try:
-        reader = pcap.Reader(stream)
+        whole = _Whole(stream)
+        reader = pcap.Reader(whole)
         link = reader.datalink() & 0xFFFF
         for time, data in reader:
+            if whole.cut:
+                raise ValueError("it ends within a packet")
             yield Packet(float(time), link, data)
             count += 1
     except (UnpackError, ValueError) as error:
         yield _damaged(count, error)
+
+
+class _Whole:
+    """A stream that knows how it was read: the libraries take some ends within a packet for ordinary ones."""
+
+    def __init__(self, stream: BufferedReader) -> None:
+        self._stream = stream
+        self.taken = 0
+        """Bytes read so far."""
+        self.cut = False
+        """The last read got less than it asked for."""
+
+    def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes."""
+        data = self._stream.read(size)
+        self.taken += len(data)
+        self.cut = len(data) < size
+        return data
+
+    def tell(self) -> int:
+        """Bytes read so far, which a pipe would not say."""
+        return self.taken
 
 
 def _pcapng(stream: BufferedReader) -> Iterator[Packet | Problem]:
@@ -75,12 +100,16 @@ def _pcapng(stream: BufferedReader) -> Iterator[Packet | Problem]:
 
 def _blocks(stream: BufferedReader) -> Iterator[object]:
     """The blocks of a pcapng file, without the warnings of python-pcapng about its own table of options."""
-    scanner = iter(FileScanner(stream))
+    whole = _Whole(stream)
+    scanner = iter(FileScanner(whole))
     while True:
+        before = whole.taken
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             block = next(scanner, None)
         if block is None:
+            if whole.taken > before:
+                raise ValueError("it ends within a block")
             return
         yield block
 
