@@ -61,6 +61,27 @@ async def test_unix_sockets(unix_path: str) -> None:
         assert await said(protosocket.grpc.insecure_channel(f"unix:{unix_path}")) == b"hello"
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "unix"])
+async def test_peers_are_named_as_in_grpc(host: str, unix_path: str) -> None:
+    async def peer(request: bytes, context: Any) -> bytes:
+        return bytes(context.peer().encode())
+
+    names = []
+    for module in (grpc.aio, protosocket.grpc):
+        server = module.server(handlers=[service(echo=("unary_unary", peer))])
+        target = f"unix:{unix_path}{len(names)}"
+        if host != "unix":
+            port = server.add_insecure_port(f"{host}:0")
+            target = f"{host}:{port}"
+        else:
+            server.add_insecure_port(target)
+        await server.start()
+        name = await said(module.insecure_channel(target))
+        names.append(name.rstrip(b"0123456789"))
+        await server.stop(None)
+    assert names[0] == names[1]
+
+
 async def test_memory() -> None:
     server = protosocket.grpc.server(handlers=HANDLERS)
     assert server.add_insecure_port("memory://a-grpc-server") == 1

@@ -158,8 +158,9 @@ async def test_a_number_keeps_its_first_meaning(client: RawPeer) -> None:
     assert [(await client.receive()).payload for _ in range(2)] == [b"1", b"2"]
 
 
-async def test_a_number_without_a_meaning_ends_the_connection(client: RawPeer) -> None:
-    client.send(id=1, method=7, payload=b"1")
+@pytest.mark.parametrize("path", ["", "/raw.Test/" + "x" * 1024])
+async def test_a_number_without_a_meaning_ends_the_connection(client: RawPeer, path: str) -> None:
+    client.send(id=1, method=7, path=path, payload=b"1")
     assert await client.is_over()
 
 

@@ -31,11 +31,11 @@ class PeerIdentity:
 
     @property
     def peer(self) -> str:
-        """``ipv4:127.0.0.1:50312``, ``ipv6:%5B::1%5D:50312`` or ``unix:/run/x.sock``."""
+        """``ipv4:127.0.0.1:50312``, ``ipv6:%5B::1%5D:50312``; ``unix:`` for a client without a name."""
         scheme, _, rest = self._url.partition("://")
         if scheme in ("tcp", "tls"):
             return f"ipv6:{quote(rest, safe=':.')}" if rest.startswith("[") else f"ipv4:{rest}"
-        return f"{scheme}:{rest}"
+        return "unix:" if scheme == "unix" else f"{scheme}:{rest}"
 
     @property
     def identities(self) -> Iterable[bytes] | None:

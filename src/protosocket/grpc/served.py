@@ -30,7 +30,9 @@ _logger = logging.getLogger("protosocket")
 # The native half's own limit is for calls of one message; here it would make items wait for their handlers.
 _NO_LIMIT: Final = 2**62
 
+# What a connection may make us remember.
 _MOST_METHODS: Final = 65_536
+_LONGEST_PATH: Final = 1024
 
 _FOR_HTTP2: Final = "this port speaks protosocket, not HTTP/2: use protosocket.grpc's channel or a gRPC port"
 
@@ -151,7 +153,8 @@ class Served(HandlingConnection):
 
     def _first_use(self, number: int, path: str) -> Start | None:
         """The first call of a method gives its number a meaning."""
-        if self._further == self._no_start and path and len(self._starts) < _MOST_METHODS:
+        fits = 0 < len(path) <= _LONGEST_PATH and len(self._starts) < _MOST_METHODS
+        if fits and self._further == self._no_start:
             start = self._starts[number] = self._start_of(path)
             return start
         if self._further != self._ignore:
