@@ -66,7 +66,7 @@ async def test_peers_are_named_as_in_grpc(host: str, unix_path: str) -> None:
     async def peer(request: bytes, context: Any) -> bytes:
         return bytes(context.peer().encode())
 
-    names = []
+    names: list[bytes] = []
     for module in (grpc.aio, protosocket.grpc):
         server = module.server(handlers=[service(echo=("unary_unary", peer))])
         target = f"unix:{unix_path}{len(names)}"
