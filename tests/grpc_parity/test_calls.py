@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import pickle
 import weakref
 from collections.abc import AsyncIterator
@@ -275,6 +276,17 @@ async def test_a_deadline_that_has_passed(world: World, kind: str, timeout: floa
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await finish(call, kind)
     assert caught.value.code() is StatusCode.DEADLINE_EXCEEDED
+
+
+@pytest.mark.parametrize("timeout", [1e6, 1e9, 1e20, math.inf])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_deadline_in_the_far_future(world: World, kind: str, timeout: float) -> None:
+    if timeout > 1e9 and world.name == "grpc.aio":
+        pytest.skip("its clock overflows, and the deadline has passed")
+    joined = await world.join(**ALL)
+    call = begin(joined, kind, timeout=timeout)
+    assert call.time_remaining() > 9e5
+    assert await finish(call, kind) == ANSWERS[kind]
 
 
 async def test_no_deadline(world: World) -> None:

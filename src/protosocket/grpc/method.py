@@ -15,7 +15,7 @@ from protosocket.errors import EncodeError
 from protosocket.grpc.call import ClientCall
 from protosocket.grpc.metadata import checked
 from protosocket.grpc.outcome import EXPIRED
-from protosocket.grpc.starting import First, send_first, start
+from protosocket.grpc.starting import LONGEST, First, send_first, start
 
 if TYPE_CHECKING:
     from protosocket.grpc.channel import Channel
@@ -141,6 +141,8 @@ class Method:
         if wait_for_ready is None:
             wait_for_ready = self.config.wait_for_ready
         if timeout is not None:
+            if timeout > LONGEST:
+                timeout = LONGEST
             call.set_deadline(timeout)
             if timeout <= 0:
                 call.finish(EXPIRED)

@@ -24,7 +24,7 @@ from protosocket.grpc.method import Method, Pairs
 from protosocket.grpc.responses import Responses
 from protosocket.grpc.retried_calls import RetriedResponses, retry_stream, retry_unary
 from protosocket.grpc.retrying import Retries
-from protosocket.grpc.starting import First
+from protosocket.grpc.starting import LONGEST, First
 
 __all__ = [
     "StreamStreamMultiCallable",
@@ -55,7 +55,8 @@ class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
         """
         # Nearly all calls go this way, so nothing is done here that they do not need.
         connection = None
-        if metadata is None and credentials is None and self.is_plain and (timeout is None or timeout > 0):
+        timed = timeout is None or 0 < timeout <= LONGEST
+        if timed and metadata is None and credentials is None and self.is_plain:
             connection = self.channel.connection or self.channel.pick()
         if connection is not None:
             number, path = connection.numbers.get(self.path), ""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from protosocket.grpc.channel import Channel
     from protosocket.grpc.client_connection import ClientConnection
 
-__all__ = ["First", "send_first", "start", "timeout_fields"]
+__all__ = ["LONGEST", "First", "send_first", "start", "timeout_fields"]
 
 
 @dataclass(slots=True)
@@ -29,6 +29,10 @@ class First:
     metadata: list[Any]
     wait_for_ready: bool
     credentials: grpc.CallCredentials | None
+
+
+LONGEST = 1e9
+"""Seconds, 31 years: a longer timeout, ``math.inf`` too, is no longer than that."""
 
 
 def timeout_fields(timeout: float) -> dict[str, int]:
