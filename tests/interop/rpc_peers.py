@@ -198,6 +198,10 @@ OLD_LIMIT = "the crate notices, but keeps the connection, whose task reads in a 
 """Why a message over its limit does not end a connection of the crate's 0.12."""
 
 
+OLD_LOSS = "the call waits for ever: the crate looks at new calls only when an answer comes; mended in 2"
+"""Why the crate's 0.12 client does not tell of the end of a call that no answer has followed."""
+
+
 def pattern(size: int) -> bytes:
     """As many bytes as asked for, each telling where it is: what the programs send."""
     return (bytes(range(251)) * (size // 251 + 1))[:size]

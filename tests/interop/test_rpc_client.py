@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.interop.conftest import Feature
-from tests.interop.rpc_peers import FINISHED, LOST, OLD_LIMIT, SIZES, WIRES, MiB, RustClient, Wire, right
+from tests.interop.rpc_peers import (
+    FINISHED,
+    LOST,
+    OLD_LIMIT,
+    OLD_LOSS,
+    SIZES,
+    WIRES,
+    MiB,
+    RustClient,
+    Wire,
+    right,
+)
 from tests.interop.rpc_service import Happenings, PeerService
 from tests.interop.table import Peer
 
@@ -141,7 +152,7 @@ async def test_over_our_limit(about: Feature, wire: Wire, client: RustClient, ha
     about("a message over our limit ends the connection")
     call = client.begin("unary", "echo", 1, 2 * MiB)
     await happenings.disconnected.get()
-    # The old crate learns of a call's end only where an answer to some call has come since it began.
+    # See OLD_LOSS for the other line.
     if wire.line == "2":
         assert await client.result(call) == {"error": LOST}
 
@@ -179,6 +190,25 @@ async def test_server_goes_away(
     assert [await client.result(tag) for tag in held] == [{"error": LOST}] * 3
     assert await client.result(stream) == {"items": 3, "ordered": True, "end": FINISHED}
     assert {await happenings.cancelled.get() for _ in range(4)} == {0, 1, 2, 3}
+
+
+async def test_server_goes_away_before_any_answer(
+    feature: Feature,
+    wire: Wire,
+    client: RustClient,
+    happenings: Happenings,
+    server: Server[Any],
+    request: pytest.FixtureRequest,
+) -> None:
+    feature("a connection that is lost before its first answer ends its calls")
+    if wire.line == "0.12":
+        request.applymarker(pytest.mark.xfail(reason=OLD_LOSS, raises=TimeoutError, strict=True))
+    held = client.begin("unary", "hold", 1)
+    await happenings.started.get()
+    for connection in server.protocols:
+        connection.abort()
+    told = await asyncio.wait_for(client.result(held), 0.3 if wire.line == "0.12" else 20)
+    assert told == {"error": LOST}
 
 
 async def test_client_goes_away(

@@ -131,7 +131,7 @@ async def test_our_server(
                 # Our side gives the connection up, wherever it was cut.
                 await asyncio.wait_for(happenings.disconnected.get(), 10)
                 if wire.line == "0.12":
-                    # It learns of a call's end only where an answer to some call has come since it began.
+                    # It may wait for ever: OLD_LOSS.
                     continue
                 told = await asyncio.wait_for(client.result(tag), 10)
                 if after < length:
