@@ -26,6 +26,8 @@ class Backend:
     pushback: str | None = None
     """What a failure says about when to try again."""
     calls: int = 0
+    counted: int = 0
+    """Messages that streams have sent."""
     seen: list[dict[str, Any]] = field(default_factory=list)
     """The metadata of each call."""
     hold: asyncio.Event | None = None
@@ -85,6 +87,7 @@ class Backend:
     async def _count(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
         await self._enter(context)
         for number in range(int(request)):
+            self.counted += 1
             yield b"%d" % number
 
     async def _sum(self, requests: AsyncIterator[bytes], context: Any) -> bytes:

@@ -17,6 +17,8 @@ import protosocket.grpc
 from protosocket.grpc.envelope_pb2 import Envelope, Hello, Metadatum, Status
 from protosocket.grpc.flow import MESSAGE_COST
 
+pytestmark = pytest.mark.every_loop
+
 FAST = (("grpc.initial_reconnect_backoff_ms", 10), ("grpc.max_reconnect_backoff_ms", 20))
 
 CANCEL, END = 1, 2
@@ -413,3 +415,22 @@ async def test_more_calls_than_the_send_queue_holds() -> None:
         await say(b"")
         answers = await asyncio.gather(*(say(b"y" * 3000) for _ in range(6000)))
         assert set(answers) == {b"x" + b"y" * 3000}
+
+
+async def test_a_stream_that_nobody_reads_stops_its_server_and_nothing_else() -> None:
+    window = 32 * 1024
+    async with Backend("x") as backend:
+        options = (("grpc.http2.lookahead_bytes", window),)
+        async with protosocket.grpc.insecure_channel(backend.target, options=options) as channel:
+            count: Any = channel.unary_stream(method("Count"))
+            call = count(b"1000000")
+            assert await call.read() == b"0"
+            say = namer(channel)
+            for _ in range(200):
+                assert await say(b"!") == b"x!"
+            most = window // (1 + MESSAGE_COST) + 2
+            assert backend.counted <= most
+            # It goes on where it stopped.
+            for number in range(1, 2 * most):
+                assert await call.read() == b"%d" % number
+            call.cancel()
