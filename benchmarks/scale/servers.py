@@ -23,7 +23,7 @@ from protosocket.cache.protosocket_router import ProtosocketBackend, serve_route
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["SERVERS"]
+__all__ = ["SERVERS", "serve_worker"]
 
 ANYWHERE = "tcp://127.0.0.1:0"
 # Every connection of a run comes at once.
@@ -42,6 +42,11 @@ async def _rpc(stack: AsyncExitStack) -> str:
     """protosocket.rpc, native messages, an async handler."""
     server = rpc.serve(ANYWHERE, _Echo, CODEC, options=OPTIONS, backlog=BACKLOG)
     return (await stack.enter_async_context(server)).addresses[0]
+
+
+async def serve_worker(url: str) -> protosocket.Server[Any]:
+    """The rpc server as one of several processes on a port."""
+    return await rpc.serve(url, _Echo, CODEC, options=OPTIONS, backlog=BACKLOG, reuse_port=True)
 
 
 async def _stream(stack: AsyncExitStack) -> str:

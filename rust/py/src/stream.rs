@@ -19,6 +19,9 @@ pub struct StreamReactor {
     inbox: Guarded<Inbox>,
 }
 
+/// An empty inbox keeps room for this many messages.
+const KEPT: usize = 16;
+
 #[derive(Default)]
 struct Inbox {
     messages: VecDeque<(Py<PyAny>, usize)>,
@@ -111,6 +114,9 @@ impl StreamReactor {
                 }
                 None => {
                     inbox.awaited = true;
+                    if inbox.messages.capacity() > KEPT {
+                        inbox.messages = VecDeque::new();
+                    }
                     (None, false)
                 }
             }
