@@ -73,7 +73,7 @@ def test_module_and_console_script_are_the_same_program() -> None:
 
 
 def test_help_imports_no_optional_package_but_click() -> None:
-    for optional in ("grpc", "hdrh", "matplotlib", "numpy", "psutil", "rich"):
+    for optional in ("grpc", "hdrh", "matplotlib", "momento_wire_types", "numpy", "psutil", "rich"):
         assert run_without(optional, "--help").returncode == 0
 
 
@@ -87,6 +87,11 @@ def test_without_an_optional_package_one_line_says_what_to_install() -> None:
     done = run_without("grpc", "cache", "get", "key", "--router", "tcp://127.0.0.1:1", "--transport", "grpc")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == 'protosocket: grpc is not installed: pip install "protosocket[cli,bench]"\n'
+    options = ("--momento-listen", "grpc://127.0.0.1:0", "--storage", "memory://nowhere")
+    done = run_without("momento_wire_types", "router", *options)
+    assert (done.returncode, done.stdout) == (1, "")
+    text = 'protosocket: momento_wire_types is not installed: pip install "protosocket[cli,momento]"\n'
+    assert done.stderr.endswith(text)
 
 
 @pytest.mark.parametrize(

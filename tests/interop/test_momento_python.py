@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from momento import CacheClientAsync
+from momento import CacheClient, CacheClientAsync, Configurations, CredentialProvider
 from momento.errors import MomentoErrorCode
 from momento.requests import CollectionTtl, SortOrder
 from momento.responses import (
@@ -261,6 +261,18 @@ async def test_wrong_kinds(feature: Feature, client: CacheClientAsync, name: str
         assert code(response) is MomentoErrorCode.FAILED_PRECONDITION_ERROR
         assert f"the item is a {wrong}" in response.message
     assert isinstance(await client.set(CACHE, name, "anything may be replaced"), CacheSet.Success)
+
+
+def test_the_synchronous_client(feature: Feature, served: Serving, name: str) -> None:
+    feature("the synchronous client")
+    host, _, port = served.place.partition(":")
+    provider = CredentialProvider.for_momento_local(host, int(port))
+    with CacheClient.create(Configurations.Laptop.v1(), provider, timedelta(seconds=60)) as client:
+        assert isinstance(client.set(CACHE, name, "value"), CacheSet.Success)
+        assert client.get(CACHE, name) == CacheGet.Hit(b"value")
+        assert client.list_push_back(CACHE, f"{name} list", "value") == CacheListPushBack.Success(1)
+        assert code(client.get(name, name)) is MomentoErrorCode.NOT_FOUND_ERROR
+        assert code(client.list_fetch(CACHE, name)) is MomentoErrorCode.FAILED_PRECONDITION_ERROR
 
 
 # Dictionaries.

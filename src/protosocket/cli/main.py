@@ -27,9 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         commands.main(args=None if arguments is None else list(arguments), prog_name="protosocket")
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "protosocket":
+        package = (error.name or "protosocket").partition(".")[0]
+        if package == "protosocket":
             raise
-        _fail(f'{error.name} is not installed: pip install "protosocket[cli,bench]"')
+        extra = "momento" if package == "momento_wire_types" else "bench"
+        _fail(f'{error.name} is not installed: pip install "protosocket[cli,{extra}]"')
     except Error as error:
         _fail(" ".join(str(error).split()) or type(error).__name__)
     sys.exit(0)

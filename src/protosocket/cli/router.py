@@ -83,6 +83,8 @@ def command(
         raise OptionError("--momento-listen needs storages that are reached by --transport protosocket")
     if momento_cache and momento_listen is None:
         raise OptionError("--momento-cache is for --momento-listen")
+    # At once, so that a missing package is told before anything waits for storages.
+    serve_momento = None if momento_listen is None else _gateway()
     storages = [url.strip() for urls in storage for url in urls.split(",") if url.strip()]
     tokens = read_policy(token_file)
     storage_token = None if storage_token_file is None else read_tokens(storage_token_file)[0]
@@ -111,18 +113,20 @@ def command(
                 from protosocket.cache.grpc_router import serve_router_grpc
 
                 listeners.append(serve_router_grpc(grpc_listen, backend, tokens=tokens))
-            if momento_listen is not None:
-                prepare_grpc()
-                from protosocket.cache.momento import serve_momento
-                from protosocket.cache.protosocket_backend import ProtosocketBackend
-
-                assert isinstance(backend, ProtosocketBackend)  # as --transport says
+            if momento_listen is not None and serve_momento is not None:
                 listeners.append(serve_momento(momento_listen, backend, tokens=tokens, caches=momento_cache))
             await serve_until_stopped(listeners)
         finally:
             await backend.close()
 
     run(main)
+
+
+def _gateway() -> Callable[..., Coroutine[object, object, Listening]]:
+    prepare_grpc()
+    from protosocket.cache.momento import serve_momento
+
+    return serve_momento
 
 
 class _Worker:
