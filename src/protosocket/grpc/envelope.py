@@ -26,8 +26,14 @@ _Metadatum: Any = _MESSAGES.Metadatum
 
 
 def envelope_codec() -> NativeCodec[Any, Any]:
-    """The RPC codec of both directions."""
-    return NativeCodec(send=Envelope, receive=Envelope, id="id", control="control")
+    """The RPC codec of both directions.
+
+    An envelope with nothing but a payload is exchanged as ``bytes``, one with nothing but method and payload
+    as ``(method, payload)``; a server receives both as ``(id, method, payload)``.
+    """
+    return NativeCodec(
+        send=Envelope, receive=Envelope, id="id", control="control", light=("payload", "method")
+    )
 
 
 def pack(metadata: Iterable[tuple[str, str | bytes]] | None) -> list[Any]:

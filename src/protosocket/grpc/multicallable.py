@@ -67,7 +67,9 @@ class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
                 payload = self.request(request)
                 if timeout is None:
                     deadline = None
-                    message = Envelope(method=number, path=path, payload=payload)
+                    message = (
+                        Envelope(method=number, path=path, payload=payload) if path else (number, payload)
+                    )
                 else:
                     deadline = connection.now() + timeout
                     milliseconds, microseconds = divmod(int(timeout * 1e6), 1000)

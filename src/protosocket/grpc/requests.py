@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from protosocket.errors import ConnectionClosed
-from protosocket.grpc.envelope import Envelope
 from protosocket.grpc.flow import SendWindow
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class Requests:
             connection = self._connection
             assert connection is not None
         self._window.take(len(payload))
-        if not connection.send(self._handle, Envelope(payload=payload)):
+        if not connection.send(self._handle, payload):
             try:
                 await connection.until_room()
             except ConnectionClosed:

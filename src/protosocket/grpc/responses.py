@@ -20,6 +20,7 @@ class Responses:
 
     def __init__(self) -> None:
         self.items: deque[Any] = deque()
+        """Messages, or their payloads if those are all there is."""
         self.initial: list[Any] | None = None
         """The server's initial metadata; ``None`` until it began to answer."""
         self.end_message: Any = None
@@ -33,8 +34,8 @@ class Responses:
     def _first(self, message: Any) -> None:
         self._item = self.items.append
         if self.initial is None:
-            self.initial = message.metadata
-        if message.payload is not None:
+            self.initial = [] if type(message) is bytes else message.metadata
+        if type(message) is bytes or message.payload is not None:
             self.items.append(message)
         self._wake()
 

@@ -63,7 +63,9 @@ class StreamResponse(ClientCall):
                 await self._at_end()
                 raise StopAsyncIteration
             await self._changed()
-        payload = items.popleft().payload
+        payload = items.popleft()
+        if type(payload) is not bytes:
+            payload = payload.payload
         if not items and responses.end_message is not None:
             self._settle()
         credit = self._window.take(len(payload))

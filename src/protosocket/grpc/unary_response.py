@@ -7,13 +7,17 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from protosocket.grpc.call import ClientCall
+from protosocket.grpc.envelope import Envelope
 from protosocket.grpc.outcome import CANCELLED_HERE, metadata_of, rpc_error
 
 __all__ = ["UnaryResponse"]
 
 
 class UnaryResponse(ClientCall):
-    """The native half completes ``_future`` with the answer; a call cancelled here has it cancelled."""
+    """The native half completes ``_future`` with the answer: an envelope, or just its payload.
+
+    The future of a call that was cancelled here is cancelled.
+    """
 
     _future: asyncio.Future[Any]
 
@@ -28,6 +32,9 @@ class UnaryResponse(ClientCall):
         except asyncio.CancelledError:
             self._give_up(CANCELLED_HERE)
             raise
+        if type(end) is bytes:
+            # A light answer: OK, and nothing but the response.
+            return self._method.response(end)
         if end.status is None or not end.status.code:
             return self._method.response(end.payload)
         if self._error is not None:
@@ -51,7 +58,10 @@ class UnaryResponse(ClientCall):
     def _end(self) -> Any:
         if not self._future.done():
             return None
-        return CANCELLED_HERE if self._future.cancelled() else self._future.result()
+        if self._future.cancelled():
+            return CANCELLED_HERE
+        end = self._future.result()
+        return Envelope(payload=end) if type(end) is bytes else end
 
     async def _until_end(self) -> Any:
         if not self._future.done():
