@@ -160,6 +160,20 @@ async def test_a_server_asks_for_pings_and_gives_silent_clients_up() -> None:
     await server.stop(None)
 
 
+async def test_a_client_that_does_not_greet_is_cut_off() -> None:
+    server = protosocket.grpc.server(options=[("grpc.server_handshake_timeout_ms", 20)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    silent, polite = await connect(port), await connect(port)
+    await polite.greet()
+    assert await silent.is_over()
+    polite.send(ping=1)
+    assert (await polite.receive()).pong == 1
+    await silent.close()
+    await polite.close()
+    await server.stop(None)
+
+
 async def test_a_client_that_asks_for_pings_gets_them_while_nothing_else_is_said() -> None:
     server = protosocket.grpc.server()
     port = server.add_insecure_port("127.0.0.1:0")

@@ -72,12 +72,14 @@ class Served(HandlingConnection):
         self._further: Callable[[Any], None] = self._greeting
         self._timed: list[ServedCall] = []
         self._liveness: Liveness | None = None
+        self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the client's greeting."""
         super().connection_made(transport)
         self.identity = PeerIdentity(self.peer, transport)
         self._server.added(self)
+        self._patience = self._loop.call_later(self.settings.greeting_timeout, self._ungreeted)
         find = self._starts.get
 
         def receive(message: Any) -> Any:
@@ -98,6 +100,8 @@ class Served(HandlingConnection):
     def _ended(self) -> None:
         if self._liveness is not None:
             self._liveness.stop()
+        if self._patience is not None:
+            self._patience.cancel()
         super()._ended()
         self._starts.clear()
         self._further = self._ignore
@@ -117,6 +121,8 @@ class Served(HandlingConnection):
             self._further = self._ignore
             self._soon(self.close())
         else:
+            if self._patience is not None:
+                self._patience.cancel()
             self.peer_window = hello.window
             self._further = self._no_start
             settings = self.settings
@@ -228,6 +234,10 @@ class Served(HandlingConnection):
     def _sent_and_received(self) -> tuple[int, int]:
         counts = self._counts()
         return counts["messages_sent"], counts["messages_received"]
+
+    def _ungreeted(self) -> None:
+        self._fail(ConnectionClosed(f"{self.peer} did not greet in time", peer=self.peer))
+        _logger.warning("connection ended: %s", self.error)
 
     def _silent(self) -> None:
         self._fail(ConnectionClosed(f"{self.peer} was asked for pings and sent none", peer=self.peer))

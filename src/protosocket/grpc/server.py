@@ -235,8 +235,9 @@ def server(
     ``interceptors`` are ``grpc.aio.ServerInterceptor`` objects. Of gRPC's ``options`` these mean something on
     protosocket connections: ``grpc.max_receive_message_length`` (default 4 MiB),
     ``grpc.max_send_message_length``, ``grpc.so_reuseport`` (default 1), ``grpc.http2.lookahead_bytes`` (what
-    may wait unread in each stream of requests, default 256 KiB), ``grpc.keepalive_time_ms`` and
-    ``grpc.keepalive_timeout_ms``; ports for gRPC get all of them, and ``compression``.
+    may wait unread in each stream of requests, default 256 KiB), ``grpc.server_handshake_timeout_ms``,
+    ``grpc.keepalive_time_ms`` and ``grpc.keepalive_timeout_ms``; ports for gRPC get all of them, and
+    ``compression``.
     ``maximum_concurrent_rpcs`` is for all protosocket connections together, and as much again for those of
     gRPC: further calls end with ``RESOURCE_EXHAUSTED``.
     """

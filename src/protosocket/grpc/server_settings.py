@@ -45,6 +45,9 @@ class ServerSettings:
     ping_after: float = 0.0
     """Silence after which a client is asked to send a ping; 0 asks for none: ``grpc.keepalive_time_ms``."""
 
+    greeting_timeout: float = 120.0
+    """How long a client may take to greet: ``grpc.server_handshake_timeout_ms``."""
+
     ping_timeout: float = 20.0
     """Further silence after which such a client is given up: ``grpc.keepalive_timeout_ms``."""
 
@@ -73,6 +76,8 @@ def server_settings(options: Sequence[tuple[str, Any]]) -> ServerSettings:
             known["window"] = _whole(name, value, 1)
         elif name == "grpc.keepalive_time_ms":
             known["ping_after"] = _whole(name, value, 1) / 1000
+        elif name == "grpc.server_handshake_timeout_ms":
+            known["greeting_timeout"] = _whole(name, value, 1) / 1000
         elif name == "grpc.keepalive_timeout_ms":
             known["ping_timeout"] = _whole(name, value, 1) / 1000
         else:
