@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -39,9 +40,6 @@ _UNPROTECTED: Final = failure(
     grpc.StatusCode.UNAUTHENTICATED,
     "Established channel does not have a sufficient security level to transfer call credential.",
 )
-
-_DRAIN_LOOK: Final = 0.01
-"""Seconds between two looks whether the calls have ended, while a channel closes with grace."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -163,13 +161,12 @@ class Channel(aio.Channel):
         self._wake()
 
     async def _drain(self, grace: float) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + grace
-        while self._waiting or any(each.in_flight for each in self._policy.subchannels()):
-            left = until - loop.time()
-            if left <= 0:
-                return
-            await asyncio.sleep(min(left, _DRAIN_LOOK))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                while self._waiting:
+                    await asyncio.wait(self._waiting)
+                for subchannel in self._policy.subchannels():
+                    await subchannel.until_quiet()
 
     async def next_change(self) -> None:
         """Wait until a connection has changed its state, or failed once more to be made."""

@@ -163,6 +163,15 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
             else:
                 waiter.cancel()
 
+    async def until_quiet(self) -> None:
+        """Wait until no call is in flight."""
+        while waiting := self._waiters():
+            first = waiting[0]
+            if not isinstance(first, Responses):
+                await asyncio.wait((first,))
+            elif first.end_message is None:
+                await first.changed()
+
     async def until_room(self) -> None:
         """Wait until a message can be sent; raises ``ConnectionClosed`` if the connection ends first."""
         await self._until_room()
@@ -175,7 +184,9 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
     # What the native half calls.
 
     def _told(self, message: Any) -> None:
-        if not self._hello.done():
+        if isinstance(message, bytes):
+            self._refuse(f"{self.peer} sent a payload that belongs to no call")
+        elif not self._hello.done():
             self._greeted(message)
         elif message.call:
             if message.credit:

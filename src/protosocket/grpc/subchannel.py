@@ -20,9 +20,6 @@ __all__ = ["Subchannel"]
 
 _WIRE: Final = envelope_codec().client_wire()
 
-_DRAIN_LOOK: Final = 0.1
-"""Seconds between two looks whether the calls have ended on a connection that is left."""
-
 
 class Subchannel:
     """A connection to one of ``addresses``, which are tried in turn.
@@ -55,12 +52,6 @@ class Subchannel:
     def __repr__(self) -> str:
         return f"<Subchannel {', '.join(map(str, self.addresses))} {self.state.name}>"
 
-    @property
-    def in_flight(self) -> int:
-        """Calls that have not ended, on the connection and on those the server is leaving."""
-        current = 0 if self.connection is None else self.connection.in_flight
-        return current + sum(each.in_flight for each in self._leaving)
-
     def connect(self) -> None:
         """Begin to connect if it is IDLE."""
         if self.state is ChannelConnectivity.IDLE:
@@ -82,9 +73,13 @@ class Subchannel:
         self._enter(ChannelConnectivity.SHUTDOWN)
         self._task = asyncio.get_running_loop().create_task(self._drain())
 
+    async def until_quiet(self) -> None:
+        """Wait until no call is in flight."""
+        for connection in self._connections():
+            await connection.until_quiet()
+
     async def _drain(self) -> None:
-        while self.in_flight:  # noqa: ASYNC110 - nothing tells that a connection's last call has ended
-            await asyncio.sleep(_DRAIN_LOOK)
+        await self.until_quiet()
         await asyncio.gather(*(connection.close() for connection in self._leaving))
 
     async def close(self) -> None:
