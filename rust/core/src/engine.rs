@@ -4,7 +4,10 @@
 //! Expiry is ours: checked on every read, and a cursor over a flat table of expiry times looks at a few
 //! entries on every write, so that dead entries leave even if nobody reads them and no call ever does unbounded work.
 
+pub mod condition;
+pub mod item;
 pub mod items;
+pub mod refused;
 
 use std::cell::RefCell;
 use std::fmt;

@@ -7,7 +7,10 @@ use std::time::Instant;
 
 use protosocket_core::collections::sorted_set::Bound as ScoreBound;
 use protosocket_core::collections::{CollectionTooLarge, Dictionary, Family, List, Room, Set, SortedSet};
-use protosocket_core::engine::items::{CollectionTtl, Condition, Items, Refused, Scalar, TtlChange};
+use protosocket_core::engine::condition::Condition;
+use protosocket_core::engine::item::Scalar;
+use protosocket_core::engine::items::{CollectionTtl, Items, TtlChange};
+use protosocket_core::engine::refused::Refused;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;

@@ -1,173 +1,12 @@
 //! What a storage does with its entries in one step: plain values, collections, and the names of the caches.
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
-use std::fmt;
 
-use super::{Engine, EntryTooLarge, Fate, NANOSECONDS_PER_MILLISECOND, Statistics, value_hash};
-use crate::collections::dictionary::NotIncremented;
-use crate::collections::sorted_set::NotScored;
-use crate::collections::{
-    Collection, CollectionTooLarge, Family, Kind, List, NotCountable, Room, add_to_integer,
-};
-
-/// The most caches that can have a name at once.
-pub const MOST_CACHES: usize = 10_000;
-
-/// A plain value, as whoever binds the engine keeps it.
-pub trait Scalar {
-    /// What `read` makes of its bytes.
-    fn read<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R;
-
-    /// A value of these bytes.
-    fn make(bytes: &[u8]) -> Self;
-}
-
-/// What is under a key.
-pub enum Item<S> {
-    /// Plain bytes.
-    Scalar(S),
-    /// Anything of more than one part; boxed, so that entries of plain bytes stay small.
-    Collection(Box<Collection>),
-}
-
-impl<S> Default for Item<S> {
-    fn default() -> Self {
-        Self::Collection(Box::new(List::default().wrap()))
-    }
-}
-
-impl<S> Item<S> {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Scalar(_) => Kind::Scalar,
-            Self::Collection(collection) => collection.kind(),
-        }
-    }
-}
-
-/// Why something was not done; nothing was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
-    /// What is under the key is of another kind.
-    WrongKind {
-        /// What is there.
-        found: Kind,
-        /// What the command is for.
-        wanted: Kind,
-    },
-    /// What is there cannot be counted with.
-    NotCountable(NotCountable),
-    /// The entry could never fit.
-    EntryTooLarge(EntryTooLarge),
-    /// The collection would become too large.
-    CollectionTooLarge(CollectionTooLarge),
-    /// There are `MOST_CACHES` caches.
-    TooManyCaches,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::WrongKind { found, wanted } => write!(f, "the item is {found}, not {wanted}"),
-            Self::NotCountable(why) => why.fmt(f),
-            Self::EntryTooLarge(why) => why.fmt(f),
-            Self::CollectionTooLarge(why) => why.fmt(f),
-            Self::TooManyCaches => write!(f, "there are {MOST_CACHES} caches, which is the limit"),
-        }
-    }
-}
-
-impl std::error::Error for Refused {}
-
-impl From<EntryTooLarge> for Refused {
-    fn from(why: EntryTooLarge) -> Self {
-        Self::EntryTooLarge(why)
-    }
-}
-
-impl From<CollectionTooLarge> for Refused {
-    fn from(why: CollectionTooLarge) -> Self {
-        Self::CollectionTooLarge(why)
-    }
-}
-
-impl From<Infallible> for Refused {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
-
-impl From<NotIncremented> for Refused {
-    fn from(why: NotIncremented) -> Self {
-        match why {
-            NotIncremented::NotCountable(why) => Self::NotCountable(why),
-            NotIncremented::TooLarge(why) => Self::CollectionTooLarge(why),
-        }
-    }
-}
-
-impl From<NotScored> for Refused {
-    fn from(why: NotScored) -> Self {
-        match why {
-            NotScored::NotCountable(why) => Self::NotCountable(why),
-            NotScored::TooLarge(why) => Self::CollectionTooLarge(why),
-        }
-    }
-}
-
-/// When a conditional write takes place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition<'a> {
-    /// Something is there, of whatever kind.
-    Present,
-    /// Nothing is there.
-    Absent,
-    /// A value equal to this is there.
-    Equal(&'a [u8]),
-    /// No value equal to this is there.
-    NotEqual(&'a [u8]),
-    /// A value other than this is there.
-    PresentAndNotEqual(&'a [u8]),
-    /// Nothing but a value equal to this is there.
-    AbsentOrEqual(&'a [u8]),
-    /// A value with this `value_hash` is there.
-    PresentAndHashEqual(&'a [u8]),
-    /// A value with another `value_hash` is there.
-    PresentAndNotHashEqual(&'a [u8]),
-    /// Nothing but a value with this `value_hash` is there.
-    AbsentOrHashEqual(&'a [u8]),
-    /// Nothing but a value with another `value_hash` is there.
-    AbsentOrNotHashEqual(&'a [u8]),
-}
-
-impl Condition<'_> {
-    fn when_absent(self) -> bool {
-        matches!(
-            self,
-            Self::Absent
-                | Self::NotEqual(_)
-                | Self::AbsentOrEqual(_)
-                | Self::AbsentOrHashEqual(_)
-                | Self::AbsentOrNotHashEqual(_)
-        )
-    }
-
-    fn when_present<S: Scalar>(self, item: &Item<S>) -> Result<bool, Refused> {
-        let equal = |other: &[u8]| Ok(scalar(item)?.read(|bytes| bytes == other));
-        let hash_equal = |other: &[u8]| Ok(scalar(item)?.read(|bytes| value_hash(bytes) == other));
-        match self {
-            Self::Present => Ok(true),
-            Self::Absent => Ok(false),
-            Self::Equal(other) | Self::AbsentOrEqual(other) => equal(other),
-            Self::NotEqual(other) | Self::PresentAndNotEqual(other) => equal(other).map(|equal| !equal),
-            Self::PresentAndHashEqual(other) | Self::AbsentOrHashEqual(other) => hash_equal(other),
-            Self::PresentAndNotHashEqual(other) | Self::AbsentOrNotHashEqual(other) => {
-                hash_equal(other).map(|equal| !equal)
-            }
-        }
-    }
-}
+use super::condition::Condition;
+use super::item::{Item, Scalar};
+use super::refused::{MOST_CACHES, Refused};
+use super::{Engine, EntryTooLarge, Fate, NANOSECONDS_PER_MILLISECOND, Statistics};
+use crate::collections::{Family, Kind, Room, add_to_integer};
 
 /// How a time to live is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,10 +55,7 @@ impl<S: Scalar> Items<S> {
         read: impl FnOnce(&S) -> R,
     ) -> Result<Option<R>, Refused> {
         self.engine
-            .get(now, namespace, key, |item| match item {
-                Item::Scalar(value) => Ok(read(value)),
-                Item::Collection(_) => Err(wrong(item, Kind::Scalar)),
-            })
+            .get(now, namespace, key, |item| Ok(read(item.scalar()?)))
             .transpose()
     }
 
@@ -277,7 +113,8 @@ impl<S: Scalar> Items<S> {
         let sum = self
             .engine
             .look(now, namespace, key, |item, _| {
-                scalar(item)?.read(|bytes| add_to_integer(bytes, amount).map_err(Refused::NotCountable))
+                item.scalar()?
+                    .read(|bytes| add_to_integer(bytes, amount).map_err(Refused::NotCountable))
             })
             .unwrap_or(Ok(amount))?;
         let text = sum.to_string();
@@ -314,7 +151,7 @@ impl<S: Scalar> Items<S> {
             };
             let fate = if apply {
                 Fate::Kept {
-                    size: size(item),
+                    size: item.size(),
                     ttl_ms: Some(ttl_ms),
                 }
             } else {
@@ -334,7 +171,7 @@ impl<S: Scalar> Items<S> {
         read: impl FnOnce(&C) -> R,
     ) -> Result<Option<R>, Refused> {
         self.engine
-            .get(now, namespace, key, |item| Ok(read(collection(item)?)))
+            .get(now, namespace, key, |item| Ok(read(item.collection()?)))
             .transpose()
     }
 
@@ -350,7 +187,7 @@ impl<S: Scalar> Items<S> {
         let room = self.room(namespace, key);
         self.engine
             .change(now, namespace, key, |item, _| {
-                let found = collection_mut::<C, S>(item)?;
+                let found = item.collection_mut::<C>()?;
                 let result = edit(found, room).map_err(Into::into)?;
                 Ok((result, fate(found, ttl)))
             })
@@ -375,7 +212,7 @@ impl<S: Scalar> Items<S> {
         let room = self.room(namespace, key);
         self.engine
             .change(now, namespace, key, |item, _| {
-                let found = collection_mut::<C, S>(item)?;
+                let found = item.collection_mut::<C>()?;
                 let result = edit(found, room).map_err(Into::into)?;
                 Ok((result, fate(found, Some(ttl))))
             })
@@ -464,37 +301,6 @@ impl<S: Scalar> Items<S> {
     }
 }
 
-fn wrong<S>(item: &Item<S>, wanted: Kind) -> Refused {
-    Refused::WrongKind {
-        found: item.kind(),
-        wanted,
-    }
-}
-
-fn scalar<S>(item: &Item<S>) -> Result<&S, Refused> {
-    match item {
-        Item::Scalar(value) => Ok(value),
-        Item::Collection(_) => Err(wrong(item, Kind::Scalar)),
-    }
-}
-
-fn collection<C: Family, S>(item: &Item<S>) -> Result<&C, Refused> {
-    match item {
-        Item::Collection(found) => C::of(found),
-        Item::Scalar(_) => None,
-    }
-    .ok_or_else(|| wrong(item, C::KIND))
-}
-
-fn collection_mut<C: Family, S>(item: &mut Item<S>) -> Result<&mut C, Refused> {
-    let refused = wrong(item, C::KIND);
-    match item {
-        Item::Collection(found) => C::of_mut(found),
-        Item::Scalar(_) => None,
-    }
-    .ok_or(refused)
-}
-
 fn fate<C: Family>(collection: &C, ttl: Option<CollectionTtl>) -> Fate {
     if collection.is_empty() {
         return Fate::Gone;
@@ -505,27 +311,16 @@ fn fate<C: Family>(collection: &C, ttl: Option<CollectionTtl>) -> Fate {
     }
 }
 
-/// Bytes a value counts as.
-fn size<S: Scalar>(item: &Item<S>) -> usize {
-    match item {
-        Item::Scalar(value) => value.read(<[u8]>::len),
-        Item::Collection(found) => match found.as_ref() {
-            Collection::Dictionary(found) => found.charged(),
-            Collection::Set(found) => found.charged(),
-            Collection::List(found) => found.charged(),
-            Collection::SortedSet(found) => found.charged(),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::convert::Infallible;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::collections::{Dictionary, Set, SortedSet};
+    use crate::collections::{CollectionTooLarge, Dictionary, List, Set, SortedSet};
+    use crate::engine::value_hash;
 
     const MS: u64 = NANOSECONDS_PER_MILLISECOND;
 
@@ -828,7 +623,7 @@ mod tests {
                     .engine
                     .cache
                     .iter()
-                    .map(|(_, entry)| 2 + size(&entry.value) as u64 + super::super::ENTRY_OVERHEAD)
+                    .map(|(_, entry)| 2 + entry.value.size() as u64 + super::super::ENTRY_OVERHEAD)
                     .sum();
                 prop_assert_eq!(statistics.bytes_used, charged);
                 let slots = items.engine.expiry.slots.len() - items.engine.expiry.free.len();
