@@ -14,13 +14,12 @@ from protosocket.connection import Server as Listening
 from protosocket.connection import open_server
 from protosocket.errors import ConnectError, OptionError
 from protosocket.grpc.credentials import server_context
-from protosocket.grpc.envelope import Envelope
+from protosocket.grpc.envelope import envelope_codec
 from protosocket.grpc.listening import Port, reserve
 from protosocket.grpc.methods import CallLimit, Start, starter
 from protosocket.grpc.served import Served
 from protosocket.grpc.server_interceptors import Handlers
 from protosocket.grpc.server_settings import server_settings
-from protosocket.rpc import NativeCodec
 
 __all__ = ["Server", "server"]
 
@@ -115,9 +114,7 @@ class Server(grpc.aio.Server):
         if self._started:
             return
         self._started = True
-        light = ("payload", "method")
-        codec = NativeCodec(send=Envelope, receive=Envelope, id="id", control="control", light=light)
-        wire = codec.server_wire()
+        wire = envelope_codec().server_wire()
         starts: dict[str, Start] = {}
 
         def start_of(path: str) -> Start:
