@@ -660,6 +660,9 @@ def test_no_packet_is_a_fault(
         (("--format", "messagepack", "--id", "0", "--control", "code"), "two numbers"),
         (("--format", "messagepack", "--id", "id", "--control", "id"), "two fields"),
         (("--limit", "many"), "many"),
+        (("--verbose", "--json"), "leave --verbose out"),
+        (("--proto-path", "."), "give --proto too"),
+        (("--port", "7300"), "a hex dump has no ports"),
     ],
 )
 def test_options_that_make_no_sense(decode_hex: Decode, arguments: tuple[str, ...], reason: str) -> None:
@@ -668,6 +671,12 @@ def test_options_that_make_no_sense(decode_hex: Decode, arguments: tuple[str, ..
     assert failed.errors.startswith("protosocket: ")
     assert reason in failed.errors
     assert failed.errors.count("\n") == 1
+
+
+def test_a_capture_has_directions(decode: Decode, tmp_path: Path) -> None:
+    failed = decode(write_pcap(tmp_path / "a.pcap", []), "--direction", "response")
+    assert failed.code == 1
+    assert "--direction is for hex dumps" in failed.errors
 
 
 def test_types_that_are_not_there(decode_hex: Decode) -> None:

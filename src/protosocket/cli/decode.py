@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from protosocket.decode import (
     Direction,
+    Event,
     Framer,
     Framing,
     Problem,
@@ -24,10 +25,8 @@ from protosocket.decode import (
     grpc_reader,
     is_capture,
     json_line,
-    line_reader,
     load_schema,
-    messagepack_reader,
-    protobuf_reader,
+    reader_of,
     text_lines,
 )
 from protosocket.errors import OptionError
@@ -69,9 +68,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--direction",
     type=click.Choice(["request", "response"]),
-    default="request",
-    show_default=True,
-    help="What a hex dump holds.",
+    help="What a hex dump holds; without it requests.",
 )
 @click.option("--limit", metavar="SIZE", default="4MiB", show_default=True, help="The largest message.")
 @click.option("--verbose", "-v", is_flag=True, help="Print whole messages.")
@@ -87,7 +84,7 @@ def command(
     includes: Sequence[Path],
     id_: str | None,
     control: str | None,
-    direction: Direction,
+    direction: Direction | None,
     limit: str,
     verbose: bool,
     as_json: bool,
@@ -99,6 +96,10 @@ def command(
     """
     most = parse_size(limit)
     fields = _fields(id_, control)
+    if includes and not protos:
+        raise OptionError("--proto-path is where the files of --proto find others: give --proto too")
+    if verbose and as_json:
+        raise OptionError("--json shows whole messages: leave --verbose out")
     if cache:
         if format != "protobuf" or grpc or message or protos or fields:
             raise OptionError("--cache has its own format, types and fields: leave those options out")
@@ -108,33 +109,42 @@ def command(
             raise OptionError("--grpc has its own format and fields, and takes types from --proto's services")
         reader = grpc_reader(load_schema(protos, includes) if protos else None)
     else:
-        reader = _reader(format, _types(message, protos, includes), fields)
+        reader = reader_of(format, _types(message, protos, includes), fields)
 
     def framer() -> Framer:
         return Framer(_FRAMINGS[format], most)
 
-    problems = 0
-    began: float | None = None
     with _opened(file) as stream:
         if is_capture(stream):
+            if direction is not None:
+                raise OptionError("a capture shows who sent what: --direction is for hex dumps")
             events = capture_events(stream, framer, ports, sniff=format != "lines")
         else:
-            events = dump_events(stream, framer(), direction)
-        joined: set[int] = set()
-        for event in events:
-            connection = event.connection
-            if connection is not None and connection.joined and connection.number not in joined:
-                joined.add(connection.number)
-                click.echo(_JOINED.format(connection=connection), err=True)
-            began = event.time if began is None else began
-            problems += isinstance(event.what, Problem)
-            for record in reader.read(event):
-                problems += isinstance(record.event.what, Problem) and record.event is not event
-                print(json_line(record) if as_json else text_lines(record, began, verbose=verbose))
+            if ports:
+                raise OptionError("a hex dump has no ports: --port is for captures")
+            events = dump_events(stream, framer(), direction or "request")
+        problems = _print(events, reader, verbose=verbose, as_json=as_json)
     if problems:
         sys.stdout.flush()
         click.echo(f"protosocket: {problems} problem{'s' * (problems != 1)} found", err=True)
         sys.exit(1)
+
+
+def _print(events: Iterator[Event], reader: Reader, *, verbose: bool, as_json: bool) -> int:
+    """Print a line for each message and problem; gives the number of problems."""
+    problems = 0
+    began: float | None = None
+    joined: set[int] = set()
+    for event in events:
+        connection = event.connection
+        if connection is not None and connection.joined and connection.number not in joined:
+            joined.add(connection.number)
+            click.echo(_JOINED.format(connection=connection), err=True)
+        began = event.time if began is None else began
+        for record in reader.read(event):
+            problems += isinstance(record.event.what, Problem)
+            print(json_line(record) if as_json else text_lines(record, began, verbose=verbose))
+    return problems
 
 
 @contextmanager
@@ -177,19 +187,3 @@ def _types(
     schema = load_schema(protos, includes)
     request, response = _pair("message", message)
     return schema.message(request), schema.message(response)
-
-
-def _reader(
-    format: str,
-    types: tuple[type[Message], type[Message]] | None,
-    fields: tuple[RpcFields, RpcFields] | None,
-) -> Reader:
-    if format == "protobuf":
-        return protobuf_reader(types, fields)
-    if types is not None:
-        raise OptionError(f"{format} has no message types: leave --message and --proto out")
-    if format == "messagepack":
-        return messagepack_reader(fields)
-    if fields is not None:
-        raise OptionError("lines have no fields: leave --id and --control out")
-    return line_reader()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from google.protobuf.message import Message
 
-from protosocket._core import HeaderLayout
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 from protosocket.decode.cache_payload import CachePayload
 from protosocket.decode.header import RpcFields, messagepack_header, protobuf_header
 from protosocket.decode.payloads import LinePayload, MessagePackPayload, RawPayload, TypedPayload
 from protosocket.decode.reading import Reader, Side
 from protosocket.decode.schema import Schema
+from protosocket.errors import OptionError
 
-__all__ = ["cache_reader", "grpc_reader", "line_reader", "messagepack_reader", "protobuf_reader"]
+__all__ = ["cache_reader", "grpc_reader", "reader_of"]
 
 Fields = tuple[RpcFields, RpcFields] | None
 """Those of requests and of responses; None where messages are no RPC."""
@@ -35,30 +35,33 @@ def grpc_reader(schema: Schema | None) -> Reader:
     return Reader(side, side)
 
 
-def protobuf_reader(types: tuple[type[Message], type[Message]] | None, fields: Fields) -> Reader:
-    """For protobuf messages, by ``types`` (of requests, of responses) or by field numbers alone.
+def reader_of(format: str, types: tuple[type[Message], type[Message]] | None, fields: Fields) -> Reader:
+    """For ``protobuf``, ``messagepack`` or ``lines``.
 
-    Raises ``OptionError`` for fields that cannot be the id or the control code.
+    ``types`` are those of requests and of responses; protobuf messages without them are shown by numbers.
+    Raises ``OptionError`` for types or fields that the format does not have, and for fields that cannot be
+    the id or the control code.
     """
+    if format == "protobuf":
+        return _protobuf_reader(types, fields)
+    if types is not None:
+        raise OptionError(f"{format} has no message types: leave --message and --proto out")
+    if format == "messagepack":
+        payload = MessagePackPayload()
+        headers = (None, None) if fields is None else tuple(map(messagepack_header, fields))
+        return Reader(Side(payload, headers[0]), Side(payload, headers[1]))
+    if fields is not None:
+        raise OptionError("lines have no fields: leave --id and --control out")
+    return Reader(Side(LinePayload()), Side(LinePayload()))
+
+
+def _protobuf_reader(types: tuple[type[Message], type[Message]] | None, fields: Fields) -> Reader:
     sides = []
     for turn in (0, 1):
         message = None if types is None else types[turn]
         header = None if fields is None else protobuf_header(fields[turn], message)
         sides.append(Side(_payload(message, None if fields is None else fields[turn]), header))
-    return Reader(sides[0], sides[1])
-
-
-def messagepack_reader(fields: Fields) -> Reader:
-    """For MessagePack values; ``OptionError`` for fields as :func:`messagepack_header` has it."""
-    headers: tuple[HeaderLayout | None, HeaderLayout | None] = (None, None)
-    if fields is not None:
-        headers = (messagepack_header(fields[0]), messagepack_header(fields[1]))
-    return Reader(Side(MessagePackPayload(), headers[0]), Side(MessagePackPayload(), headers[1]))
-
-
-def line_reader() -> Reader:
-    """For lines of text."""
-    return Reader(Side(LinePayload()), Side(LinePayload()))
+    return Reader(*sides)
 
 
 def _payload(message: type[Message] | None, fields: RpcFields | None) -> TypedPayload | RawPayload:
