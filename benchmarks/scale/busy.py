@@ -18,8 +18,10 @@ FLOOR = "echo"
 OURS = ("protosocket_native", "protosocket_async")
 
 
-async def measure_busy(connections: tuple[int, ...], in_flight: int, seconds: float, repeats: int) -> None:
-    """Print a table. ``in_flight`` calls over all connections in turn; 0 means one on each connection."""
+async def measure_busy(
+    connections: tuple[int, ...], in_flight: int, each: int, seconds: float, repeats: int
+) -> None:
+    """Print a table. ``in_flight`` calls over all connections in turn, or ``each`` on every one if not 0."""
     allow_descriptors(max(connections))
     systems = [system for name in (FLOOR, *OURS) for system in SYSTEMS if system.name == name]
     costs: dict[tuple[str, int], list[float]] = {}
@@ -30,7 +32,7 @@ async def measure_busy(connections: tuple[int, ...], in_flight: int, seconds: fl
                 async with Programs() as processes:
                     server = await start_server(processes, system)
                     one = await start_load(processes, system, server, Settings(), connections=count)
-                    result = await one.measure(closed(in_flight or count, seconds))
+                    result = await one.measure(closed(each * count or in_flight, seconds))
                 cpu = sum(result.cost.cpu_seconds.values())
                 costs.setdefault((system.name, count), []).append(1e6 * cpu / max(1, result.operations))
                 errors += result.error_count + result.misses

@@ -42,14 +42,15 @@ def idle(connections: int, only: tuple[str, ...]) -> None:
 
 @scale.command()
 @click.option("--connections", default="1,64,1000", show_default=True)
-@click.option("--in-flight", default=256, show_default=True, help="Over all; 0: one on each connection.")
+@click.option("--in-flight", default=256, show_default=True, help="Calls over all connections.")
+@click.option("--each", default=0, help="Instead: calls in flight on each connection.")
 @click.option("--seconds", default=1.5, show_default=True, help="Of each window.")
 @click.option("--repeats", default=3, show_default=True)
-def busy(connections: str, in_flight: int, seconds: float, repeats: int) -> None:
+def busy(connections: str, in_flight: int, each: int, seconds: float, repeats: int) -> None:
     """Processor time of a call on one of many connections, beside a raw echo."""
     from benchmarks.scale.busy import measure_busy
 
-    uvloop.run(measure_busy(_numbers(connections), in_flight, seconds, repeats))
+    uvloop.run(measure_busy(_numbers(connections), in_flight, each, seconds, repeats))
 
 
 @scale.command()
