@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from protosocket.errors import ConnectionClosed
-from protosocket.grpc.flow import SendWindow
+from protosocket.grpc.flow import MESSAGE_COST, SendWindow
 
 if TYPE_CHECKING:
     from protosocket.grpc.client_connection import ClientConnection
@@ -17,13 +17,24 @@ __all__ = ["Requests"]
 class Requests:
     """Sends one call's messages as the server lets it; it does not know the call object."""
 
-    __slots__ = ("_connection", "_handle", "_id", "_waiters", "_window", "is_half_closed", "is_over")
+    __slots__ = (
+        "_connection",
+        "_handle",
+        "_id",
+        "_is_full",
+        "_waiters",
+        "_window",
+        "is_half_closed",
+        "is_over",
+    )
 
     def __init__(self) -> None:
         self._connection: ClientConnection | None = None
         self._handle = 0
         self._id = 0
         self._window = SendWindow(0)
+        self._is_full = False
+        """The send queue was full after the last request: the next one waits for room."""
         self._waiters: list[asyncio.Future[None]] = []
         self.is_half_closed = False
         """No further request will be sent."""
@@ -57,6 +68,13 @@ class Requests:
         Cancelling it changes nothing.
         """
         while not self.is_over:
+            if self._connection is not None and self._is_full:
+                self._is_full = False
+                try:
+                    await self._connection.until_room()
+                except ConnectionClosed:
+                    return False
+                continue
             if self._connection is not None and self._window.left > 0:
                 return True
             waiter = asyncio.get_running_loop().create_future()
@@ -64,19 +82,19 @@ class Requests:
             await waiter
         return False
 
+    def try_send(self, payload: bytes) -> bool:
+        """Send a request now; false if it has to wait, or if the call has ended."""
+        connection, window = self._connection, self._window
+        if connection is None or window.left <= 0 or self._is_full or self.is_over:
+            return False
+        window.left -= len(payload) + MESSAGE_COST
+        self._is_full = not connection.send(self._handle, payload)
+        return True
+
     async def send(self, payload: bytes) -> bool:
         """Send a request when the server's window and the queue let it; false if the call ended before."""
-        connection = self._connection
-        if connection is None or self._window.left <= 0 or self.is_over:
+        while not self.try_send(payload):
             if not await self.until_open():
-                return False
-            connection = self._connection
-            assert connection is not None
-        self._window.take(len(payload))
-        if not connection.send(self._handle, payload):
-            try:
-                await connection.until_room()
-            except ConnectionClosed:
                 return False
         return True
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Iterable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from typing import Any, Final
 
 from grpc import aio
 
@@ -15,6 +15,9 @@ from protosocket.grpc.requests import Requests
 from protosocket.grpc.style import mixed
 
 __all__ = ["StreamRequest"]
+
+_ITEMS_A_TURN: Final = 128
+"""Requests that are sent before other tasks get their turn."""
 
 _logger = logging.getLogger(__name__)
 
@@ -34,7 +37,11 @@ class StreamRequest(ClientCall):
         """
         if self._feeder is not None:
             raise mixed()
-        await self._write(request)
+        if self._requests.is_half_closed and not self.done():
+            raise asyncio.InvalidStateError('RPC is half closed after calling "done_writing".')
+        payload = self._encoded(request)
+        if not self._requests.try_send(payload):
+            await self._send(payload)
 
     async def done_writing(self) -> None:
         """Tell the server that no further request follows. May be repeated."""
@@ -49,19 +56,19 @@ class StreamRequest(ClientCall):
             self._feeder.cancel()
         return cancelled
 
-    async def _write(self, request: Any) -> None:
-        requests = self._requests
-        if requests.is_over and self.done():
+    def _encoded(self, request: Any) -> bytes:
+        if self._requests.is_over and self.done():
             raise asyncio.InvalidStateError("RPC already finished.")
-        if requests.is_half_closed:
-            raise asyncio.InvalidStateError('RPC is half closed after calling "done_writing".')
         try:
-            payload = self._method.request(request)
+            return self._method.request(request)
         except aio.AioRpcError as error:
             self._give_up(failure(error.code(), error.details() or ""))
             raise
+
+    async def _send(self, payload: bytes) -> None:
+        """Send what could not be sent at once."""
         try:
-            sent = await requests.send(payload)
+            sent = await self._requests.send(payload)
         except asyncio.CancelledError:
             self.cancel()
             raise
@@ -82,13 +89,16 @@ class StreamRequest(ClientCall):
 
     async def _feed(self, requests: AsyncIterable[Any] | Iterable[Any]) -> None:
         """Send what the caller's iterator gives; if that fails, the call is cancelled."""
+        count = 0
         try:
-            if isinstance(requests, AsyncIterable):
-                async for request in requests:
-                    await self._write(request)
-            else:
-                for request in requests:
-                    await self._write(request)
+            async for request in requests if isinstance(requests, AsyncIterable) else _each(requests):
+                payload = self._encoded(request)
+                if not self._requests.try_send(payload):
+                    await self._send(payload)
+                count += 1
+                if count % _ITEMS_A_TURN == 0:
+                    # What never waits must not keep the event loop for itself.
+                    await asyncio.sleep(0)
             self._half_close()
         except (aio.AioRpcError, asyncio.InvalidStateError):
             # The call has ended; whoever waits for it hears why.
@@ -98,3 +108,8 @@ class StreamRequest(ClientCall):
         except Exception:
             _logger.debug("the iterator of requests of %s failed", self._method.path, exc_info=True)
             self.cancel()
+
+
+async def _each(items: Iterable[Any]) -> AsyncGenerator[Any, None]:
+    for item in items:
+        yield item
