@@ -155,17 +155,30 @@ async def test_a_context_is_not_kept_after_its_call(run: Run) -> None:
         contexts.append(weakref.ref(context))
         return b""
 
-    async def look_at_stream(request: bytes, context: Any) -> AsyncIterator[bytes]:
+    async def talk(requests: Any, context: Any) -> AsyncIterator[bytes]:
         contexts.append(weakref.ref(context))
-        yield b""
+        async for request in requests:
+            yield request
 
-    channel = await run(look=("unary_unary", look), stream=("unary_stream", look_at_stream))
-    await unary(channel, "look")(b"")
-    await unary(channel, "look")(b"", timeout=100)
-    stream: Any = channel.unary_stream("/raw.Test/stream")
-    assert [each async for each in stream(b"")] == [b""]
-    gc.collect()
-    assert [each() for each in contexts] == [None] * 3
+    async def abort(request: bytes, context: Any) -> bytes:
+        contexts.append(weakref.ref(context))
+        await context.abort(grpc.StatusCode.NOT_FOUND)
+        return b""
+
+    channel = await run(
+        look=("unary_unary", look), abort=("unary_unary", abort), talk=("stream_stream", talk)
+    )
+    stream: Any = channel.stream_stream("/raw.Test/talk")
+    # Nothing is left to the garbage collector, which would have to look at all calls for it.
+    gc.disable()
+    try:
+        await unary(channel, "look")(b"")
+        await unary(channel, "look")(b"", timeout=100)
+        await failure(unary(channel, "abort")(b""))
+        assert [each async for each in stream(iter([b"1", b"2"]))] == [b"1", b"2"]
+        assert [each() for each in contexts] == [None] * 4
+    finally:
+        gc.enable()
 
 
 async def test_a_stream_that_is_not_read_does_not_hold_up_others(run: Run) -> None:

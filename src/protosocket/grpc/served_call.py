@@ -178,6 +178,9 @@ class ServedCall:
         """
         self.over = True
         self.unlimit_time()
+        if self._aborted is not None:
+            # Its frames know this call.
+            self._aborted.__traceback__ = None
         try:
             return self._last_message(error, payload)
         finally:

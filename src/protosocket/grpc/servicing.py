@@ -96,6 +96,8 @@ async def serve_call(
     finally:
         if context.requests is not None:
             context.requests.close()
+            # It knows the context in its turn.
+            context.requests = None
         if context.responses is not None:
             context.responses.close()
         if limit is not None:
