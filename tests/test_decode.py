@@ -638,6 +638,12 @@ def test_no_packet_is_a_fault(
         assert "direction" in record
 
 
+def test_a_message_may_say_http(decode: Decode, tmp_path: Path) -> None:
+    content = varint_framed(get(1, b" HTTP/1.0"), get(2, b"GET / HTTP/1.1\r\n"))
+    capture = write_pcap(tmp_path / "a.pcap", Wire().open().send("server", content).packets)
+    assert ids(decode(capture, "--cache", "--json")) == [1, 2]
+
+
 # What makes no sense.
 
 

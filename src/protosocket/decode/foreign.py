@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
 __all__ = ["foreign"]
+
+_HTTP = re.compile(rb"[A-Z]+ [!-~]+ HTTP/1\.[01]\r\n|HTTP/1\.[01] ")
 
 
 def foreign(first: bytes) -> str | None:
     """The name of a protocol whose beginning ``first`` surely is, though it has no length prefix.
 
     As messages these would be: a TLS record, 22 bytes whose first field has the number 0, which protobuf
-    does not have; HTTP/2's preface and an HTTP request, texts too long to be met by chance.
+    does not have; HTTP/2's preface and HTTP's first lines, which are text from their very first byte on.
     """
-    line = first.partition(b"\r\n")[0]
-    if line == b"PRI * HTTP/2.0":
+    if first.startswith(b"PRI * HTTP/2.0\r\n"):
         return "HTTP/2, as gRPC uses it"
-    if line.startswith(b"HTTP/1.") or line.endswith((b" HTTP/1.0", b" HTTP/1.1")):
+    if _HTTP.match(first):
         return "HTTP"
-    if first[:2] == b"\x16\x03" and first[2:3] <= b"\x04":
+    if len(first) > 2 and first[:2] == b"\x16\x03" and first[2] <= 4:
         return "TLS, which cannot be read without its keys"
     return None
