@@ -59,14 +59,16 @@ class Caches:
         """Create a cache, at the storages that are up; ``CacheError`` ALREADY_EXISTS if there was one."""
         if not name.strip():
             raise invalid("the name of the cache is empty")
+        if name in self._configured:
+            raise _exists(name)
         answers = await self._storages.on_each(CachesCommand.CREATE, name)
         created = [answer for answer in answers if not isinstance(answer, CacheError)]
         for answer in answers:
             if isinstance(answer, CacheError) and (answer.code != UNAVAILABLE or not created):
                 raise answer
         self._known |= {name}
-        if name in self._configured or any(answer.existed for answer in created):
-            raise cache_error(ALREADY_EXISTS, f"there is a cache named {name!r} already")
+        if any(answer.existed for answer in created):
+            raise _exists(name)
 
     async def delete(self, name: str) -> None:
         """Delete a cache with everything in it; needs every storage, and may be repeated if one was down."""
@@ -115,6 +117,10 @@ def _answered(answers: list[Any]) -> list[Any]:
         if isinstance(answer, CacheError):
             raise answer
     return answers
+
+
+def _exists(name: str) -> CacheError:
+    return cache_error(ALREADY_EXISTS, f"there is a cache named {name!r} already")
 
 
 def _not_found(name: str) -> CacheError:
