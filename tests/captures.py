@@ -264,7 +264,7 @@ def why_no_loopback_capture() -> str | None:
         return "dumpcap is not installed (Debian: apt-get install tshark)"
     listed = subprocess.run(["dumpcap", "-i", "lo", "-L"], capture_output=True, text=True, check=False)
     if listed.returncode != 0:
-        return f"dumpcap may not capture here: {listed.stderr.strip().splitlines()[-1]}"
+        return "dumpcap may not capture on the loopback interface: it needs root or the group wireshark"
     return None
 
 

@@ -340,9 +340,12 @@ def test_items_are_named_by_their_operation(tmp_path: Path) -> None:
     for name in answers:
         answer = filled(ItemAnswer, {"answer": name}).SerializeToString()
         wire.send("client", varint_framed(CacheResponse(item=ItemResponse(answer=answer))))
+    wire.send("server", varint_framed(CacheCommand(unary=Unary(item=ItemCommand(operation=b"")))))
+    wire.send("client", varint_framed(CacheResponse(item=ItemResponse())))
     capture = write_pcap(tmp_path / "items.pcap", wire.packets)
     rows = fields(capture, ["_ws.col.Info"])
     expected = [f"Request 0 {name} key" for name in operations] + [f"Response 0 {name}" for name in answers]
+    expected += ["Request 0", "Response 0"]
     assert [row[0] for row in rows] == [[text] for text in expected]
 
 
