@@ -73,6 +73,11 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
         except TimeoutError:
             text = f"{self.peer} did not greet within {timeout} s; is it a server of protosocket.grpc?"
             raise Refused(text, peer=self.peer) from None
+        # What came right behind the greeting was heard before this went on.
+        if self.closed:
+            raise self._closed_error()
+        if self.is_leaving:
+            raise Refused(f"{self.peer} takes no calls any more", peer=self.peer)
 
     def _greeted(self, message: Any) -> None:
         hello = message.hello

@@ -65,7 +65,7 @@ class StreamResponse(ClientCall):
             await self._changed()
         payload = items.popleft()
         if type(payload) is not bytes:
-            payload = payload.payload
+            payload = payload.payload or b""
         if not items and responses.end_message is not None:
             self._settle()
         credit = self._window.take(len(payload))
