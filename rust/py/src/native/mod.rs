@@ -23,8 +23,8 @@ use encode::Encoder;
 use plan::MessagePlan;
 use schema::{MessageType, Schema};
 
-/// What a schema keeps between messages: the largest that a connection takes by default, with room. Fresh memory
-/// for each long message costs more than everything else that is done with it.
+/// What a schema keeps between messages: the largest that a connection takes by default, with room.
+/// Fresh memory for each long message costs more than everything else that is done with it.
 const KEPT: usize = 5 * 1024 * 1024;
 
 /// Message classes compiled for encoding and decoding.
