@@ -80,13 +80,17 @@ class Served(HandlingConnection):
         self.identity = PeerIdentity(self.peer, transport)
         self._server.added(self)
         self._patience = self._loop.call_later(self.settings.greeting_timeout, self._ungreeted)
-        find = self._starts.get
+        find, requests_of = self._starts.get, self.requests.get
 
         def receive(message: Any) -> Any:
             if type(message) is tuple:
                 call, number, payload = message
                 if not number:
-                    return self._item_of(call, payload)
+                    # Nearly all messages of a streamed request are these.
+                    requests = requests_of(call)
+                    if requests is not None and not requests.arrived(payload):
+                        self._overran(call)
+                    return None
                 start = find(number)
                 return self._first_use(number, "") if start is None else start(self, call, payload, None)
             number = message.method
@@ -155,7 +159,10 @@ class Served(HandlingConnection):
         """A further request of a call."""
         requests = self.requests.get(call)
         if requests is not None and not requests.arrived(payload):
-            self._violated(f"overran the window of call {call}")
+            self._overran(call)
+
+    def _overran(self, call: int) -> None:
+        self._violated(f"overran the window of call {call}")
 
     def _first_use(self, number: int, path: str) -> Start | None:
         """The first call of a method gives its number a meaning."""

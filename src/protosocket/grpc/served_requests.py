@@ -31,11 +31,13 @@ class ServedRequests:
 
     __slots__ = (
         "_connection",
+        "_half",
         "_is_over",
+        "_least",
+        "_limit",
         "_messages",
         "_owed",
         "_takes",
-        "_tolerance",
         "_waiter",
         "_window",
         "call",
@@ -47,6 +49,7 @@ class ServedRequests:
         call: int,
         first: bytes | None,
         window: int,
+        limit: int,
         takes: Callable[[int], bool],
     ) -> None:
         self._connection = connection
@@ -54,7 +57,11 @@ class ServedRequests:
         self._is_over = False
         self._waiter: asyncio.Future[None] | None = None
         self._window = ReceiveWindow(window)
-        self._owed = self._tolerance = window
+        self._owed = window
+        # Once more than it was given: the client may count by a little otherwise.
+        self._least = -window
+        self._half = (window + 1) // 2
+        self._limit = limit
         self.call = call
         self._takes = takes
         connection.requests[self.call] = self
@@ -65,11 +72,11 @@ class ServedRequests:
 
     def arrived(self, payload: bytes) -> bool:
         """Take a further message of the call; false if the client was not allowed to send it."""
-        # Once more than it was given: the client may count by a little otherwise.
-        if self._owed <= -self._tolerance:
+        size = len(payload)
+        if self._owed <= self._least:
             return False
-        self._owed -= len(payload) + MESSAGE_COST
-        if self._takes(len(payload)):
+        self._owed -= size + MESSAGE_COST
+        if size <= self._limit or self._takes(size):
             self._messages.append(payload)
             if self._waiter is not None:
                 self._wake()
@@ -93,12 +100,17 @@ class ServedRequests:
 
     async def messages(self, deserialize: Callable[[bytes], Any]) -> AsyncGenerator[Any, None]:
         """All messages that follow."""
-        messages, take = self._messages, self._window.take
+        messages, half = self._messages, self._half
+        popleft = messages.popleft
+        taken = 0
         while True:
             while messages:
-                payload = messages.popleft()
-                if credit := take(len(payload)):
-                    self._grant(credit)
+                payload = popleft()
+                # What `ReceiveWindow.take` does, without a call for each message.
+                taken += len(payload) + MESSAGE_COST
+                if taken >= half:
+                    self._grant(taken)
+                    taken = 0
                 yield deserialize(payload)
             if self._is_over:
                 return

@@ -85,7 +85,8 @@ async def serve_call(
             context.limit_time()
         if method.may_stream_requests or payload is None:
             window = method.settings.window
-            context.requests = ServedRequests(connection, call, payload, window, context.takes)
+            longest = method.settings.max_receive
+            context.requests = ServedRequests(connection, call, payload, window, longest, context.takes)
             context.check()
         handler = method.handler or await method.find(context)
         if handler is None:
