@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import random
 import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -22,6 +24,9 @@ pytestmark = pytest.mark.every_loop
 FAST = (("grpc.initial_reconnect_backoff_ms", 10), ("grpc.max_reconnect_backoff_ms", 20))
 
 CANCEL, END = 1, 2
+
+NO_LENGTH = b"\xff" * 20
+"""Bytes that end a connection, because no message begins so."""
 
 
 class Peer:
@@ -434,3 +439,74 @@ async def test_a_stream_that_nobody_reads_stops_its_server_and_nothing_else() ->
             for number in range(1, 2 * most):
                 assert await call.read() == b"%d" % number
             call.cancel()
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_any_messages_of_a_server(peer: Peer, seed: int) -> None:
+    """Whatever it says, every call ends, and nothing fails behind our back."""
+    options = (*FAST, ("grpc.min_reconnect_backoff_ms", 50))
+    channel = protosocket.grpc.insecure_channel(peer.target, options=options)
+    chance = random.Random(seed)
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    say = namer(channel)
+    calls: list[Any] = [say(b""), say(b"", timeout=5)]
+    for kind, name in ((channel.unary_stream, "Count"), (channel.stream_stream, "Echo")):
+        each: Any = kind(method(name))
+        calls.append(each(b"") if name == "Count" else each())
+    total: Any = channel.stream_unary(method("Sum"))
+    calls.append(total(iter([b"1"] * 5)))
+    readers = [asyncio.create_task(_read(call)) for call in calls[2:4]]
+    await peer.greet(window=chance.choice([0, 1, 1000]))
+    await peer.next()
+    for _ in range(60):
+        peer.say(**_anything(chance))
+    peer.say_bytes(NO_LENGTH)
+    await asyncio.gather(*(call.code() for call in calls))
+    await asyncio.gather(*readers)
+    await channel.close()
+    assert failures == []
+
+
+@pytest.mark.parametrize("then", ["lost", "leaving"])
+async def test_a_connection_that_ends_right_behind_its_greeting(
+    peer: Peer, channel: grpc.aio.Channel, then: str
+) -> None:
+    call = namer(channel)(b"", wait_for_ready=True)
+    await peer.accept()
+    await peer.next()
+    greeting, last = Envelope(hello=Hello(version=1, window=1000)), Envelope(going_away=True)
+    messages = [frame(Framing.VARINT, each.SerializeToString()) for each in (greeting, last)]
+    peer.say_bytes(messages[0] + (messages[1] if then == "leaving" else NO_LENGTH))
+    await peer.greet()
+    await peer.next()
+    peer.say(id=1, payload=b"second")
+    assert await call == b"second"
+
+
+def _anything(chance: random.Random) -> dict[str, Any]:
+    fields: dict[str, Any] = {"id": chance.randrange(8)}
+    choices: dict[str, Any] = {
+        "control": chance.choice([0, 0, 0, 1, 2]),
+        "payload": chance.randbytes(chance.randrange(40)),
+        "metadata": [Metadatum(key=chance.choice(["a", "b-bin", ""]), value=chance.randbytes(3))],
+        "trailing_metadata": [Metadatum(key="t", value=chance.randbytes(3))],
+        "status": Status(code=chance.randrange(20), details="?"),
+        "call": chance.randrange(8),
+        "credit": chance.randrange(1 << 40),
+        "hello": Hello(version=chance.randrange(3), refusal=chance.choice(["", "no"])),
+        "ping": chance.randrange(3),
+        "pong": chance.randrange(3),
+        "method": chance.randrange(3),
+        "path": "/a/b",
+        "going_away": chance.random() < 0.1,
+    }
+    for name in chance.sample(list(choices), chance.randrange(4)):
+        fields[name] = choices[name]
+    return fields
+
+
+async def _read(call: Any) -> None:
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        while await call.read() is not grpc.aio.EOF:
+            pass
