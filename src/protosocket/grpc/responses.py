@@ -34,8 +34,8 @@ class Responses:
     def _first(self, message: Any) -> None:
         self._item = self.items.append
         if self.initial is None:
-            self.initial = [] if type(message) is bytes else message.metadata
-        if type(message) is bytes or message.payload is not None:
+            self.initial = [] if isinstance(message, bytes) else message.metadata
+        if isinstance(message, bytes) or message.payload is not None:
             self.items.append(message)
         self._wake()
 
