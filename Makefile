@@ -17,7 +17,7 @@ FUZZ := rust/core/fuzz
 FUZZ_SECONDS ?= 20
 
 # Crates outside the workspace: each has dependencies that the package must not be built with.
-OTHER_CRATES := $(wildcard $(FUZZ)/Cargo.toml tools/vectors/Cargo.toml benchmarks/rust/Cargo.toml)
+OTHER_CRATES := $(wildcard $(FUZZ)/Cargo.toml tools/vectors/Cargo.toml benchmarks/rust/Cargo.toml interop/Cargo.toml)
 
 # One interpreter for everything cargo builds, so that nothing is built twice.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
@@ -42,7 +42,7 @@ $(VENV)/.python: pyproject.toml
 
 $(VENV)/.core: $(VENV)/.python $(RUST)
 	@command -v cargo > /dev/null || { echo "make: cargo not found: install Rust 1.85 or newer (https://rustup.rs)" >&2; exit 1; }
-	PIP_QUIET=1 $(BIN)/maturin develop --quiet --release --locked --extras bench,cli,grpc
+	PIP_QUIET=1 $(BIN)/maturin develop --quiet --release --locked --extras bench,cli,grpc,momento
 	@touch $@
 
 .PHONY: demo
@@ -67,6 +67,15 @@ $(BENCH)/.stamp: $(VENV)/.python benchmarks/requirements.txt
 	$(BENCH)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt
 	@touch $@
+
+.PHONY: interop
+interop: ## build the programs at the other end in the tests: the Rust crates, rmemstore, Momento's SDK
+	@command -v cargo > /dev/null || { echo "make: cargo not found: install Rust 1.85 or newer (https://rustup.rs)" >&2; exit 1; }
+	cargo build --quiet --release --locked --manifest-path interop/Cargo.toml
+
+.PHONY: costs
+costs: env ## count what a message costs in instructions, allocations and system calls (needs valgrind)
+	$(BIN)/python tools/measure_costs.py $(ARGS)
 
 .PHONY: test
 test: env ## run every test, of Rust and of Python
