@@ -17,7 +17,7 @@ FUZZ := rust/core/fuzz
 FUZZ_SECONDS ?= 20
 
 # Crates outside the workspace: each has dependencies that the package must not be built with.
-OTHER_CRATES := $(wildcard $(FUZZ)/Cargo.toml tools/vectors/Cargo.toml benchmarks/rust/Cargo.toml interop/Cargo.toml)
+OTHER_CRATES := $(wildcard $(FUZZ)/Cargo.toml tools/vectors/Cargo.toml benchmarks/rust/Cargo.toml)
 
 # One interpreter for everything cargo builds, so that nothing is built twice.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
@@ -73,6 +73,14 @@ interop: ## build the programs at the other end in the tests: the Rust crates, r
 	@command -v cargo > /dev/null || { echo "make: cargo not found: install Rust 1.85 or newer (https://rustup.rs)" >&2; exit 1; }
 	cargo build --quiet --release --locked --manifest-path interop/Cargo.toml
 
+.PHONY: interop-table
+interop-table: env interop ## run the tests with real peers and write their table into docs/interop.md
+	$(BIN)/python -m pytest tests/interop --interop-table docs/interop.md
+
+.PHONY: interop-fuzz
+interop-fuzz: env interop ## compare the Rust crates' decoders and ours on 100,000 random streams
+	$(BIN)/python -m tests.interop.differential $(ARGS)
+
 .PHONY: costs
 costs: env ## count what a message costs in instructions, allocations and system calls (needs valgrind)
 	$(BIN)/python tools/measure_costs.py $(ARGS)
@@ -94,6 +102,7 @@ lint: env $(PROTOC)/.stamp ## check format, types, layers, the native stub and t
 	$(PROTOC)/bin/python tools/generate_protos.py --check
 	cargo fmt --all --check
 	for crate in $(OTHER_CRATES); do cargo fmt --manifest-path $$crate --check; done
+	cargo fmt --manifest-path interop/Cargo.toml --all --check
 	cargo clippy --quiet --locked --workspace --all-targets -- --deny warnings
 
 .PHONY: format
@@ -102,6 +111,7 @@ format: env ## lay out Python and Rust, and mend what can be mended by itself
 	$(BIN)/ruff format
 	cargo fmt --all
 	for crate in $(OTHER_CRATES); do cargo fmt --manifest-path $$crate; done
+	cargo fmt --manifest-path interop/Cargo.toml --all
 
 .PHONY: protos
 protos: $(PROTOC)/.stamp ## generate the Python modules of the .proto files
@@ -129,6 +139,6 @@ vectors: ## write tests/vectors again with the published Rust crates
 
 .PHONY: clean
 clean: ## remove everything that was built or measured
-	rm -rf $(VENV) target $(FUZZ)/target tools/vectors/target benchmarks/rust/target benchmarks/results build dist demo.json demo.png .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) target $(FUZZ)/target tools/vectors/target benchmarks/rust/target interop/target benchmarks/results build dist demo.json demo.png .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f src/protosocket/_core*.so
 	find src tests tools -name __pycache__ -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""The programs: ``protosocket bench``, ``storage``, ``router``, ``cache``."""
+"""The programs: ``protosocket bench``, ``storage``, ``router``, ``cache``, ``decode``."""
 
 from __future__ import annotations
 
