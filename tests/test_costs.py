@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import platform
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def load() -> Any:
     spec = importlib.util.spec_from_file_location("measure_costs", ROOT / "tools" / "measure_costs.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
