@@ -1,12 +1,17 @@
-"""Our client and a server put together from what rmemstore publishes."""
+"""Our client and a server put together from what rmemstore publishes.
+
+``rmemstored`` itself is not published as a crate; with RMEMSTORED=/path/to/rmemstored these tests run with it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +36,32 @@ def peer() -> Peer:
 
 @pytest.fixture(scope="module")
 def server(programs: Path) -> Iterator[Serving]:
-    with serving(programs / "rmemstore-server") as server:
+    rmemstored = os.environ.get("RMEMSTORED")
+    with serving_rmemstored(rmemstored) if rmemstored else serving(programs / "rmemstore-server") as server:
         yield server
+
+
+@contextmanager
+def serving_rmemstored(program: str) -> Iterator[Serving]:
+    """Run rmemstored, which has to be told its port and does not say when it listens."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = taken.getsockname()
+    address = f"{place[0]}:{place[1]}"
+    with subprocess.Popen([program, "--buffer", "64mib", "plaintext", address], text=True) as process:
+        try:
+            until_listening(process, place)
+            yield Serving(process, f"tcp://{address}")
+        finally:
+            process.kill()
+
+
+def until_listening(process: subprocess.Popen[str], place: tuple[str, int]) -> None:
+    """Wait until somebody listens at ``place``."""
+    while process.poll() is None:
+        with suppress(ConnectionRefusedError):
+            socket.create_connection(place).close()
+            return
+    raise RuntimeError(f"{process.args!r} has ended")
 
 
 @asynccontextmanager
