@@ -1,6 +1,6 @@
 """Our client and a server put together from what rmemstore publishes.
 
-``rmemstored`` itself is not published as a crate; with RMEMSTORED=/path/to/rmemstored these tests run with it.
+``rmemstored`` itself is not published as a crate; RMEMSTORED=path/to/rmemstored runs these tests with it.
 """
 
 from __future__ import annotations
