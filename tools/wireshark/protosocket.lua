@@ -664,6 +664,7 @@ local ENVELOPE = {
     { "ping", "uint64", "Ping" },
     { "pong", "uint64", "Pong" },
     { "going_away", "bool", "Going away" },
+    { "streams", "bool", "The caller takes a stream" },
 }
 
 -- The path of a call's method: it is sent in the first call that uses it, later ones have its number.

@@ -37,15 +37,32 @@ enum Call {
     /// An `asyncio.Future` for the one answer.
     Unary(Py<PyAny>),
     /// A sink with `_item(message)` and `_end()` for the answers of a stream.
-    Stream(Py<PyAny>),
+    Stream(Py<PyAny>, Option<Window>),
     /// Given up here, but not yet ended by the peer; whether its answer may be many messages.
     Abandoned { is_stream: bool },
+}
+
+/// How much of a streamed answer the peer may still send, in bytes of messages.
+struct Window {
+    size: i64,
+    left: i64,
+}
+
+impl Window {
+    /// Takes note of a message; false if it should not have come. The peer counts by a little otherwise, and one
+    /// message may overdraw: so it is let do twice what it was granted.
+    #[inline]
+    fn takes(&mut self, length: usize) -> bool {
+        let may = self.left > -self.size;
+        self.left = self.left.saturating_sub(length as i64);
+        may
+    }
 }
 
 impl Call {
     fn waiter(self) -> Option<Py<PyAny>> {
         match self {
-            Call::Unary(waiter) | Call::Stream(waiter) => Some(waiter),
+            Call::Unary(waiter) | Call::Stream(waiter, _) => Some(waiter),
             Call::Abandoned { .. } => None,
         }
     }
@@ -146,14 +163,18 @@ impl ClientReactor {
     }
 
     /// The same for a request that is answered by a stream: `sink._item(message)`, then `sink._end()`.
+    /// With a `window` (bytes) the connection ends if the peer sends much more than that and what `_grant` adds.
+    #[pyo3(signature = (request, sink, timeout, clock, window=None))]
     fn open(
         slf: &Bound<'_, Self>,
         request: &Bound<'_, PyAny>,
         sink: Py<PyAny>,
         timeout: Option<f64>,
         clock: &Bound<'_, PyAny>,
+        window: Option<i64>,
     ) -> PyResult<u64> {
-        Self::start(slf, request, Call::Stream(sink), timeout, clock)
+        let window = window.map(|size| Window { size, left: size });
+        Self::start(slf, request, Call::Stream(sink, window), timeout, clock)
     }
 
     /// Sends another message of a call; false if the send queue is full now. Nothing is sent if the call has
@@ -187,9 +208,21 @@ impl ClientReactor {
     /// The future or sink of the call that has this id on the wire now.
     fn _waiter(&self, py: Python<'_>, id: u64) -> Option<Py<PyAny>> {
         match self.calls.borrow(py).pending.get(id) {
-            Some(Call::Unary(waiter) | Call::Stream(waiter)) => Some(waiter.clone_ref(py)),
+            Some(Call::Unary(waiter) | Call::Stream(waiter, _)) => Some(waiter.clone_ref(py)),
             _ => None,
         }
+    }
+
+    /// Lets the peer send so many bytes more of a streamed answer; the call's id on the wire, or 0 if it has ended.
+    fn _grant(&self, py: Python<'_>, handle: u64, credit: i64) -> u64 {
+        let mut calls = self.calls.borrow(py);
+        let Some(id) = calls.pending.id(handle) else {
+            return 0;
+        };
+        if let Some(Call::Stream(_, Some(window))) = calls.pending.get_mut(id) {
+            window.left = window.left.saturating_add(credit);
+        }
+        id
     }
 
     /// The id that a call has on the wire, or 0 if it has ended.
@@ -218,7 +251,7 @@ impl ClientReactor {
             .pending
             .iter()
             .filter_map(|(id, call)| match call {
-                Call::Unary(waiter) | Call::Stream(waiter) => Some((id, waiter.clone_ref(py))),
+                Call::Unary(waiter) | Call::Stream(waiter, _) => Some((id, waiter.clone_ref(py))),
                 Call::Abandoned { .. } => None,
             })
             .collect();
@@ -383,7 +416,7 @@ impl ClientReactor {
             let call = calls.pending.get_mut(id)?;
             let is_stream = match call {
                 Call::Unary(_) => false,
-                Call::Stream(_) => true,
+                Call::Stream(..) => true,
                 Call::Abandoned { .. } => return None,
             };
             std::mem::replace(call, Call::Abandoned { is_stream })
@@ -528,8 +561,14 @@ impl ClientReactor {
             .map_err(|malformed| Broken::Invalid(malformed.0.to_owned()))?;
         let mut calls = this.calls.borrow(py);
         let answer = match header.control {
-            Control::Normal => match calls.pending.get(header.id) {
-                Some(Call::Stream(sink)) => Answer::Item(sink.clone_ref(py)),
+            Control::Normal => match calls.pending.get_mut(header.id) {
+                Some(Call::Stream(sink, window)) => {
+                    if window.as_mut().is_some_and(|window| !window.takes(payload.len())) {
+                        let text = format!("it overran the window of call {}", header.id);
+                        return Err(Broken::Invalid(text));
+                    }
+                    Answer::Item(sink.clone_ref(py))
+                }
                 Some(Call::Abandoned { is_stream: true }) => Answer::Unknown,
                 Some(_) => ended(&mut calls.pending, header.id, Answer::Response),
                 None if header.id == 0 && this.exchanges => Answer::Told,

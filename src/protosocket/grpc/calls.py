@@ -53,7 +53,7 @@ class UnaryStreamCall(StreamResponse, aio.UnaryStreamCall[Any, Any]):
 
     def begin(self, connection: ClientConnection, request: Any, timeout: float | None) -> int:
         """Send the request."""
-        return connection.open(request, self._responses, timeout, connection.loop)
+        return connection.open_stream(request, self._responses, timeout)
 
 
 class StreamUnaryCall(StreamRequest, UnaryResponse, aio.StreamUnaryCall[Any, Any]):
@@ -88,7 +88,7 @@ class StreamStreamCall(StreamRequest, StreamResponse, aio.StreamStreamCall[Any, 
 
     def begin(self, connection: ClientConnection, request: Any, timeout: float | None) -> int:
         """Send the first message, without a request."""
-        return connection.open(request, self._responses, timeout, connection.loop)
+        return connection.open_stream(request, self._responses, timeout)
 
     def begun(self, connection: ClientConnection, handle: int) -> None:
         """The first message was sent: requests may follow."""

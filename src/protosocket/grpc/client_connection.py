@@ -47,7 +47,9 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
         self.peer_window = 0
         """Bytes of payload that may be sent in each call before the server grants more; its Hello says it."""
         self.numbers: dict[str, int] = {}
-        """The methods' numbers that the server knows."""
+        """The methods' numbers that the server knows, of callers who take one response."""
+        self._stream_numbers: dict[str, int] = {}
+        """The same of callers who take a stream of them."""
         self.is_leaving = False
         """The server takes no further call on this connection."""
         self.on_change: Callable[[ClientConnection], None] = _nobody
@@ -116,22 +118,27 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
 
     # What calls use.
 
-    def request(self, path: str, **fields: Any) -> Any:
+    def request(self, path: str, streams: bool, **fields: Any) -> Any:
         """The first message of a call of ``path``; tells its number if the server does not know it."""
-        number = self.numbers.get(path)
+        number = (self._stream_numbers if streams else self.numbers).get(path)
         if number is None:
-            return Envelope(method=self.next_number, path=path, **fields)
+            return Envelope(method=self.next_number, path=path, streams=streams, **fields)
         return Envelope(method=number, **fields)
 
     @property
     def next_number(self) -> int:
         """The number of the next method that is called for the first time."""
-        return len(self.numbers) + 1
+        return len(self.numbers) + len(self._stream_numbers) + 1
 
-    def knows(self, path: str) -> None:
+    def knows(self, path: str, streams: bool) -> None:
         """A call of ``path`` was sent: from now on its number says which method is meant."""
-        if path not in self.numbers:
-            self.numbers[path] = self.next_number
+        numbers = self._stream_numbers if streams else self.numbers
+        if path not in numbers:
+            numbers[path] = self.next_number
+
+    def open_stream(self, request: Any, responses: Responses, timeout: float | None) -> int:
+        """What ``open`` does; the server is held to the window."""
+        return self.open(request, responses, timeout, self.loop, self._settings.window)
 
     def take_credits(self, handle: int, requests: _Requests) -> int:
         """Give a call's credits to ``requests`` until ``drop_credits(id)``; the call's id on the wire."""
@@ -146,7 +153,7 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
 
     def grant(self, handle: int, credit: int) -> None:
         """Let the server send ``credit`` more bytes in a call, unless it has ended."""
-        if id := self._id(handle):
+        if id := self._grant(handle, credit):
             self.tell(Envelope(call=id, credit=credit))
 
     async def said_before(self, future: asyncio.Future[Any]) -> list[Any] | None:

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Envelope(_message.Message):
-    __slots__ = ("id", "control", "payload", "method", "path", "timeout_ms", "timeout_us", "metadata", "status", "trailing_metadata", "call", "credit", "hello", "ping", "pong", "going_away")
+    __slots__ = ("id", "control", "payload", "method", "path", "timeout_ms", "timeout_us", "metadata", "status", "trailing_metadata", "call", "credit", "hello", "ping", "pong", "going_away", "streams")
     ID_FIELD_NUMBER: _ClassVar[int]
     CONTROL_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +24,7 @@ class Envelope(_message.Message):
     PING_FIELD_NUMBER: _ClassVar[int]
     PONG_FIELD_NUMBER: _ClassVar[int]
     GOING_AWAY_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
     id: int
     control: int
     payload: bytes
@@ -40,7 +41,8 @@ class Envelope(_message.Message):
     ping: int
     pong: int
     going_away: bool
-    def __init__(self, id: _Optional[int] = ..., control: _Optional[int] = ..., payload: _Optional[bytes] = ..., method: _Optional[int] = ..., path: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., timeout_us: _Optional[int] = ..., metadata: _Optional[_Iterable[_Union[Metadatum, _Mapping]]] = ..., status: _Optional[_Union[Status, _Mapping]] = ..., trailing_metadata: _Optional[_Iterable[_Union[Metadatum, _Mapping]]] = ..., call: _Optional[int] = ..., credit: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., ping: _Optional[int] = ..., pong: _Optional[int] = ..., going_away: bool = ...) -> None: ...
+    streams: bool
+    def __init__(self, id: _Optional[int] = ..., control: _Optional[int] = ..., payload: _Optional[bytes] = ..., method: _Optional[int] = ..., path: _Optional[str] = ..., timeout_ms: _Optional[int] = ..., timeout_us: _Optional[int] = ..., metadata: _Optional[_Iterable[_Union[Metadatum, _Mapping]]] = ..., status: _Optional[_Union[Status, _Mapping]] = ..., trailing_metadata: _Optional[_Iterable[_Union[Metadatum, _Mapping]]] = ..., call: _Optional[int] = ..., credit: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., ping: _Optional[int] = ..., pong: _Optional[int] = ..., going_away: bool = ..., streams: bool = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("version", "window", "ping_after_ms", "refusal")

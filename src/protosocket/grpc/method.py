@@ -30,6 +30,9 @@ Pairs = Iterable[tuple[str, str | bytes]]
 class Method:
     """What the multicallables of all four kinds have in common."""
 
+    streams = False
+    """Whether the answer is a stream."""
+
     def __init__(
         self,
         channel: Channel,
@@ -147,7 +150,7 @@ class Method:
             if timeout <= 0:
                 call.finish(EXPIRED)
                 return
-        self._send(call, First(self.path, payload, packed, bool(wait_for_ready), credentials))
+        self._send(call, First(self.path, self.streams, payload, packed, bool(wait_for_ready), credentials))
 
     def _send(self, call: ClientCall, first: First) -> None:
         channel = self.channel

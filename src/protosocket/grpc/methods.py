@@ -49,6 +49,8 @@ class Method:
     """One path, and what is known of its calls before they come."""
 
     path: str
+    streams: bool
+    """Whether its caller takes a stream of responses."""
     handlers: Handlers
     handler: Any
     """The handler of every call; ``None`` if it has to be found for each."""
@@ -84,16 +86,19 @@ class Exchange:
         raise TypeError("an exchange is adopted by its connection")
 
 
-def starter(path: str, handlers: Handlers, settings: ServerSettings, limit: CallLimit | None) -> Start:
-    """What a call of ``path`` starts."""
+def starter(
+    path: str, streams: bool, handlers: Handlers, settings: ServerSettings, limit: CallLimit | None
+) -> Start:
+    """What a call of ``path`` starts, by a caller who takes a stream of responses or just one."""
     is_fixed, handler = handlers.fixed(path)
     may_stream_requests = handler is None or handler.request_streaming
-    method = Method(path, handlers, handler, may_stream_requests, settings, limit)
+    method = Method(path, streams, handlers, handler, may_stream_requests, settings, limit)
 
     def exchange(connection: Served, call: int, payload: bytes | None, first: Any) -> Any:
         return Exchange(connection, call, payload, first, method)
 
-    if not is_fixed or limit is not None or handler is None or handler.request_streaming:
+    # A caller who takes a stream waits for an End.
+    if streams or not is_fixed or limit is not None or handler is None or handler.request_streaming:
         return exchange
     if not inspect.iscoroutinefunction(handler.unary_unary):
         return exchange
@@ -101,7 +106,7 @@ def starter(path: str, handlers: Handlers, settings: ServerSettings, limit: Call
 
     def start(connection: Served, call: int, payload: bytes | None, first: Any) -> Any:
         if payload is None:
-            # A client that streams its one request may expect a stream of responses, too.
+            # A client that streams its one request.
             return exchange(connection, call, payload, first)
         return serve(connection, call, payload, first)
 

@@ -87,7 +87,7 @@ class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
                 return call
             if handle:
                 if path:
-                    connection.knows(path)
+                    connection.knows(path, False)
                 return UnaryUnaryCall(self, future, connection, handle, deadline)
             # It has to wait for room.
             call = UnaryUnaryCall(self, future)
@@ -122,6 +122,8 @@ class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
 
 class UnaryStreamMultiCallable(Method, aio.UnaryStreamMultiCallable[Any, Any]):
     """One request, many responses."""
+
+    streams = True
 
     def __call__(
         self,
@@ -195,6 +197,8 @@ class StreamUnaryMultiCallable(Method, aio.StreamUnaryMultiCallable[Any, Any]):
 
 class StreamStreamMultiCallable(Method, aio.StreamStreamMultiCallable[Any, Any]):
     """Many requests, many responses."""
+
+    streams = True
 
     def __call__(
         self,

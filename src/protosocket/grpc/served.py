@@ -50,7 +50,7 @@ class Served(HandlingConnection):
         settings: ServerSettings,
         pool: Executor | None,
         server: Server[Served],
-        start_of: Callable[[str], Start],
+        start_of: Callable[[str, bool], Start],
     ) -> None:
         self._setup(settings.connection)
         self.settings = settings
@@ -92,11 +92,13 @@ class Served(HandlingConnection):
                         self._overran(call)
                     return None
                 start = find(number)
-                return self._first_use(number, "") if start is None else start(self, call, payload, None)
+                return (
+                    self._first_use(number, "", False) if start is None else start(self, call, payload, None)
+                )
             number = message.method
             if not number:
                 return self._further(message)
-            start = find(number) or self._first_use(number, message.path)
+            start = find(number) or self._first_use(number, message.path, message.streams)
             return start and start(self, message.id, message.payload, message)
 
         self._serve(receive, self._loop)
@@ -164,11 +166,11 @@ class Served(HandlingConnection):
     def _overran(self, call: int) -> None:
         self._violated(f"overran the window of call {call}")
 
-    def _first_use(self, number: int, path: str) -> Start | None:
+    def _first_use(self, number: int, path: str, streams: bool) -> Start | None:
         """The first call of a method gives its number a meaning."""
         fits = 0 < len(path) <= _LONGEST_PATH and len(self._starts) < _MOST_METHODS
         if fits and self._further == self._no_start:
-            start = self._starts[number] = self._start_of(path)
+            start = self._starts[number] = self._start_of(path, streams)
             return start
         if self._further != self._ignore:
             self._violated(f"calls a method by the number {number}, which means none")

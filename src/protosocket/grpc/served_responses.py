@@ -36,7 +36,7 @@ class ServedResponses:
     table from its making to ``close``.
     """
 
-    __slots__ = ("_connection", "_count", "_send", "_serialize", "_waiter", "_window", "call")
+    __slots__ = ("_connection", "_count", "_send", "_serialize", "_waiters", "_window", "call")
 
     def __init__(
         self,
@@ -49,15 +49,19 @@ class ServedResponses:
         self._send = send
         self._serialize = serialize
         self._window = SendWindow(connection.peer_window)
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
         self._count = 0
         self.call = call
         connection.responses[call] = self
 
     def granted(self, credit: int) -> None:
         """The client has given credit."""
-        if self._window.grant(credit) and self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._window.grant(credit):
+            # A method may write from several tasks.
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     async def write(self, message: Any) -> None:
         """Send one message once it may be sent. Raises what the serializer raises."""
@@ -95,8 +99,6 @@ class ServedResponses:
             del self._connection.responses[self.call]
 
     async def _until_granted(self) -> None:
-        self._waiter = self._connection.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        waiter = self._connection.loop.create_future()
+        self._waiters.append(waiter)
+        await waiter

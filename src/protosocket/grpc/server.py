@@ -115,15 +115,15 @@ class Server(grpc.aio.Server):
             return
         self._started = True
         wire = envelope_codec().server_wire()
-        starts: dict[str, Start] = {}
+        starts: dict[tuple[str, bool], Start] = {}
 
-        def start_of(path: str) -> Start:
-            start = starts.get(path)
+        def start_of(path: str, streams: bool) -> Start:
+            start = starts.get((path, streams))
             if start is None:
-                start = starter(path, self._handlers, self._settings, self._limit)
+                start = starter(path, streams, self._handlers, self._settings, self._limit)
                 # Paths that nobody serves come from outside, and may be any number.
                 if self._handlers.knows(path):
-                    starts[path] = start
+                    starts[path, streams] = start
             return start
 
         try:
@@ -162,20 +162,21 @@ class Server(grpc.aio.Server):
         nothing.
         """
         if not self._started:
-            for port in self._ports:
-                port.release()
-            return
+            # There is nothing but ports to let go of, and it cannot be started any more.
+            self._started = True
+            self._grpc = None
         loop = asyncio.get_running_loop()
         self._deadline = min(self._deadline, loop.time() + (grace or 0.0))
         self._hurry.set()
         if self._stopping is None:
             self._stopping = loop.create_task(self._stop())
-        grpc_server = self._grpc
-        if grpc_server is not None:
-            await asyncio.gather(asyncio.shield(self._stopping), grpc_server.stop(grace))
-        else:
-            await asyncio.shield(self._stopping)
-        self._stopped.set()
+        ending: list[asyncio.Future[Any]] = [self._stopping]
+        if self._grpc is not None:
+            ending.append(asyncio.ensure_future(self._grpc.stop(grace)))
+        everything = asyncio.gather(*ending)
+        # Also when nobody waits for it any more.
+        everything.add_done_callback(lambda _: self._stopped.set())
+        await asyncio.shield(everything)
 
     async def wait_for_termination(self, timeout: float | None = None) -> bool:
         """Wait until the server is stopped; true if ``timeout`` seconds passed before that."""

@@ -30,6 +30,10 @@ __all__ = ["serve_call", "serve_unary"]
 
 _NOT_FOUND: Final = failure(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 _FULL: Final = failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
+_TOO_MANY: Final = failure(
+    grpc.StatusCode.INTERNAL, "The method streams its responses, and its caller takes just one"
+)
+_NO_RESPONSE: Final = failure(grpc.StatusCode.INTERNAL, "The method ended without the one response")
 _NO_REQUEST: Final = failure(grpc.StatusCode.INTERNAL, "The client ended the call without its request")
 
 
@@ -91,7 +95,12 @@ async def serve_call(
         handler = method.handler or await method.find(context)
         if handler is None:
             raise Ending(_NOT_FOUND)
-        end = context.end(None, await _handle(connection, context, call, payload, handler, send))
+        if handler.response_streaming and not method.streams:
+            single = SingleResponse()
+            await _handle(connection, context, call, payload, handler, single.take)
+            end = context.end(None, single.payload if context.is_ok else None)
+        else:
+            end = context.end(None, await _handle(connection, context, call, payload, handler, send))
     except BaseException as error:
         end = context.end(error)
     finally:
@@ -104,6 +113,29 @@ async def serve_call(
         if limit is not None:
             limit.leave()
     return end
+
+
+class SingleResponse:
+    """The responses of a method that streams them, for a caller who takes just one."""
+
+    __slots__ = ("_payload",)
+
+    def __init__(self) -> None:
+        self._payload: bytes | None = None
+
+    def take(self, payload: bytes) -> bool:
+        """Keep the first; ends the call if there is another."""
+        if self._payload is not None:
+            raise Ending(_TOO_MANY)
+        self._payload = payload
+        return True
+
+    @property
+    def payload(self) -> bytes:
+        """The one response; ends the call if there was none."""
+        if self._payload is None:
+            raise Ending(_NO_RESPONSE)
+        return self._payload
 
 
 async def _handle(

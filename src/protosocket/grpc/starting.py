@@ -24,6 +24,8 @@ class First:
     """What the first message of a call says."""
 
     path: str
+    streams: bool
+    """The answer may be a stream."""
     payload: bytes | None
     """``None``: the requests follow one by one."""
     metadata: list[Any]
@@ -45,11 +47,13 @@ def send_first(call: ClientCall, connection: ClientConnection, first: First) -> 
     """Send ``first`` unless the connection cannot take it now. Raises ``EncodeError``."""
     left = call.time_remaining()
     fields = {} if left is None else timeout_fields(left)
-    request = connection.request(first.path, payload=first.payload, metadata=first.metadata, **fields)
+    request = connection.request(
+        first.path, first.streams, payload=first.payload, metadata=first.metadata, **fields
+    )
     handle = call.begin(connection, request, left)
     if not handle:
         return False
-    connection.knows(first.path)
+    connection.knows(first.path, first.streams)
     call.begun(connection, handle)
     return True
 
