@@ -43,6 +43,8 @@ impl ReceiveBuffer {
             if self.data.len() > 4 * self.read_size {
                 self.data.truncate(self.read_size);
                 self.data.shrink_to_fit();
+                // What is left of a shared buffer is no use to others.
+                self.adopted = false;
             }
         }
         let unread = self.end - self.start;
@@ -56,6 +58,7 @@ impl ReceiveBuffer {
                 // By a part of what is there, so that a long message is moved a few times only however
                 // small the pieces are in which it arrives.
                 let wanted = unread + self.read_size.max(unread / 2);
+                self.adopted = false;
                 self.data.reserve_exact(wanted - self.data.len());
                 self.data.resize(wanted, 0);
             }
@@ -206,6 +209,19 @@ mod tests {
                 prop_assert_eq!(buffer.unread(), &model[..]);
             }
         }
+    }
+
+    #[test]
+    fn a_shared_buffer_is_given_back_as_it_was_or_not_at_all() {
+        let mut buffer = ReceiveBuffer::new();
+        buffer.adopt(vec![0; SHARED], 100);
+        buffer.consume(100);
+        buffer.writable();
+        assert!(buffer.give_back().is_none_or(|back| back.len() == SHARED));
+        let mut buffer = ReceiveBuffer::new();
+        buffer.adopt(vec![0; SHARED], SHARED);
+        buffer.writable();
+        assert!(buffer.give_back().is_none_or(|back| back.len() == SHARED));
     }
 
     #[test]

@@ -784,7 +784,7 @@ impl Link {
             } else if let Some(from) = shared {
                 state.reading = Reading::Shared;
                 READ_BUFFER.with_borrow_mut(|buffer| {
-                    if buffer.is_empty() {
+                    if buffer.len() < SHARED {
                         *buffer = vec![0; SHARED];
                     }
                     let room = &mut buffer[from..];
