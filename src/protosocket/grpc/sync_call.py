@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import grpc
 from grpc import aio
 
-from protosocket.grpc.sync_loop import LoopThread
-
 if TYPE_CHECKING:
+    from protosocket.grpc.sync_channel import SyncChannel
+    from protosocket.grpc.sync_loop import LoopThread
+
     _Future = grpc.Future[Any]
 else:
     # grpcio's own classes are not generic.
@@ -104,26 +105,16 @@ class SyncError(grpc.RpcError, grpc.Call, _Future):
 class SyncCall(grpc.Call):
     """What blocking calls of all kinds have in common; every method may be called from any thread."""
 
-    def __init__(self, thread: LoopThread, call: Any, requests: Iterable[Any] | None = None) -> None:
-        self._thread = thread
+    def __init__(self, channel: SyncChannel, call: Any, requests: Iterable[Any] | None = None) -> None:
+        self._channel = channel
+        self._thread = channel.thread
         self._call = call
         if requests is not None:
-            # The caller's iterator may block, so it gets a thread of its own.
+            # The caller's iterator may block, so it gets a thread of its own; that does not hold this call,
+            # which may be forgotten while the iterator blocks.
             threading.Thread(
-                target=self._feed, args=(requests,), name="protosocket-requests", daemon=True
+                target=_feed, args=(channel.thread, call, requests), name="protosocket-requests", daemon=True
             ).start()
-
-    def _feed(self, requests: Iterable[Any]) -> None:
-        try:
-            for request in requests:
-                self._thread.run(self._call.write(request))
-            self._thread.run(self._call.done_writing())
-        except (grpc.RpcError, grpc.FutureCancelledError, asyncio.InvalidStateError, ValueError):
-            # The call or the channel has ended; who waits for it hears why.
-            self.cancel()
-        except Exception:
-            self.cancel()
-            raise
 
     def code(self) -> grpc.StatusCode:
         """Wait for the call's end; its status."""
@@ -169,19 +160,20 @@ class SyncCall(grpc.Call):
         return True
 
     def add_callback(self, callback: Callable[[], None]) -> bool:
-        """Call ``callback``, in the loop's thread, when the call has ended; false if it has."""
+        """Call ``callback``, in a thread for callbacks, when the call has ended; false if it has."""
         if self._call.done():
             return False
-        self._thread.call_soon(self._call.add_done_callback, lambda _: callback())
+        thread = self._thread
+        thread.call_soon(self._call.add_done_callback, lambda _: thread.hand_over(callback))
         return True
 
 
 class SyncUnary(SyncCall, _Future):
     """A call with one response, which others may wait for; what ``multicallable.future(...)`` gives."""
 
-    def __init__(self, thread: LoopThread, call: Any, requests: Iterable[Any] | None = None) -> None:
-        super().__init__(thread, call, requests)
-        self._response = thread.submit(self._wait())
+    def __init__(self, channel: SyncChannel, call: Any, requests: Iterable[Any] | None = None) -> None:
+        super().__init__(channel, call, requests)
+        self._response = channel.thread.submit(self._wait())
 
     async def _wait(self) -> Any:
         try:
@@ -193,8 +185,11 @@ class SyncUnary(SyncCall, _Future):
         """Wait for the response.
 
         Raises ``SyncError`` for another status than OK, ``grpc.FutureCancelledError`` if the call was
-        cancelled, and ``grpc.FutureTimeoutError`` after ``timeout`` seconds.
+        cancelled, ``grpc.FutureTimeoutError`` after ``timeout`` seconds, and ``RuntimeError`` if it had to
+        wait in the loop's own thread.
         """
+        if not self._response.done():
+            self._thread.require_other_thread()
         try:
             return self._response.result(timeout)
         except concurrent.futures.CancelledError:
@@ -231,17 +226,25 @@ class SyncUnary(SyncCall, _Future):
         return self._response.done()
 
     def add_done_callback(self, fn: Callable[[Any], None]) -> None:
-        """Call ``fn`` with this call once it has ended, in the loop's thread; at once if it has."""
-        self._response.add_done_callback(lambda _: fn(self))
+        """Call ``fn`` with this call once it has ended, in a thread for callbacks; at once if it has.
+
+        It may wait for this call and for others.
+        """
+        self._response.add_done_callback(lambda _: self._thread.hand_over(fn, self))
 
 
 class SyncStream(SyncCall, Iterator[Any]):
-    """A call with many responses: iterate over it."""
+    """A call with many responses: iterate over it. One that nobody holds any more is cancelled."""
 
-    def __init__(self, thread: LoopThread, call: Any, requests: Iterable[Any] | None = None) -> None:
-        super().__init__(thread, call, requests)
+    def __init__(self, channel: SyncChannel, call: Any, requests: Iterable[Any] | None = None) -> None:
+        super().__init__(channel, call, requests)
         self._taken: deque[Any] = deque()
         self._end: BaseException | None = None
+
+    def __del__(self) -> None:
+        # The loop's thread has to do it; the method holds the call until then.
+        if getattr(self, "_end", self) is None:
+            self._thread.call_soon(self._call.cancel)
 
     def __iter__(self) -> Self:
         return self
@@ -274,3 +277,16 @@ class SyncStream(SyncCall, Iterator[Any]):
             self._end = SyncError(
                 aio.AioRpcError(grpc.StatusCode.CANCELLED, details=await self._call.details())
             )
+
+
+def _feed(thread: LoopThread, call: Any, requests: Iterable[Any]) -> None:
+    try:
+        for request in requests:
+            thread.run(call.write(request))
+        thread.run(call.done_writing())
+    except (grpc.RpcError, grpc.FutureCancelledError, asyncio.InvalidStateError, ValueError):
+        # The call or the channel has ended; who waits for it hears why.
+        thread.call_soon(call.cancel)
+    except Exception:
+        thread.call_soon(call.cancel)
+        raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,12 +29,14 @@ class SyncChannel(grpc.Channel):
 
     def __init__(self, make: Callable[[], aio.Channel]) -> None:
         self._channel = make()
-        self._thread = LoopThread("protosocket-channel")
+        self.thread = LoopThread("protosocket-channel")
+        """Runs everything that the channel does."""
         self._watching: dict[Watcher, asyncio.Task[None]] = {}
 
     def __del__(self) -> None:
-        if hasattr(self, "_thread"):
-            self.close()
+        # Without waiting: garbage may be collected in the loop's own thread.
+        if hasattr(self, "_watching"):
+            self.thread.stop(self._closing(), wait=False)
 
     def __enter__(self) -> Self:
         return self
@@ -48,19 +50,26 @@ class SyncChannel(grpc.Channel):
         self.close()
 
     def close(self) -> None:
-        """End every call, close the connections and end the thread. May be repeated."""
-        if not self._thread.is_stopped:
-            self._thread.run(self._close())
-            self._thread.stop()
+        """End every call, close the connections and end the thread. May be repeated, by several threads.
 
-    async def _close(self) -> None:
-        for task in self._watching.values():
-            task.cancel()
-        await self._channel.close()
+        A channel that nobody holds closes itself; multicallables and calls hold it.
+        """
+        self.thread.stop(self._closing())
+
+    def _closing(self) -> Callable[[], Coroutine[Any, Any, None]]:
+        # It does not hold this object, which may be about to be collected.
+        watching, channel = self._watching, self._channel
+
+        async def close() -> None:
+            for task in list(watching.values()):
+                task.cancel()
+            await channel.close()
+
+        return close
 
     def subscribe(self, callback: Watcher, try_to_connect: bool | None = False) -> None:
         """Call ``callback`` with the state now and after each change, in a thread of its own."""
-        self._thread.run(self._subscribe(callback, bool(try_to_connect)))
+        self.thread.run(self._subscribe(callback, bool(try_to_connect)))
 
     async def _subscribe(self, callback: Watcher, try_to_connect: bool) -> None:
         task = asyncio.get_running_loop().create_task(self._watch(callback, try_to_connect))
@@ -76,23 +85,23 @@ class SyncChannel(grpc.Channel):
         """Call ``callback`` no more."""
         task = self._watching.pop(callback, None)
         if task is not None:
-            self._thread.call_soon(task.cancel)
+            self.thread.call_soon(task.cancel)
 
     def unary_unary(self, method: str, *serializers: Any, **named: Any) -> Any:
         """What calls ``method``: one request, one response."""
-        return SyncUnaryUnary(self._thread, self._channel.unary_unary(method, *serializers, **named))
+        return SyncUnaryUnary(self, self._channel.unary_unary(method, *serializers, **named))
 
     def unary_stream(self, method: str, *serializers: Any, **named: Any) -> Any:
         """What calls ``method``: one request, many responses."""
-        return SyncUnaryStream(self._thread, self._channel.unary_stream(method, *serializers, **named))
+        return SyncUnaryStream(self, self._channel.unary_stream(method, *serializers, **named))
 
     def stream_unary(self, method: str, *serializers: Any, **named: Any) -> Any:
         """What calls ``method``: many requests, one response."""
-        return SyncStreamUnary(self._thread, self._channel.stream_unary(method, *serializers, **named))
+        return SyncStreamUnary(self, self._channel.stream_unary(method, *serializers, **named))
 
     def stream_stream(self, method: str, *serializers: Any, **named: Any) -> Any:
         """What calls ``method``: many requests, many responses."""
-        return SyncStreamStream(self._thread, self._channel.stream_stream(method, *serializers, **named))
+        return SyncStreamStream(self, self._channel.stream_stream(method, *serializers, **named))
 
 
 def sync_insecure_channel(

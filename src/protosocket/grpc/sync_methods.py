@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from protosocket.grpc.sync_call import SyncStream, SyncUnary
-from protosocket.grpc.sync_loop import LoopThread
 
 if TYPE_CHECKING:
+    from protosocket.grpc.sync_channel import SyncChannel
+
     _UnaryUnary = grpc.UnaryUnaryMultiCallable[Any, Any]
     _UnaryStream = grpc.UnaryStreamMultiCallable[Any, Any]
     _StreamUnary = grpc.StreamUnaryMultiCallable[Any, Any]
@@ -26,8 +27,9 @@ __all__ = ["SyncStreamStream", "SyncStreamUnary", "SyncUnaryStream", "SyncUnaryU
 class _Sync:
     """Makes the calls of an asynchronous multicallable in the loop's thread."""
 
-    def __init__(self, thread: LoopThread, multicallable: Any) -> None:
-        self._thread = thread
+    def __init__(self, channel: SyncChannel, multicallable: Any) -> None:
+        # A stub has nothing else of its channel, which closes when nobody holds it.
+        self._channel = channel
         self._multicallable = multicallable
 
     def _make(self, given: tuple[Any, ...], settings: dict[str, Any]) -> Any:
@@ -38,7 +40,7 @@ class _Sync:
         async def make() -> Any:
             return self._multicallable(*request, **settings)
 
-        return self._thread.run(make())
+        return self._channel.thread.run(make())
 
     def _make_stream(self, given: tuple[Any, ...], settings: dict[str, Any]) -> tuple[Any, Iterator[Any]]:
         requests = settings.pop("request_iterator", None) if not given else given[0]
@@ -59,7 +61,7 @@ class SyncUnaryUnary(_Sync, _UnaryUnary):
 
     def future(self, *given: Any, **settings: Any) -> Any:
         """Make a call."""
-        return SyncUnary(self._thread, self._make(given, settings))
+        return SyncUnary(self._channel, self._make(given, settings))
 
 
 class SyncUnaryStream(_Sync, _UnaryStream):
@@ -67,7 +69,7 @@ class SyncUnaryStream(_Sync, _UnaryStream):
 
     def __call__(self, *given: Any, **settings: Any) -> Any:
         """Make a call, which is an iterator."""
-        return SyncStream(self._thread, self._make(given, settings))
+        return SyncStream(self._channel, self._make(given, settings))
 
 
 class SyncStreamUnary(_Sync, _StreamUnary):
@@ -85,7 +87,7 @@ class SyncStreamUnary(_Sync, _StreamUnary):
     def future(self, *given: Any, **settings: Any) -> Any:
         """Make a call."""
         call, requests = self._make_stream(given, settings)
-        return SyncUnary(self._thread, call, requests)
+        return SyncUnary(self._channel, call, requests)
 
 
 class SyncStreamStream(_Sync, _StreamStream):
@@ -94,4 +96,4 @@ class SyncStreamStream(_Sync, _StreamStream):
     def __call__(self, *given: Any, **settings: Any) -> Any:
         """Make a call, which is an iterator."""
         call, requests = self._make_stream(given, settings)
-        return SyncStream(self._thread, call, requests)
+        return SyncStream(self._channel, call, requests)
