@@ -155,6 +155,21 @@ def test_there_are_only_so_many_caches() -> None:
     assert response.error.code == pb.RESOURCE_EXHAUSTED
 
 
+def test_the_names_of_all_caches_fit_into_one_answer() -> None:
+    engine = create_engine()
+    long = carry_out(engine, caches_command(ACTION.CREATE, "n" * 257).unary)
+    assert long.error.code == pb.INVALID_ARGUMENT
+    assert "256" in long.error.message
+    # What counts are bytes, not characters.
+    wide = carry_out(engine, caches_command(ACTION.CREATE, "\N{EURO SIGN}" * 86).unary)
+    assert wide.error.code == pb.INVALID_ARGUMENT
+    for number in range(10_000):
+        assert engine.create_cache(f"{number:256}")
+    listed = carry_out(engine, caches_command(ACTION.LIST).unary)
+    assert len(listed.caches.names) == 10_000
+    assert len(MESSAGES.encode(listed)) < 4 * 1024 * 1024
+
+
 def test_collections_count_for_the_memory_limit() -> None:
     engine = create_engine(1 << 20)
     for number in range(200):

@@ -60,6 +60,17 @@ class Gateway:
     async def flush(self, cache: str) -> None:
         await self._control.FlushCache(control._FlushCacheRequest(cache_name=cache))
 
+    async def union(self, cache: str, *names: bytes) -> int:
+        """How many elements the union of these sorted sets has; it is stored as ``union``."""
+        request = momento._SortedSetUnionStoreRequest
+        sources = [request._Source(set_name=name, weight=1.0) for name in names]
+        response = await self._scs.SortedSetUnionStore(
+            request(set_name=b"union", sources=sources, aggregate=request.SUM, ttl_milliseconds=60_000),
+            metadata=(("cache", cache),),
+        )
+        length: int = response.length
+        return length
+
     async def caches(self) -> list[str]:
         response = await self._control.ListCaches(control._ListCachesRequest())
         return [cache.cache_name for cache in response.cache]
@@ -139,6 +150,40 @@ async def test_a_storage_that_was_restarted_has_forgotten_its_caches() -> None:
         while await client.code("created", b"key") is grpc.StatusCode.OK:
             pass
         assert await client.caches() == ["named"]
+    await behind.close()
+
+
+async def test_the_name_of_a_cache_may_be_too_long() -> None:
+    behind = await storage()
+    async with gateway(behind.url) as client:
+        # Two of these would have made every list of the caches too large for its connection.
+        for letter in "ab":
+            with pytest.raises(aio.AioRpcError) as caught:
+                await client.create(letter * 2_200_000)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        await client.create("c")
+        assert await client.caches() == ["c"]
+    await behind.close()
+
+
+async def test_a_union_has_only_so_many_sources_and_elements() -> None:
+    engine = create_engine()
+    behind = await serve_storage("tcp://127.0.0.1:0", StorageHandler(engine), tokens=EVERYBODY)
+    values = [number.to_bytes(3) for number in range(120_000)]
+    engine.sorted_set_store("c", b"large", values, [1.0] * len(values), 60_000)
+    engine.sorted_set_store("c", b"small", values[:5], [1.0] * 5, 60_000)
+    async with gateway(behind.url, caches=("c",)) as client:
+        assert await client.union("c", *[b"small"] * 1000) == 5
+        assert engine.sorted_set_scores("c", b"union", [values[0]]) == [1000.0]
+        with pytest.raises(aio.AioRpcError) as caught:
+            await client.union("c", *[b"small"] * 1001)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "1001 sources" in (caught.value.details() or "")
+        with pytest.raises(aio.AioRpcError) as caught:
+            await client.union("c", *[b"large"] * 17)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "2000000 elements" in (caught.value.details() or "")
+        assert engine.sorted_set_scores("c", b"union", [values[0]]) == [1000.0]
     await behind.close()
 
 

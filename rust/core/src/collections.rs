@@ -19,6 +19,9 @@ pub const LARGEST_COLLECTION: usize = 4 * 1024 * 1024 - 16 * 1024;
 /// Bytes a message spends on an element besides its content, at most: tags, lengths, a score.
 const ELEMENT_ON_THE_WIRE: usize = 24;
 
+/// Places a container may hold without being asked how many of them are in use.
+pub(crate) const FEW_PLACES: usize = 64;
+
 /// What kind of value is under a key; the numbers are those of Momento's ItemType.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -146,6 +149,14 @@ pub trait Family: Default {
     /// Bytes the engine charges for it.
     fn charged(&self) -> usize;
 
+    /// Gives back what it no longer needs: where less than a quarter of the places is in use, twice as many as are
+    /// stay. It costs no more than what was done since the last time, on average.
+    fn trim(&mut self);
+
+    /// Places in the largest of its containers.
+    #[cfg(test)]
+    fn places(&self) -> usize;
+
     /// Whether nothing is in it.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -153,7 +164,7 @@ pub trait Family: Default {
 }
 
 macro_rules! family {
-    ($name:ident, $overhead:path) => {
+    ($name:ident, $overhead:path, $($container:ident),+) => {
         impl $crate::collections::Family for $name {
             const KIND: $crate::collections::Kind = $crate::collections::Kind::$name;
 
@@ -181,6 +192,20 @@ macro_rules! family {
 
             fn charged(&self) -> usize {
                 self.payload + self.count() * $overhead
+            }
+
+            fn trim(&mut self) {
+                $(
+                    let (places, used) = (self.$container.capacity(), self.$container.len());
+                    if places > $crate::collections::FEW_PLACES && used * 4 < places {
+                        self.$container.shrink_to(used * 2);
+                    }
+                )+
+            }
+
+            #[cfg(test)]
+            fn places(&self) -> usize {
+                [$(self.$container.capacity()),+].into_iter().max().unwrap_or(0)
             }
         }
     };

@@ -16,6 +16,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PyType};
 
+/// gRPC's INVALID_ARGUMENT, which is how the cache answers what it could never do.
+const INVALID_ARGUMENT: u32 = 3;
+
 /// gRPC's RESOURCE_EXHAUSTED, which is how the cache answers what is too large.
 const RESOURCE_EXHAUSTED: u32 = 8;
 
@@ -684,7 +687,8 @@ impl CacheEngine {
         })
     }
 
-    /// Notes that there is a cache of this name; whether there was none. CacheError (code 8) if there are too many.
+    /// Notes that there is a cache of this name; whether there was none. CacheError if it is too long (code 3) or
+    /// there are too many (code 8).
     #[pyo3(signature = (name, /))]
     fn create_cache(&mut self, py: Python<'_>, name: &str) -> PyResult<bool> {
         self.items.create_cache(name).map_err(|why| refused(py, why))
@@ -862,6 +866,7 @@ fn no_such_kind() -> PyErr {
 fn refused(py: Python<'_>, why: Refused) -> PyErr {
     static CACHE_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let code = match why {
+        Refused::CacheNameTooLong { .. } => INVALID_ARGUMENT,
         Refused::WrongKind { .. } | Refused::NotCountable(_) => FAILED_PRECONDITION,
         Refused::EntryTooLarge(_) | Refused::CollectionTooLarge(_) | Refused::TooManyCaches => {
             RESOURCE_EXHAUSTED

@@ -104,7 +104,8 @@ class Engine(Dictionaries, Sets, Lists, SortedSets, Protocol):
     def create_cache(self, name: str, /) -> bool:
         """Note that there is a cache of this name; whether there was none.
 
-        Namespaces can be used without it. Raises ``CacheError`` code 8 when there are 10,000.
+        Namespaces can be used without it. Raises ``CacheError``: code 3 for a name of more than 256 bytes, 8
+        when there are 10,000.
         """
         ...
 

@@ -14,7 +14,7 @@ pub struct Dictionary {
     payload: usize,
 }
 
-family!(Dictionary, FIELD_OVERHEAD);
+family!(Dictionary, FIELD_OVERHEAD, fields);
 
 /// Why a field could not be incremented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ pub struct List {
     payload: usize,
 }
 
-family!(List, ELEMENT_OVERHEAD);
+family!(List, ELEMENT_OVERHEAD, elements);
 
 impl List {
     /// Adds `values` behind the last; of more than `keep` elements those at the front go.

@@ -17,7 +17,7 @@ pub struct Set {
     payload: usize,
 }
 
-family!(Set, ELEMENT_OVERHEAD);
+family!(Set, ELEMENT_OVERHEAD, order, places);
 
 impl Set {
     /// Adds all the elements, or none if they would be too many.

@@ -24,7 +24,7 @@ pub struct SortedSet {
     payload: usize,
 }
 
-family!(SortedSet, ELEMENT_OVERHEAD);
+family!(SortedSet, ELEMENT_OVERHEAD, scores, order);
 
 /// Why a score could not be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::condition::Condition;
 use super::item::{Item, Scalar};
-use super::refused::{MOST_CACHES, Refused};
+use super::refused::{LONGEST_CACHE_NAME, MOST_CACHES, Refused};
 use super::{Engine, EntryTooLarge, Fate, NANOSECONDS_PER_MILLISECOND, Statistics};
 use crate::collections::{Family, Kind, Room, add_to_integer};
 
@@ -263,6 +263,9 @@ impl<S: Scalar> Items<S> {
         if self.caches.contains(name) {
             return Ok(false);
         }
+        if name.len() > LONGEST_CACHE_NAME {
+            return Err(Refused::CacheNameTooLong { length: name.len() });
+        }
         if self.caches.len() >= MOST_CACHES {
             return Err(Refused::TooManyCaches);
         }
@@ -301,10 +304,12 @@ impl<S: Scalar> Items<S> {
     }
 }
 
-fn fate<C: Family>(collection: &C, ttl: Option<CollectionTtl>) -> Fate {
+fn fate<C: Family>(collection: &mut C, ttl: Option<CollectionTtl>) -> Fate {
     if collection.is_empty() {
         return Fate::Gone;
     }
+    // Only its elements are charged, so places that many more once took must not stay.
+    collection.trim();
     Fate::Kept {
         size: collection.charged(),
         ttl_ms: ttl.filter(|ttl| ttl.refresh).map(|ttl| ttl.ttl_ms),
@@ -480,6 +485,88 @@ mod tests {
         assert_eq!((items.statistics().items, items.statistics().bytes_used), (0, 0));
     }
 
+    /// Grows a collection by 10,000 elements, shrinks it to 10, and grows it again; each time its places are looked at.
+    fn grown_and_shrunk<C: Family>(
+        put: impl Fn(&mut C, &[&[u8]], Room),
+        remove: impl Fn(&mut C, &[&[u8]]),
+        shown: impl Fn(&C) -> Vec<Vec<u8>>,
+    ) {
+        let mut items = items(1 << 24);
+        let elements: Vec<Vec<u8>> = (0..10_000_u32).map(|each| each.to_be_bytes().to_vec()).collect();
+        let elements: Vec<&[u8]> = elements.iter().map(Vec::as_slice).collect();
+        let ttl = CollectionTtl {
+            ttl_ms: 10,
+            refresh: false,
+        };
+        let grow = |items: &mut Items<Vec<u8>>| {
+            items
+                .edit_or_create::<C, _, Infallible>(0, b"n", b"k", ttl, |found, room| {
+                    put(found, &elements, room);
+                    Ok(())
+                })
+                .unwrap();
+        };
+        let held = |items: &mut Items<Vec<u8>>| {
+            let read = items.read::<C, _>(0, b"n", b"k", |found| (shown(found), found.places()));
+            let (mut shown, places) = read.unwrap().unwrap();
+            shown.sort();
+            (shown, places)
+        };
+        grow(&mut items);
+        assert!(held(&mut items).1 >= 10_000);
+        // A few at a time, as clients do it, and never more than a few places too many.
+        for batch in elements[10..].chunks(90) {
+            items
+                .edit::<C, _, Infallible>(0, b"n", b"k", None, |found, _| {
+                    remove(found, batch);
+                    Ok(())
+                })
+                .unwrap();
+            let (shown, places) = held(&mut items);
+            assert!(places <= 64.max(shown.len() * 4), "{places} for {}", shown.len());
+        }
+        assert_eq!(held(&mut items).0, &elements[..10]);
+        grow(&mut items);
+        let (mut shown, _) = held(&mut items);
+        shown.dedup();
+        assert_eq!(shown, elements);
+    }
+
+    #[test]
+    fn a_collection_that_shrinks_gives_its_memory_back() {
+        grown_and_shrunk::<List>(
+            |list, values, room| list.push_back(values, None, room).unwrap(),
+            |list, gone| gone.iter().for_each(|_| drop(list.pop_back())),
+            |list| list.fetch(None, None).map(<[u8]>::to_vec).collect(),
+        );
+        grown_and_shrunk::<Set>(
+            |set, elements, room| set.add(elements, room).unwrap(),
+            Set::remove,
+            |set| set.iter().map(<[u8]>::to_vec).collect(),
+        );
+        grown_and_shrunk::<Dictionary>(
+            |dictionary, fields, room| {
+                let pairs: Vec<(&[u8], &[u8])> =
+                    fields.iter().map(|field| (*field, b"v".as_slice())).collect();
+                dictionary.set(&pairs, room).unwrap();
+            },
+            Dictionary::remove,
+            |dictionary| dictionary.iter().map(|(field, _)| field.to_vec()).collect(),
+        );
+        grown_and_shrunk::<SortedSet>(
+            |set, elements, room| {
+                let pairs: Vec<(&[u8], f64)> = elements.iter().map(|element| (*element, 1.0)).collect();
+                set.put(&pairs, room).unwrap();
+            },
+            SortedSet::remove,
+            |set| {
+                set.by_rank(None, None, false)
+                    .map(|(element, _)| element.to_vec())
+                    .collect()
+            },
+        );
+    }
+
     #[test]
     fn flushing_takes_one_namespace() {
         let mut items = items(1 << 20);
@@ -504,6 +591,19 @@ mod tests {
         assert!(items.delete_cache("n"));
         assert!(!items.delete_cache("n"));
         assert_eq!(get(&mut items, 0, b"k"), Ok(None));
+    }
+
+    #[test]
+    fn names_of_caches_are_short() {
+        let mut items = items(1 << 20);
+        let longest = "n".repeat(LONGEST_CACHE_NAME);
+        assert_eq!(items.create_cache(&longest), Ok(true));
+        let length = LONGEST_CACHE_NAME + 1;
+        assert_eq!(
+            items.create_cache(&(longest + "n")),
+            Err(Refused::CacheNameTooLong { length })
+        );
+        assert_eq!(items.caches().count(), 1);
     }
 
     #[derive(Debug, Clone)]

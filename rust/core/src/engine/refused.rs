@@ -11,6 +11,10 @@ use crate::engine::EntryTooLarge;
 /// The most caches that can have a name at once.
 pub const MOST_CACHES: usize = 10_000;
 
+/// The most bytes of a cache's name: `MOST_CACHES` of them are still one answer below the 4 MiB that connections
+/// accept by default.
+pub const LONGEST_CACHE_NAME: usize = 256;
+
 /// Why something was not done; nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
@@ -29,6 +33,11 @@ pub enum Refused {
     CollectionTooLarge(CollectionTooLarge),
     /// There are `MOST_CACHES` caches.
     TooManyCaches,
+    /// The name of a cache is longer than `LONGEST_CACHE_NAME`.
+    CacheNameTooLong {
+        /// Bytes it has.
+        length: usize,
+    },
 }
 
 impl fmt::Display for Refused {
@@ -39,6 +48,10 @@ impl fmt::Display for Refused {
             Self::EntryTooLarge(why) => why.fmt(f),
             Self::CollectionTooLarge(why) => why.fmt(f),
             Self::TooManyCaches => write!(f, "there are {MOST_CACHES} caches, which is the limit"),
+            Self::CacheNameTooLong { length } => write!(
+                f,
+                "the name of the cache has {length} bytes; the limit is {LONGEST_CACHE_NAME} bytes"
+            ),
         }
     }
 }

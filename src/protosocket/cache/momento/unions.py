@@ -20,6 +20,8 @@ __all__ = ["union"]
 
 _AT_ONCE = 4  # sources: each can be 4 MiB
 _LARGEST = 4 * 1024 * 1024  # bytes of elements; no storage takes a collection of more
+_MOST_SOURCES = 1000
+_MOST_READ = 2_000_000  # elements of all sources: one that is named again is read again
 
 _Function = momento._SortedSetUnionStoreRequest.AggregateFunction
 
@@ -42,13 +44,17 @@ async def union(
 
     A score is that of the source times its weight; those of one element are put together by ``aggregate``, a
     number of Momento's AggregateFunction. A source that is not there is empty. The sources are read one by
-    one: what happens to them meanwhile may or may not show. Raises ``CacheError``, also when it is too large.
+    one: what happens to them meanwhile may or may not show. Raises ``CacheError``: INVALID_ARGUMENT for an
+    unknown function or more than 1,000 sources, RESOURCE_EXHAUSTED when the union is too large or the sources
+    have more than 2,000,000 elements in all, and what a storage answers.
     """
+    if len(sources) > _MOST_SOURCES:
+        raise invalid(f"there are {len(sources)} sources in the request; the limit is {_MOST_SOURCES}")
     function = _FUNCTIONS.get(aggregate)
     if function is None:
         raise invalid("there is no such function to combine scores")
     combined: dict[bytes, float] = {}
-    size = 0
+    size = read = 0
     reads = (storages.operate(cache, name, sorted_set_by_rank=ITEMS.SortedSetByRank()) for name, _ in sources)
     weights = (weight for _, weight in sources)
     async with aclosing(in_order(reads, at_once=_AT_ONCE)) as answers:
@@ -56,6 +62,11 @@ async def union(
             weight = next(weights)
             if answer is None:
                 continue
+            read += len(answer.scored.values)
+            if read > _MOST_READ:
+                raise cache_error(
+                    RESOURCE_EXHAUSTED, f"the sources have more than {_MOST_READ} elements in all"
+                )
             for value, score in zip(answer.scored.values, answer.scored.scores, strict=True):
                 weighted = score * weight
                 known = combined.get(value)
