@@ -49,7 +49,13 @@ async def _ask(plugin: Any, service_url: str, method: str) -> list[tuple[str, An
         if answer.done():
             return
         if code is grpc.StatusCode.OK or code == grpc.StatusCode.OK.value[0]:
-            answer.set_result([(key, value) for key, value in metadata])
+            try:
+                # A plugin that has nothing to add may say None.
+                pairs = [(key, value) for key, value in metadata or ()]
+            except Exception as error:
+                answer.set_exception(_error(f"what it gave is no sequence of pairs: {error}"))
+            else:
+                answer.set_result(pairs)
         else:
             text = details.decode(errors="replace") if isinstance(details, bytes) else str(details)
             answer.set_exception(_error(text))

@@ -11,7 +11,7 @@ import grpc
 
 from protosocket._core import ClientReactor, WireCodec
 from protosocket.connection import ConnectionProtocol, native_limits
-from protosocket.errors import ConnectionClosed
+from protosocket.errors import ConnectionClosed, Unavailable
 from protosocket.grpc.channel_options import ChannelOptions
 from protosocket.grpc.envelope import VERSION, Envelope, Hello
 from protosocket.grpc.liveness import Liveness
@@ -56,7 +56,7 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
         """Called when the connection is lost and when the server says that it is leaving."""
         self._requests: dict[int, _Requests] = {}
         self._early: weakref.WeakKeyDictionary[asyncio.Future[Any], list[Any]] = weakref.WeakKeyDictionary()
-        self._early_waiters: list[asyncio.Future[None]] = []
+        self._early_waiters: set[asyncio.Future[None]] = set()
         self._hello: asyncio.Future[None] = self._loop.create_future()
 
     # Before the first call.
@@ -64,7 +64,8 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
     async def greet(self, timeout: float) -> None:
         """Say hello and wait ``timeout`` seconds for the server's.
 
-        Raises ``ConnectionClosed`` if the server does not want us, speaks something else or says nothing.
+        Raises ``ConnectionClosed`` if the server does not want us, speaks something else or says nothing, and
+        ``Unavailable`` if it greets and is going away already.
         """
         settings = self._settings
         ping_after = round(settings.ping_after * 1000)
@@ -76,10 +77,10 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
             text = f"{self.peer} did not greet within {timeout} s; is it a server of protosocket.grpc?"
             raise Refused(text, peer=self.peer) from None
         # What came right behind the greeting was heard before this went on.
+        if self.is_leaving:
+            raise Unavailable(f"{self.peer} takes no calls any more")
         if self.closed:
             raise self._closed_error()
-        if self.is_leaving:
-            raise Refused(f"{self.peer} takes no calls any more", peer=self.peer)
 
     def _greeted(self, message: Any) -> None:
         hello = message.hello
@@ -163,8 +164,11 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
         """
         while future not in self._early and not future.done():
             waiter = self._loop.create_future()
-            self._early_waiters.append(waiter)
-            await asyncio.wait((waiter, future), return_when=asyncio.FIRST_COMPLETED)
+            self._early_waiters.add(waiter)
+            try:
+                await asyncio.wait((waiter, future), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self._early_waiters.discard(waiter)
         return self._early.get(future)
 
     def cancel_calls(self) -> None:
@@ -218,8 +222,7 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
             waiter.begin(metadata)
         elif waiter is not None:
             self._early[waiter] = metadata
-            waiters, self._early_waiters = self._early_waiters, []
-            for each in waiters:
+            for each in self._early_waiters:
                 if not each.done():
                     each.set_result(None)
 
@@ -237,6 +240,8 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
         _finish(waiter, failure(grpc.StatusCode.INTERNAL, text))
 
     def _ended(self) -> None:
+        # First of all: whoever hears that a call has ended must not find this connection ready.
+        self.on_change(self)
         error = self._closed_error()
         for waiter in self._abandon():
             _finish(waiter, failure(grpc.StatusCode.UNAVAILABLE, str(error)))
@@ -247,7 +252,6 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
         if self._liveness is not None:
             self._liveness.stop()
         self._requests.clear()
-        self.on_change(self)
 
 
 def _nobody(connection: ClientConnection) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
@@ -165,10 +166,18 @@ class Method:
         self._drive(call, start(call, channel, first))
 
     def _drive(self, call: ClientCall, driver: Coroutine[Any, Any, None]) -> None:
-        """Let a task send the call."""
+        """Let a task send the call; what it raises is the call's error."""
         task = asyncio.get_running_loop().create_task(driver)
+        task.add_done_callback(partial(_driven, call))
         call.start_later(task)
         self.channel.hold(task, call)
+
+
+def _driven(call: ClientCall, task: asyncio.Task[None]) -> None:
+    """The task that was to send ``call`` has ended: if it failed, the call has, too."""
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, Exception):
+        call.fail(error)
 
 
 def _least(limit: int, other: int | None) -> int:

@@ -21,7 +21,7 @@ async def resolve(address: Address) -> list[Address]:
         found = await asyncio.get_running_loop().getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM
         )
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise ConnectError(f"{address.host!r} cannot be looked up: {error}", address=str(address)) from error
     hosts = dict.fromkeys(str(each[4][0]) for each in found)
     return [replace(address, host=host) for host in hosts]

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from protosocket.grpc.callbacks import call_each
+
 __all__ = ["Responses"]
 
 
@@ -62,8 +64,7 @@ class Responses:
             self.initial = message.metadata
         self._item = self.items.append
         self._wake()
-        for callback in self.on_end:
-            callback()
+        call_each(self.on_end)
         self.on_end.clear()
 
     async def changed(self) -> None:

@@ -66,6 +66,10 @@ async def retry_stream(
                 await asyncio.sleep(wait)
     except TimeoutError:
         end = EXPIRED
+    except Exception:
+        # It ends the call, not the attempt.
+        responses.attempt = None
+        raise
     call.finish(end)
 
 

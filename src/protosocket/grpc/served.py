@@ -66,6 +66,7 @@ class Served(HandlingConnection):
         """What we stream."""
         self.is_cut_short = False
         """The server does not wait for its calls any longer."""
+        self._is_leaving = False
         self._server = server
         self._start_of = start_of
         self._starts: dict[int, Start] = {}
@@ -136,6 +137,8 @@ class Served(HandlingConnection):
             self.tell(
                 Envelope(hello=Hello(version=VERSION, window=settings.window, ping_after_ms=ping_after))
             )
+            if self._is_leaving:
+                self.go_away()
             if hello.ping_after_ms or ping_after:
                 self._watch_life(hello.ping_after_ms / 1000)
 
@@ -219,8 +222,9 @@ class Served(HandlingConnection):
     # What the server calls.
 
     def go_away(self) -> None:
-        """Tell the client that no further call is taken."""
-        if not self._closing:
+        """Tell the client that no further call is taken; not before the greeting, which comes first."""
+        self._is_leaving = True
+        if not self._closing and self._further != self._greeting:
             self.tell(Envelope(going_away=True))
 
     def cut_short(self) -> None:

@@ -70,7 +70,8 @@ async def start(call: ClientCall, channel: Channel, first: First) -> None:
                 try:
                     await connection.until_room()
                 except ConnectionClosed:
-                    continue
+                    # The channel may hear of it later than this, and would give the same one at once.
+                    await asyncio.sleep(0)
     except TimeoutError:
         call.finish(EXPIRED)
     except Unavailable as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from grpc import aio
 
 from protosocket.grpc.call import ClientCall
+from protosocket.grpc.callbacks import call_each
 from protosocket.grpc.flow import ReceiveWindow
 from protosocket.grpc.outcome import CANCELLED_HERE, COLLECTED, EXPIRED, failure
 from protosocket.grpc.responses import Responses
@@ -115,7 +116,10 @@ class StreamResponse(ClientCall):
         return self._responses.end_message is not None and not self._responses.items
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
-        """Call ``callback`` with this object once the answer has ended and was read; at once if it has."""
+        """Call ``callback`` with this object once the answer has ended and was read; at once if it has.
+
+        What it raises later is told to the event loop's exception handler.
+        """
         if self.done():
             callback(self)
             return
@@ -126,8 +130,7 @@ class StreamResponse(ClientCall):
     def _settle(self) -> None:
         if self.done():
             callbacks, self._callbacks = self._callbacks, []
-            for callback in callbacks:
-                callback(self)
+            call_each(callbacks, self)
 
     def _end(self) -> Any:
         return self._responses.end_message
