@@ -9,6 +9,7 @@ import itertools
 import json
 import random
 import shutil
+import struct
 import subprocess
 import sys
 import warnings
@@ -19,6 +20,8 @@ from typing import Any
 import msgspec
 import pcapng  # type: ignore[import-untyped]
 import pytest
+from google.protobuf import any_pb2, duration_pb2, struct_pb2
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorSet
 from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -154,6 +157,11 @@ def test_what_dump_programs_print(
         ("00000000: 0e10\nrest\n", "line 2 is no line of such a hex dump"),
         ("00000000: 0e10\n*\n", "the dump ends with *"),
         ("00000000: 0e1\n", "line 1 is no hex"),
+        (f"00000000: {'0' * 100_000}x\n", "line 1 is no hex"),
+        (f"00000000:{'0' * 100_000}x\n", "line 1 is no hex"),
+        ("00000000: 0e10 07x2\n", "line 1 is no hex"),
+        (f"00000000: {'0' * 32}\n00000010: {'0' * 100_000}x\n", "line 2 is no line of such a hex dump"),
+        (f"00000000  {'00 ' * 30_000}x\n", "line 1 is no hex"),
         ("\N{SNOWMAN}", "neither a pcap or pcapng capture nor a hex dump"),
     ],
 )
@@ -269,6 +277,52 @@ def _has_grpc_tools() -> bool:
 
 
 @pytest.mark.parametrize(
+    ("name", "payload", "json_form", "text_form"),
+    [
+        ("Any", "0a03 612f62 1201 78", {"hex": "0a03612f62120178"}, 'type_url: "a/b" value: "x"'),
+        ("Any", "1201 ff", {"hex": "1201ff"}, 'value: "\\377"'),
+        ("Value", "11 000000000000f87f", {"hex": "11000000000000f87f"}, "number_value: nan"),
+        ("Value", "11 000000000000f03f", {"message": 1.0}, "number_value: 1.0"),
+    ],
+)
+def test_values_that_json_does_not_have(
+    decode_hex: Decode, tmp_path: Path, name: str, payload: str, json_form: dict[str, Any], text_form: str
+) -> None:
+    types = ("--proto", well_known_types(tmp_path), "--message", f"google.protobuf.{name}")
+    content = frame(Framing.VARINT, bytes.fromhex(payload))
+    decoded = decode_hex(content, *types, "--json")
+    assert (decoded.code, decoded.errors) == (0, "")
+    (message,) = decoded.messages
+    assert {key: message[key] for key in ("hex", "message") if key in message} == json_form
+    assert decode_hex(content, *types).output.endswith(f" B  {text_form}\n")
+
+
+def test_what_an_any_holds(decode_hex: Decode, tmp_path: Path) -> None:
+    """Its type is one of the files given, and is not always what it names."""
+    types = ("--proto", well_known_types(tmp_path), "--message", "google.protobuf.Any")
+    held = any_pb2.Any(type_url="a/own.Held", value=b"\x08\x05")
+    (message,) = decode_hex(varint_framed(held), *types, "--json").messages
+    assert message["message"] == {"@type": "a/own.Held", "number": 5}
+    broken = any_pb2.Any(type_url="a/google.protobuf.Duration", value=b"\xff")
+    (message,) = decode_hex(varint_framed(broken), *types, "--json").messages
+    assert message["hex"] == broken.SerializeToString().hex()
+    assert decode_hex(varint_framed(broken), *types).output.endswith(f"hex: {message['hex']}\n")
+
+
+def well_known_types(folder: Path) -> Path:
+    """A descriptor set of some of protobuf's own types, and of ``own.Held``, which nobody else knows."""
+    files = FileDescriptorSet()
+    for module in (any_pb2, duration_pb2, struct_pb2):
+        module.DESCRIPTOR.CopyToProto(files.file.add())
+    own = files.file.add(name="own.proto", package="own", syntax="proto3")
+    held = own.message_type.add(name="Held")
+    held.field.add(name="number", number=1, type=FieldDescriptorProto.TYPE_INT32)
+    path = folder / "types.set"
+    path.write_bytes(files.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
     ("value", "id", "control"),
     [([1, 7, "x"], "1", "0"), ({"control": 1, "id": 7, "x": b"\0"}, "id", "control")],
 )
@@ -343,6 +397,7 @@ async def test_recorded_grpc_calls(tmp_path: Path) -> None:
         ("03 120107", ("--id", "2", "--control", "3"), [("malformed", 0, 4)], "no id and control code"),
         ("9101", ("--format", "messagepack"), [("invalid", 0, 2), ("undecoded", 0, 2)], "with 91 01"),
         ("ce00000001 c1", ("--format", "messagepack"), [("malformed", 0, 6)], "no MessagePack value"),
+        ("ce00000002 a1ff", ("--format", "messagepack"), [("malformed", 0, 7)], "no MessagePack value"),
         ("6869", ("--format", "lines"), [("truncated", 0, 2)], "2 bytes into a message"),
     ],
 )
@@ -565,6 +620,40 @@ def test_interfaces_of_a_pcapng_file(decode: Decode, tmp_path: Path) -> None:
     assert (decoded.code, ids(decoded)) == (0, list(range(6)))
     times = [message["time"] for message in decoded.messages]
     assert times == pytest.approx([1_700_000_000.003 + number / 1000 for number in range(6)], abs=1e-5)
+
+
+def pcapng_block(kind: int, body: bytes) -> bytes:
+    """A block in little-endian."""
+    size = struct.pack("<I", len(body) + 12)
+    return struct.pack("<I", kind) + size + body + size
+
+
+def pcapng_with_options(path: Path, options: bytes, packet: bytes) -> Path:
+    """One packet of an interface that has these options."""
+    section = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
+    interface = struct.pack("<HHI", RAW_IP, 0, 0) + options
+    captured = struct.pack("<IIIII", 0, 0, 0, len(packet), len(packet)) + packet + bytes(-len(packet) % 4)
+    parts = ((0x0A0D0D0A, section), (1, interface), (6, captured))
+    path.write_bytes(b"".join(pcapng_block(kind, body) for kind, body in parts))
+    return path
+
+
+def test_an_option_that_is_repeated(decode: Decode, tmp_path: Path) -> None:
+    wire = Wire().open().send("server", varint_framed(get(7)))
+    name = struct.pack("<HH", 2, 4) + b"eth0"  # if_name, which may be there once
+    capture = pcapng_with_options(tmp_path / "a.pcapng", 2 * name + bytes(4), wire.packets[-1])
+    decoded = decode(capture, "--cache", "--json")
+    assert (decoded.code, ids(decoded)) == (0, [7])
+
+
+def test_an_option_of_a_wrong_length(decode: Decode, tmp_path: Path) -> None:
+    address = struct.pack("<HH", 4, 4) + bytes(4)  # if_IPv4addr, which has 8 bytes
+    capture = pcapng_with_options(tmp_path / "a.pcapng", address + bytes(4), b"packet")
+    decoded = decode(capture, "--cache", "--json")
+    assert decoded.code == 1
+    (problem,) = decoded.records
+    assert problem["problem"] == "capture"
+    assert "the capture file is damaged after 0 packets" in problem["reason"]
 
 
 @pytest.mark.parametrize("kind", ["pcap", "pcapng"])

@@ -17,6 +17,7 @@ from tests.places import echo
 
 import protosocket
 from protosocket import codecs, rpc
+from protosocket.connection import Decoded, Incomplete
 
 ANYWHERE = "tcp://127.0.0.1:0"
 COUNT = 1000
@@ -46,6 +47,19 @@ class Echo(rpc.Service):
         return Message(content=request.content)
 
 
+class Prefixed:
+    """A codec of one's own: a byte with the length, and as many bytes."""
+
+    def encode(self, message: bytes, /) -> bytes:
+        return bytes([len(message)]) + message
+
+    def decode(self, unread: memoryview, /) -> Decoded[bytes] | Incomplete:
+        size = 1 + unread[0]
+        if len(unread) < size:
+            return Incomplete(size)
+        return Decoded(bytes(unread[1:size]), size)
+
+
 @asynccontextmanager
 async def serving(kind: str) -> AsyncIterator[tuple[protosocket.Server[Any], bytes]]:
     """A server, and a message to which it answers with as many bytes."""
@@ -54,6 +68,9 @@ async def serving(kind: str) -> AsyncIterator[tuple[protosocket.Server[Any], byt
         if kind == "stream":
             server = await stack.enter_async_context(protosocket.listen(ANYWHERE, codecs.Bytes(), echo))
             yield server, bytes([100]) + content
+        elif kind == "own codec":
+            own = await stack.enter_async_context(protosocket.listen(ANYWHERE, Prefixed(), echo))
+            yield own, bytes([100]) + content
         else:
             served = await stack.enter_async_context(rpc.serve(ANYWHERE, Echo, CODEC))
             message = msgspec.msgpack.encode(Message(1, 0, content))
@@ -100,6 +117,15 @@ async def test_idle_connections_are_small(kind: str) -> None:
             tracemalloc.stop()
         assert server.connections == FIRST + COUNT
         assert traced / COUNT <= MOST
+        assert max(protocol._memory for protocol in server.protocols) <= MOST_BUFFERED  # noqa: SLF001
+        for member in members:
+            member.close()
+
+
+async def test_a_codec_of_ones_own_gives_the_shared_buffer_back() -> None:
+    async with serving("own codec") as (server, message):
+        members = await crowd(server.addresses[0], FIRST, message)
+        assert server.connections == FIRST
         assert max(protocol._memory for protocol in server.protocols) <= MOST_BUFFERED  # noqa: SLF001
         for member in members:
             member.close()

@@ -75,6 +75,20 @@ async def test_one_that_is_killed_is_started_again(caplog: pytest.LogCaptureFixt
     assert f"worker 1 (process {killed}) was killed by SIGKILL; it is started again in 0.1 s" in caplog.text
 
 
+async def test_one_about_to_be_started_again_when_closing_begins(caplog: pytest.LogCaptureFixture) -> None:
+    running = await start_workers(serve, ANY_PORT, workers=1, stop_timeout=5)
+    (killed,) = running.pids
+    os.kill(killed, signal.SIGKILL)
+    async with asyncio.timeout(30):
+        while "it is started again" not in caplog.text:  # noqa: ASYNC110 - a log has no event
+            await asyncio.sleep(0.01)
+    time.sleep(0.15)  # noqa: ASYNC251 - the wait ends while the event loop is busy,
+    await asyncio.sleep(0)  # and closing begins in the same turn of it
+    await running.close()
+    assert running.pids == ()
+    assert "did not stop" not in caplog.text
+
+
 async def test_closing_waits_for_calls_under_way() -> None:
     running = await start_workers(serve, ANY_PORT, workers=2)
     async with (

@@ -220,7 +220,11 @@ impl StreamReactor {
                     inbox.bytes += size;
                 }
                 Ok(Taken::Skipped) => {}
-                Ok(Taken::Nothing) => break Ok(()),
+                Ok(Taken::Nothing) => {
+                    // A codec with framing of its own does not go through the state's own look.
+                    link.state(py).settle();
+                    break Ok(());
+                }
                 Err(why) => break Err(why),
             }
             if link.state(py).closed {

@@ -108,7 +108,8 @@ class Workers:
         """Keep a process running in the place ``number`` until all are stopped."""
         loop = asyncio.get_running_loop()
         wait = _FIRST_WAIT
-        while True:
+        # Closing may begin while the wait below ends, which then counts as ended.
+        while not self._stopped.is_set():
             born = loop.time()
             try:
                 text = await self._run(number, listening)

@@ -14,13 +14,18 @@ from io import BufferedReader
 
 from dpkt import pcap  # type: ignore[import-untyped]
 from dpkt.dpkt import Error as UnpackError  # type: ignore[import-untyped]
-from pcapng import FileScanner  # type: ignore[import-untyped]
+from pcapng import FileScanner, strictness  # type: ignore[import-untyped]
 from pcapng.blocks import EnhancedPacket, ObsoletePacket, SimplePacket  # type: ignore[import-untyped]
 from pcapng.exceptions import PcapngException  # type: ignore[import-untyped]
 
 from protosocket.decode.events import Problem
 
 __all__ = ["Packet", "is_capture", "packets"]
+
+# An option that is repeated and may not be is no reason to stop. python-pcapng would warn of it, but its
+# check whether to do so raises TypeError.
+strictness.set_strictness(strictness.Strictness.NONE)
+strictness.warn = lambda _: None
 
 _PCAPNG = bytes.fromhex("0a0d0d0a")
 _PCAP = {bytes.fromhex(magic) for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1")}
@@ -94,7 +99,11 @@ def _pcapng(stream: BufferedReader) -> Iterator[Packet | Problem]:
                 time = block.timestamp + block.interface.options.get("if_tsoffset", 0)
             yield Packet(time, block.interface.link_type, block.packet_data)
             count += 1
-    except (PcapngException, ValueError, LookupError, OverflowError, struct.error) as error:
+    except (PcapngException, ValueError, LookupError, OverflowError, TypeError, struct.error) as error:
+        yield _damaged(count, error)
+    except OSError as error:
+        if error.errno is not None:
+            raise  # the file cannot be read; the others are about addresses of a wrong length
         yield _damaged(count, error)
 
 

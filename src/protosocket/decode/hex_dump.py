@@ -8,8 +8,9 @@ from protosocket.errors import OptionError
 
 __all__ = ["read_hex"]
 
-# The bytes end at two spaces, where the column of characters begins.
-_XXD = re.compile(r"([0-9a-fA-F]+): ?((?:[0-9a-fA-F]{2,} ?)*)(?: .*)?")
+# The bytes end at two spaces, where the column of characters begins. Nothing is given back (+): a long run of
+# digits can be divided in too many ways to try them all, and what is no hex would become characters.
+_XXD = re.compile(r"([0-9a-fA-F]+): ?+((?:[0-9a-fA-F]{2,}+ ?+)*+)(?: .*)?")
 _HEXDUMP = re.compile(r"([0-9a-fA-F]+) {2}((?:[0-9a-fA-F]{2} {1,2})*) *\|.*\|")
 _OFFSET = re.compile(r"[0-9a-fA-F]{7,}")
 _REPEATED = "*"

@@ -76,7 +76,7 @@ class TypedPayload:
         return Shown(
             lambda: self._text(message, one_line=True),
             lambda: self._text(message, one_line=False),
-            lambda: {"message": json_format.MessageToDict(message, preserving_proto_field_name=True)},
+            lambda: _data(message),
         )
 
     def _text(self, message: Message, *, one_line: bool) -> str:
@@ -84,7 +84,10 @@ class TypedPayload:
         rest.CopyFrom(message)
         for field in self._header:
             rest.ClearField(field)
-        return text_format.MessageToString(rest, as_one_line=one_line, print_unknown_fields=True)
+        try:
+            return text_format.MessageToString(rest, as_one_line=one_line, print_unknown_fields=True)
+        except DecodeError:  # what an Any holds is not of the type it names
+            return f"hex: {rest.SerializeToString().hex()}"
 
 
 class RawPayload:
@@ -114,7 +117,7 @@ class MessagePackPayload:
         """The value as JSON; bytes in it are base64, and what JSON does not have is a string of Python."""
         try:
             value = msgspec.msgpack.decode(payload)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Malformed(f"no MessagePack value: {error}") from error
         try:
             encoded = msgspec.json.encode(value)
@@ -135,6 +138,16 @@ class LinePayload:
         """The line without its end."""
         text = payload.removesuffix(b"\n").removesuffix(b"\r").decode(errors="backslashreplace")
         return Shown(lambda: text, lambda: text, lambda: {"text": text})
+
+
+def _data(message: Message) -> dict[str, Any]:
+    """The message in protobuf's JSON, or its bytes: not every value has one, as an Any of unknown type."""
+    pool = message.DESCRIPTOR.file.pool
+    try:
+        said = json_format.MessageToDict(message, preserving_proto_field_name=True, descriptor_pool=pool)
+    except (TypeError, ValueError, json_format.Error, DecodeError):
+        return {"hex": message.SerializeToString().hex()}
+    return {"message": said}
 
 
 def _indented(field: RawField, indent: str) -> str:
