@@ -82,7 +82,7 @@ async def test_calls_finish_within_the_grace_and_others_are_refused(
 async def test_a_stream_goes_on_within_the_grace(
     server: protosocket.grpc.Server, client: RawPeer, waiting: Waiting
 ) -> None:
-    client.send(id=1, method=1, path="/raw.Test/stream", payload=b"")
+    client.send(id=1, method=1, path="/raw.Test/stream", streams=True, payload=b"")
     assert (await client.receive()).payload == b"first"
     stopping = asyncio.create_task(server.stop(60))
     assert (await client.receive()).going_away

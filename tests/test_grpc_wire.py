@@ -123,7 +123,7 @@ async def test_a_unary_request_costs_at_most_12_bytes_over_its_payload(
 
 
 async def test_an_item_of_a_stream_costs_5_bytes_over_its_payload(client: RawPeer) -> None:
-    client.send(id=1, method=1, path="/raw.Test/talk")
+    client.send(id=1, method=1, path="/raw.Test/talk", streams=True)
     for _ in range(3):
         client.send(id=1, payload=PAYLOAD)
     client.send(id=1, control=END)
@@ -214,7 +214,7 @@ async def test_a_deadline_ends_the_call_on_the_server(client: RawPeer, sleeper: 
 async def test_the_server_sends_what_it_has_credit_for_and_one_message(port: int) -> None:
     client = await connect(port)
     await client.greet(window=3000)
-    client.send(id=1, method=1, path="/raw.Test/flood", payload=b"")
+    client.send(id=1, method=1, path="/raw.Test/flood", streams=True, payload=b"")
     # 3 × (1000 + 32) is more than 3000.
     for _ in range(3):
         assert len((await client.receive()).payload) == 1000
@@ -229,7 +229,7 @@ async def test_the_server_sends_what_it_has_credit_for_and_one_message(port: int
 
 
 async def test_the_server_gives_credit_for_what_was_read(client: RawPeer) -> None:
-    client.send(id=1, method=1, path="/raw.Test/talk")
+    client.send(id=1, method=1, path="/raw.Test/talk", streams=True)
     for _ in range(4):
         client.send(id=1, payload=bytes(968))
     received = [await client.receive() for _ in range(6)]
@@ -250,7 +250,7 @@ async def test_an_id_is_used_again_after_its_call_was_given_up(client: RawPeer, 
     await sleeper.started.wait()
     client.send(id=1, control=CANCEL)
     assert (await client.receive()).control == CANCEL
-    client.send(id=1, method=2, path="/raw.Test/talk")
+    client.send(id=1, method=2, path="/raw.Test/talk", streams=True)
     client.send(id=1, payload=b"again")
     client.send(id=1, control=END)
     assert (await client.receive()).payload == b"again"

@@ -142,7 +142,7 @@ class LinePayload:
 
 def _data(message: Message) -> dict[str, Any]:
     """The message in protobuf's JSON, or its bytes: not every value has one, as an Any of unknown type."""
-    pool = message.DESCRIPTOR.file.pool
+    pool: Any = message.DESCRIPTOR.file.pool  # whose type its stubs give in two ways
     try:
         said = json_format.MessageToDict(message, preserving_proto_field_name=True, descriptor_pool=pool)
     except (TypeError, ValueError, json_format.Error, DecodeError):
