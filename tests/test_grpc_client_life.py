@@ -38,7 +38,8 @@ def failures() -> list[Any]:
 
 
 async def test_a_done_callback_that_raises_harms_no_other_call() -> None:
-    told, called = failures(), []
+    told = failures()
+    called: list[Any] = []
     async with Backend("x") as backend, protosocket.grpc.insecure_channel(backend.target) as channel:
         backend.hold = asyncio.Event()
         held = namer(channel)(b"")
@@ -155,7 +156,7 @@ async def test_a_server_that_is_going_away_speaks_protosocket_all_the_same(then:
             await namer(channel)(b"")
         assert channel.chosen is None
         assert await namer(channel)(b"", wait_for_ready=True) == b"here"
-        assert type(channel.chosen) is type(protosocket.grpc.insecure_channel("127.0.0.1:1"))
+        assert isinstance(channel.chosen, type(protosocket.grpc.insecure_channel("127.0.0.1:1")))
 
 
 async def test_a_server_that_stops_greets_before_it_says_so() -> None:

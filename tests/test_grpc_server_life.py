@@ -98,7 +98,7 @@ async def test_a_stream_goes_on_within_the_grace(
 async def test_calls_are_cut_short_when_the_grace_is_over(
     server: protosocket.grpc.Server, client: RawPeer, waiting: Waiting, method: str, end_control: int
 ) -> None:
-    client.send(id=1, method=1, path=f"/raw.Test/{method}", payload=b"")
+    client.send(id=1, method=1, path=f"/raw.Test/{method}", streams=method == "stream", payload=b"")
     await waiting.begun.get()
     if method == "stream":
         assert (await client.receive()).payload == b"first"
