@@ -140,3 +140,12 @@ async def test_a_server_that_was_stopped_cannot_be_started() -> None:
     assert not await server.wait_for_termination(timeout=5)
     with pytest.raises(grpc.aio.UsageError):
         await server.start()
+
+
+async def test_serializers_may_give_a_kind_of_bytes() -> None:
+    class Sealed(bytes):
+        """Bytes with a name."""
+
+    async with joined() as channel, asyncio.timeout(5):
+        call = channel.stream_stream("/raw.Test/Shout", request_serializer=Sealed)(iter([b"a"]))
+        assert [each async for each in call] == [b"a!"]

@@ -359,7 +359,7 @@ impl WireCodec {
         let Encode::Native(schema) = &self.encode else {
             return None;
         };
-        let (method, payload) = match message.cast_exact::<PyBytes>() {
+        let (method, payload) = match message.cast::<PyBytes>() {
             Ok(payload) => (None, payload.clone()),
             Err(_) => {
                 let pair = message.cast_exact::<PyTuple>().ok()?;
