@@ -148,11 +148,6 @@ impl<T> Pending<T> {
         self.calls.get_mut(&id)
     }
 
-    /// Whether the call is in flight.
-    pub fn contains(&self, id: u64) -> bool {
-        self.calls.contains_key(&id)
-    }
-
     /// Calls in flight.
     pub fn len(&self) -> usize {
         self.calls.len()

@@ -203,17 +203,12 @@ impl ServerReactor {
 
     /// Cancels every handler that runs and was not cancelled before.
     fn _cancel_all(&self, py: Python<'_>) -> PyResult<usize> {
-        let mut tasks: Vec<_> = {
+        let tasks = self._handlers(py);
+        {
             let mut state = self.state.borrow(py);
             let ServerState { active, others, .. } = &mut *state;
             others.extend(active.drain().map(|(_, task)| (address(&task), task)));
-            others
-                .values()
-                .filter(|task| !task.get().is_abandoned(py))
-                .map(|task| task.clone_ref(py))
-                .collect()
-        };
-        tasks.sort_unstable_by_key(|task| task.get().id(py));
+        }
         for task in &tasks {
             task.get().abandon(py)?;
         }
