@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from types import GenericAlias, TracebackType
 from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, final, type_check_only
 
 from _typeshed import ReadableBuffer
@@ -12,6 +13,7 @@ from typing_extensions import disjoint_base
 
 __all__ = [
     "CacheEngine",
+    "Caller",
     "ClientReactor",
     "HandlerTask",
     "HeaderLayout",
@@ -23,6 +25,7 @@ __all__ = [
     "RelayRoutes",
     "ServerReactor",
     "StreamReactor",
+    "UnaryCall",
     "WireCodec",
     "key_hash",
     "next_frame",
@@ -31,6 +34,9 @@ __all__ = [
 
 _Framing = Literal["varint", "messagepack", "lines"]
 _Kind = Literal["varint", "fixed64", "fixed32"]
+_S = TypeVar("_S")
+_R = TypeVar("_R")
+_Result = TypeVar("_Result")
 
 @final
 class HeaderLayout:
@@ -144,6 +150,51 @@ class ClientReactor(Link):
     def _tick(self, clock: asyncio.AbstractEventLoop) -> None: ...
     @property
     def _in_flight(self) -> int: ...
+
+@disjoint_base
+class Caller(Generic[_S, _R]):
+    """What begins unary calls: a pool's connections and their event loop."""
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
+    @classmethod
+    def __class_getitem__(cls, item: object) -> GenericAlias: ...
+    def _use(
+        self, channels: Sequence[ClientReactor | None], event_loop: asyncio.AbstractEventLoop
+    ) -> None: ...
+    def _next_turn(self) -> int: ...
+    def unary(self, request: _S, *, timeout: float | None = None) -> UnaryCall[_R]: ...
+    def unary_read(
+        self,
+        request: _S,
+        timeout: float | None,
+        read: Callable[[_R], _Result],
+        failed: Callable[[BaseException], BaseException],
+    ) -> UnaryCall[_Result]: ...
+
+@final
+class UnaryCall(Coroutine[Any, Any, _R]):
+    """One call: a coroutine, and the future that its task waits for."""
+
+    def __next__(self) -> Any: ...
+    def __await__(self) -> Generator[Any, Any, _R]: ...
+    def send(self, value: object) -> Any: ...
+    def throw(self, kind: Any, value: Any = None, traceback: TracebackType | None = None) -> Any: ...
+    def close(self) -> None: ...
+    @property
+    def _asyncio_future_blocking(self) -> bool | None: ...
+    @_asyncio_future_blocking.setter
+    def _asyncio_future_blocking(self, value: bool) -> None: ...
+    def get_loop(self) -> asyncio.AbstractEventLoop: ...
+    def add_done_callback(
+        self, callback: Callable[[Any], object], /, *, context: contextvars.Context | None = None
+    ) -> None: ...
+    def remove_done_callback(self, callback: Callable[[Any], object]) -> int: ...
+    def cancel(self, msg: object = None) -> bool: ...
+    def done(self) -> bool: ...
+    def cancelled(self) -> bool: ...
+    def result(self) -> _R: ...
+    def exception(self) -> BaseException | None: ...
+    def set_exception(self, error: BaseException) -> None: ...
 
 @disjoint_base
 class ServerReactor(Link):

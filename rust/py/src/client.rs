@@ -7,10 +7,13 @@ use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::caller::Caller;
 use crate::codec::{Payload, Side, WireCodec};
 use crate::errors;
 use crate::guarded::Guarded;
 use crate::link::{Broken, Limits, Link, Next, broken};
+use crate::task::is_task_running;
+use crate::unary::UnaryCall;
 
 /// Many calls in flight on one connection.
 ///
@@ -34,7 +37,7 @@ struct Calls {
 }
 
 enum Call {
-    /// An `asyncio.Future` for the one answer.
+    /// A `UnaryCall` or an `asyncio.Future` for the one answer.
     Unary(Py<PyAny>),
     /// A sink with `_item(message)` and `_end()` for the answers of a stream.
     Stream(Py<PyAny>, Option<Window>),
@@ -66,6 +69,12 @@ impl Call {
             Call::Abandoned { .. } => None,
         }
     }
+}
+
+/// A call whose request is in the send queue.
+struct Queued {
+    handle: u64,
+    is_urgent: bool,
 }
 
 /// An answer and, where somebody wants it, its payload.
@@ -231,7 +240,7 @@ impl ClientReactor {
     }
 
     /// Gives up a call: its answer is dropped and the server told to stop. False if it had ended.
-    fn cancel(slf: &Bound<'_, Self>, handle: u64) -> PyResult<bool> {
+    pub fn cancel(slf: &Bound<'_, Self>, handle: u64) -> PyResult<bool> {
         match slf.get().give_up(slf.py(), handle) {
             Some((id, _)) => Self::send_empty(slf, id, Control::Cancel).map(|()| true),
             None => Ok(false),
@@ -311,6 +320,42 @@ impl ClientReactor {
         timeout: Option<f64>,
         clock: &Bound<'_, PyAny>,
     ) -> PyResult<u64> {
+        match Self::queue(slf, request, call, timeout)? {
+            Some(queued) => {
+                Self::dispatch(slf, &queued, timeout, || Ok(clock.clone())).map(|()| queued.handle)
+            }
+            None => Ok(0),
+        }
+    }
+
+    /// Sends a request whose answer is for `call`; false if the connection is closed or its send queue full.
+    #[inline]
+    pub fn start_unary(
+        slf: &Bound<'_, Self>,
+        request: &Bound<'_, PyAny>,
+        call: &Bound<'_, UnaryCall>,
+        timeout: Option<f64>,
+        caller: &Caller,
+    ) -> PyResult<bool> {
+        let py = slf.py();
+        let waiter = Call::Unary(call.clone().into_any().unbind());
+        match Self::queue(slf, request, waiter, timeout)? {
+            Some(queued) => {
+                call.get().sent(py, slf, queued.handle);
+                Self::dispatch(slf, &queued, timeout, || caller.event_loop(py)).map(|()| true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Appends a request to the send queue and its call to the table; None if there is no connection or no room.
+    #[inline]
+    fn queue(
+        slf: &Bound<'_, Self>,
+        request: &Bound<'_, PyAny>,
+        call: Call,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Queued>> {
         let py = slf.py();
         let this = slf.get();
         let link = slf.as_super().get();
@@ -324,48 +369,63 @@ impl ClientReactor {
         {
             let state = link.state(py);
             if state.closed || !state.has_room() {
-                return Ok(0);
+                return Ok(None);
             }
         }
         let codec = this.codec.get();
         let encoded = codec.encode(request)?;
-        let (handle, alone, due) = {
-            let mut calls = this.calls.borrow(py);
-            let mut state = link.state(py);
-            if state.closed {
-                return Ok(0);
-            }
-            let id = calls.pending.next_id();
-            let payload = encoded.as_bytes();
-            let header = Header {
-                id,
-                control: Control::Normal,
-            };
-            if let Err(malformed) = state.append(py, &this.send.layout, codec.framing, payload, header) {
-                return Err(errors::encode(py, request, PyValueError::new_err(malformed.0)));
-            }
-            calls.pending.insert(call);
-            let in_flight = calls.pending.len();
-            state.policy.observe(in_flight);
-            (calls.pending.handle(id), in_flight == 1, state.wrote())
+        let mut calls = this.calls.borrow(py);
+        let mut state = link.state(py);
+        if state.closed {
+            return Ok(None);
+        }
+        let header = Header {
+            id: calls.pending.next_id(),
+            control: Control::Normal,
         };
-        let set = timeout.map_or(Ok(()), |timeout| Self::set_deadline(slf, handle, timeout, clock));
-        // A call that is alone gains nothing by waiting for others.
+        if let Err(malformed) = state.append(py, &this.send.layout, codec.framing, encoded.as_bytes(), header)
+        {
+            return Err(errors::encode(py, request, PyValueError::new_err(malformed.0)));
+        }
+        calls.pending.insert(call);
+        let in_flight = calls.pending.len();
+        state.policy.observe(in_flight);
+        let due = state.wrote();
+        Ok(Some(Queued {
+            handle: calls.pending.handle(header.id),
+            // A call that is alone gains nothing by waiting for others.
+            is_urgent: due || in_flight == 1,
+        }))
+    }
+
+    /// Sets the deadline of a call that was queued, and writes it now or at the end of the tick.
+    #[inline]
+    fn dispatch<'py>(
+        slf: &Bound<'py, Self>,
+        queued: &Queued,
+        timeout: Option<f64>,
+        clock: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let link = slf.as_super().get();
+        let set = match timeout {
+            Some(timeout) => {
+                clock().and_then(|clock| Self::set_deadline(slf, queued.handle, timeout, &clock))
+            }
+            None => Ok(()),
+        };
         let flushed = set.and_then(|()| {
-            if due || alone {
+            if queued.is_urgent {
                 link.flush(py)
             } else {
                 link.flush_soon(py)
             }
         });
-        match flushed {
-            Ok(()) => Ok(handle),
-            Err(error) => {
-                // The caller hears of it in this way, so nobody waits for the answer.
-                drop(this.give_up(py, handle));
-                Err(error)
-            }
+        if flushed.is_err() {
+            // The caller hears of it in this way, so nobody waits for the answer.
+            drop(slf.get().give_up(py, queued.handle));
         }
+        flushed
     }
 
     fn set_deadline(
@@ -471,7 +531,24 @@ impl ClientReactor {
         link.appended(py)
     }
 
+    /// Handles the answers in the receive buffer.
     fn handle(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let link = slf.as_super().get();
+        let at_once = !is_task_running(py)?;
+        // What tasks that go on at once send is written when the batch ends, unless that is due earlier.
+        link.state(py).in_batch = true;
+        let result = Self::batch(slf, at_once);
+        link.state(py).in_batch = false;
+        link.flush(py)?;
+        if result.is_err() {
+            // What stops the program is for the event loop; the answers behind it still wait here.
+            link.proceed_soon(py)?;
+        }
+        result
+    }
+
+    fn batch(slf: &Bound<'_, Self>, at_once: bool) -> PyResult<()> {
         let py = slf.py();
         let link = slf.as_super().get();
         let budget = link.state(py).limits.read_messages;
@@ -482,17 +559,20 @@ impl ClientReactor {
                 Err(why) => return broken(slf.as_any(), link, why),
             };
             match (answer, payload) {
-                (Answer::Response(future), Some(payload)) => {
+                (Answer::Response(waiter), Some(payload)) => {
                     match slf.get().codec.get().decode(py, payload) {
-                        // A future whose task was cancelled in this very tick refuses its result: nobody waits.
-                        Ok(message) => drop(
-                            future
-                                .bind(py)
-                                .call_method1(intern!(py, "set_result"), (message,)),
-                        ),
+                        Ok(message) => match waiter.bind(py).cast_exact::<UnaryCall>() {
+                            Ok(call) => UnaryCall::answer(call, message, at_once)?,
+                            // A future whose task was cancelled in this very tick refuses its result: nobody waits.
+                            Err(_) => drop(
+                                waiter
+                                    .bind(py)
+                                    .call_method1(intern!(py, "set_result"), (message,)),
+                            ),
+                        },
                         Err(error) => {
                             let why = Broken::Invalid(error.to_string());
-                            slf.call_method1(intern!(py, "_call_undecodable"), (future, error.value(py)))?;
+                            slf.call_method1(intern!(py, "_call_undecodable"), (waiter, error.value(py)))?;
                             return broken(slf.as_any(), link, why);
                         }
                     }

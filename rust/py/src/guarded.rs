@@ -24,6 +24,11 @@ impl<T> Guarded<T> {
         self.0.borrow_mut()
     }
 
+    /// For what is being dropped.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut()
+    }
+
     /// For the garbage collector's visit: nothing while the state is being changed, which makes
     /// the collector keep what it holds.
     pub fn peek(&self) -> Option<Ref<'_, T>> {

@@ -1,7 +1,8 @@
 //! The module `protosocket._core`: the protocol core bound to Python.
 
-use pyo3::prelude::*;
+use pyo3::pymodule;
 
+mod caller;
 mod client;
 mod codec;
 mod engine;
@@ -14,10 +15,15 @@ mod relay;
 mod server;
 mod stream;
 mod task;
+mod unary;
 
 /// The native core of protosocket: framing, reactors, relay.
 #[pymodule]
 mod _core {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::caller::Caller;
     #[pymodule_export]
     use crate::client::ClientReactor;
     #[pymodule_export]
@@ -38,4 +44,12 @@ mod _core {
     use crate::stream::StreamReactor;
     #[pymodule_export]
     use crate::task::HandlerTask;
+    #[pymodule_export]
+    use crate::unary::UnaryCall;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::unary::fill_send_slot(module.py());
+        Ok(())
+    }
 }

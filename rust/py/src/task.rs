@@ -53,6 +53,7 @@ pub enum Step {
 struct Asyncio {
     enter_task: Py<PyAny>,
     leave_task: Py<PyAny>,
+    current_task: Py<PyAny>,
 }
 
 static ASYNCIO: PyOnceLock<Asyncio> = PyOnceLock::new();
@@ -63,8 +64,14 @@ fn asyncio(py: Python<'_>) -> PyResult<&Asyncio> {
         Ok(Asyncio {
             enter_task: tasks.getattr("_enter_task")?.unbind(),
             leave_task: tasks.getattr("_leave_task")?.unbind(),
+            current_task: tasks.getattr("current_task")?.unbind(),
         })
     })
+}
+
+/// Whether a task of the running event loop runs now: then no other may.
+pub fn is_task_running(py: Python<'_>) -> PyResult<bool> {
+    Ok(!asyncio(py)?.current_task.bind(py).call0()?.is_none())
 }
 
 impl HandlerTask {

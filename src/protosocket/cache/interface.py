@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from protosocket.cache.results import GetResult
 
@@ -20,17 +20,21 @@ class CacheClient(Protocol):
     token, ``DeadlineExceeded`` after ``timeout``, and ``CacheError`` for any other error of the cache.
     """
 
-    async def get(self, namespace: str, key: bytes, *, timeout: float | None = None) -> GetResult:
+    def get(
+        self, namespace: str, key: bytes, *, timeout: float | None = None
+    ) -> Coroutine[Any, Any, GetResult]:
         """``Hit`` with the value, or ``Miss``."""
         ...
 
-    async def set(
+    def set(
         self, namespace: str, key: bytes, value: bytes, ttl: float, *, timeout: float | None = None
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """Store ``value`` for ``ttl`` seconds (more than 0; milliseconds count, rounded up)."""
         ...
 
-    async def delete(self, namespace: str, key: bytes, *, timeout: float | None = None) -> None:
+    def delete(
+        self, namespace: str, key: bytes, *, timeout: float | None = None
+    ) -> Coroutine[Any, Any, None]:
         """Remove the key; no error if it was not there."""
         ...
 

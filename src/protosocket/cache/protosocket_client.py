@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,13 +15,14 @@ from protosocket.cache.protosocket_messages import (
     delete_command,
     get_command,
     native_cache_codec,
+    read_delete,
     read_get,
-    read_nothing,
+    read_set,
     set_command,
 )
 from protosocket.cache.results import GetResult
 from protosocket.connection import TLSOption, parse_address
-from protosocket.errors import CacheError, CancelledRemotely, ConnectError, ConnectionClosed
+from protosocket.errors import CancelledRemotely, ConnectError, ConnectionClosed
 from protosocket.options import ConnectionOptions
 
 __all__ = ["ProtosocketCacheClient"]
@@ -56,52 +58,48 @@ class ProtosocketCacheClient:
             tls,
             greet=None if token is None else self._authenticate,
         )
+        self._call = self._client.unary_read
 
-    async def get(self, namespace: str, key: bytes, *, timeout: float | None = None) -> GetResult:
+    # The three are ordinary functions that give the native half's coroutine: one of Python's around it would
+    # cost as much as the call.
+
+    def get(
+        self, namespace: str, key: bytes, *, timeout: float | None = None
+    ) -> Coroutine[Any, Any, GetResult]:
         """``Hit`` with the value, or ``Miss``; see ``CacheClient``."""
-        try:
-            response = await self._client.unary(get_command(namespace, key), timeout=timeout)
-        except _NO_ANSWER as error:
-            raise _unavailable(error) from error
-        except asyncio.CancelledError:
-            self._if_closed()
-            raise
-        return read_get(response)
+        return self._call(get_command(namespace, key), timeout, read_get, self._failed)
 
-    async def set(
+    def set(
         self, namespace: str, key: bytes, value: bytes, ttl: float, *, timeout: float | None = None
-    ) -> None:
-        """Store ``value`` for ``ttl`` seconds; see ``CacheClient``."""
-        try:
-            response = await self._client.unary(set_command(namespace, key, value, ttl), timeout=timeout)
-        except _NO_ANSWER as error:
-            raise _unavailable(error) from error
-        except asyncio.CancelledError:
-            self._if_closed()
-            raise
-        read_nothing(response, "set")
+    ) -> Coroutine[Any, Any, None]:
+        """Store ``value`` for ``ttl`` seconds; see ``CacheClient``. Raises ``OptionError`` for a ``ttl`` that
+        is none, before it is awaited.
+        """
+        return self._call(set_command(namespace, key, value, ttl), timeout, read_set, self._failed)
 
-    async def delete(self, namespace: str, key: bytes, *, timeout: float | None = None) -> None:
+    def delete(
+        self, namespace: str, key: bytes, *, timeout: float | None = None
+    ) -> Coroutine[Any, Any, None]:
         """Remove the key; see ``CacheClient``."""
-        try:
-            response = await self._client.unary(delete_command(namespace, key), timeout=timeout)
-        except _NO_ANSWER as error:
-            raise _unavailable(error) from error
-        except asyncio.CancelledError:
-            self._if_closed()
-            raise
-        read_nothing(response, "delete")
+        return self._call(delete_command(namespace, key), timeout, read_delete, self._failed)
 
     async def close(self) -> None:
         """Close the connections; calls still waiting fail with ``CacheUnavailable``. Again does nothing."""
         self._closed = True
         await self._client.close()
 
-    def _if_closed(self) -> None:
-        """Raise what closing means for a call that it cancelled while it waited for its connection."""
-        task = asyncio.current_task()
-        if self._closed and task is not None and not task.cancelling():
-            raise cache_error(UNAVAILABLE, "the client was closed") from None
+    def _failed(self, error: BaseException) -> BaseException:
+        """What to raise for what ended a call."""
+        if isinstance(error, _NO_ANSWER):
+            unavailable = cache_error(UNAVAILABLE, str(error))
+            unavailable.__cause__ = error
+            return unavailable
+        if isinstance(error, asyncio.CancelledError) and self._closed:
+            # Closing cancels a call that waits for its connection.
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():
+                return cache_error(UNAVAILABLE, "the client was closed")
+        return error
 
     async def _authenticate(self, call: rpc.FirstCall[Any, Any]) -> None:
         assert self._token is not None
@@ -116,7 +114,3 @@ class ProtosocketCacheClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
         await self.close()
-
-
-def _unavailable(error: Exception) -> CacheError:
-    return cache_error(UNAVAILABLE, str(error))

@@ -18,8 +18,9 @@ __all__ = [
     "delete_command",
     "get_command",
     "native_cache_codec",
+    "read_delete",
     "read_get",
-    "read_nothing",
+    "read_set",
     "set_command",
 ]
 
@@ -76,9 +77,15 @@ def read_get(response: Any) -> GetResult:
     raise _unexpected(response)
 
 
-def read_nothing(response: Any, expected: str) -> None:
-    """Nothing if the response is of the kind ``expected``; raises as ``read_get`` does."""
-    if getattr(response, expected) is None:
+def read_set(response: Any) -> None:
+    """Nothing if it answers a write; raises as ``read_get`` does."""
+    if response.set is None:
+        raise _unexpected(response)
+
+
+def read_delete(response: Any) -> None:
+    """Nothing if it answers a removal; raises as ``read_get`` does."""
+    if response.delete is None:
         raise _unexpected(response)
 
 

@@ -6,8 +6,9 @@ import asyncio
 import math
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Self, TypeVar
 
+from protosocket._core import Caller
 from protosocket.connection import Address, Opening, TLSOption, open_transport, parse_address
 from protosocket.errors import ConnectError, ConnectionClosed, DeadlineExceeded, OptionError
 from protosocket.options import ConnectionOptions
@@ -29,8 +30,10 @@ Greeting = Callable[[FirstCall[S, R]], Awaitable[None]]
 """What a client does first on each new connection."""
 
 
-class Client(Generic[S, R]):
+class Client(Caller[S, R]):
     """Calls over N connections to one address; made by ``rpc.connect``.
+
+    ``unary`` is the native half's: see ``Caller.unary``.
 
     A connection is made when its turn to carry a call comes first, and made again when it is found dead;
     calls take turns over the connections. Every method belongs to the event loop's own thread.
@@ -55,7 +58,7 @@ class Client(Generic[S, R]):
         self._loop = asyncio.get_running_loop()
         self._channels: list[Channel | None] = [None] * connections
         self._connecting: dict[int, asyncio.Task[Channel]] = {}
-        self._turn = 0
+        self._use(self._channels, self._loop)
         self._closed = False
 
     def __repr__(self) -> str:
@@ -76,34 +79,6 @@ class Client(Generic[S, R]):
         """How many connections are open now."""
         return sum(1 for channel in self._channels if channel is not None and not channel.closed)
 
-    async def unary(self, request: S, *, timeout: float | None = None) -> R:
-        """Send ``request`` and wait for its one response.
-
-        ``timeout`` (seconds, 0 or more; default: none) covers everything, connecting included. When it
-        passes, and when the call is cancelled, the server is told to stop. Raises ``DeadlineExceeded``;
-        ``CancelledRemotely`` when the server rejected or aborted the call; ``ConnectError`` when there is no
-        connection; ``ConnectionClosed`` when it is lost before the answer, which the server may or may not
-        have worked on; ``EncodeError`` when the request cannot be encoded; ``OptionError`` for a timeout
-        that is none.
-        """
-        index = self._turn
-        channel = self._channels[index]
-        self._turn = index + 1 if index + 1 < len(self._channels) else 0
-        if channel is not None:
-            future: asyncio.Future[R] = self._loop.create_future()
-            call_id = channel.call(request, future, timeout, self._loop)
-            if not call_id:
-                channel, future, call_id = await self._start(index, request, timeout)
-        else:
-            channel, future, call_id = await self._start(index, request, timeout)
-        try:
-            return await future
-        except BaseException as error:
-            channel.cancel(call_id)
-            if isinstance(error, DeadlineExceeded) and timeout is not None:
-                error.timeout = timeout
-            raise
-
     async def stream(self, request: S, *, timeout: float | None = None) -> AsyncGenerator[R, None]:
         """Send ``request`` and iterate over its responses: ``async for item in client.stream(request)``.
 
@@ -112,9 +87,7 @@ class Client(Generic[S, R]):
         nobody reads stops the reading of its connection once ``send_queue_messages`` items wait, so that
         memory stays bounded; other calls on that connection wait too. Raises what ``unary`` raises.
         """
-        index = self._turn
-        self._turn = index + 1 if index + 1 < len(self._channels) else 0
-        channel, responses, call_id = await self._open(index, request, timeout)
+        channel, responses, call_id = await self._open(self._next_turn(), request, timeout)
         try:
             while True:
                 item, more = await responses.next()
@@ -150,10 +123,20 @@ class Client(Generic[S, R]):
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
 
+    async def _unary_later(self, index: int, request: S, timeout: float | None) -> R:
+        """A unary call that has to wait for its connection or for room in the send queue."""
+        channel, future, call_id = await self._start(index, request, timeout)
+        try:
+            return await future
+        except BaseException as error:
+            channel.cancel(call_id)
+            if isinstance(error, DeadlineExceeded) and timeout is not None:
+                error.timeout = timeout
+            raise
+
     async def _start(
         self, index: int, request: S, timeout: float | None
     ) -> tuple[Channel, asyncio.Future[R], int]:
-        """A unary call that has to wait for its connection or for room in the send queue."""
         deadline = _Deadline(self._loop, self._address, timeout)
         while True:
             channel = await deadline.wait(self._usable(index))

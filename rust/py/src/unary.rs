@@ -1,0 +1,591 @@
+//! One unary call: what `await client.unary(request)` awaits, and the future its task waits for.
+//!
+//! A coroutine, an `asyncio.Future` and a turn of the event loop would each cost more than the call itself. So
+//! one object is both: to its task it is a coroutine that begins with the first step and yields itself, and
+//! while the task waits it is a future. When its answer arrives and no task runs, the waiting task goes on
+//! within the read callback; anything else goes through the event loop's queue, as a future's callbacks do.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::exceptions::asyncio::{CancelledError, InvalidStateError};
+use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::panic::PanicException;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyType};
+use pyo3::{ffi, intern};
+
+use crate::caller::Caller;
+use crate::client::ClientReactor;
+use crate::guarded::Guarded;
+
+/// A call of `Caller.unary`.
+#[pyclass(frozen, weakref, module = "protosocket._core")]
+pub struct UnaryCall {
+    caller: Py<Caller>,
+    timeout: Option<f64>,
+    reading: Option<Reading>,
+    state: Guarded<State>,
+}
+
+/// What makes a call's result of its response, and the exception to raise of the one that ended it.
+pub struct Reading {
+    pub read: Py<PyAny>,
+    pub failed: Py<PyAny>,
+}
+
+struct State {
+    phase: Phase,
+    /// What waits for the end, each with the context it runs in.
+    callbacks: Vec<(Py<PyAny>, Option<Py<PyAny>>)>,
+    /// Set when this is yielded to a task and not taken by it yet.
+    is_yielded: bool,
+}
+
+enum Phase {
+    /// Nothing was sent; the request.
+    New(Py<PyAny>),
+    /// Sent on this connection, under this handle.
+    Waiting(Py<ClientReactor>, u64),
+    Answered(Py<PyAny>),
+    /// Ended with this exception.
+    Failed(Py<PyAny>),
+    /// The task that waits was cancelled, with this message.
+    Cancelled(Option<Py<PyAny>>),
+    /// There was no connection or no room: a coroutine does it all.
+    Delegated(Py<PyAny>),
+    Over,
+}
+
+/// What a step of a coroutine leads to.
+enum Step {
+    Yields(Py<PyAny>),
+    Returns(Py<PyAny>),
+}
+
+impl UnaryCall {
+    #[inline]
+    pub fn new(
+        caller: Py<Caller>,
+        request: Py<PyAny>,
+        timeout: Option<f64>,
+        reading: Option<Reading>,
+    ) -> Self {
+        UnaryCall {
+            caller,
+            timeout,
+            reading,
+            state: Guarded::new(State {
+                phase: Phase::New(request),
+                callbacks: Vec::new(),
+                is_yielded: false,
+            }),
+        }
+    }
+
+    /// Takes the answer. With `at_once` the task that waits goes on before this returns, and what stops the
+    /// program may be raised; no task runs then.
+    #[inline]
+    pub fn answer(slf: &Bound<'_, Self>, message: Bound<'_, PyAny>, at_once: bool) -> PyResult<()> {
+        let py = slf.py();
+        let only = {
+            let mut state = slf.get().state.borrow(py);
+            if !matches!(state.phase, Phase::Waiting(..)) {
+                return Ok(());
+            }
+            state.phase = Phase::Answered(message.unbind());
+            if at_once && state.callbacks.len() == 1 {
+                state.callbacks.pop()
+            } else {
+                None
+            }
+        };
+        match only {
+            Some((callback, Some(context))) => {
+                // SAFETY: a live Context object, left below.
+                if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
+                    // Somebody runs in it: that ends before the event loop's next turn.
+                    drop(PyErr::take(py));
+                    return slf.get().call_soon(slf, callback, Some(context));
+                }
+                let result = callback.bind(py).call1((slf,));
+                // SAFETY: the context that was entered above; leaving it fails only if it is not the current one.
+                if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
+                    return Err(PyErr::fetch(py));
+                }
+                result.map(drop)
+            }
+            Some((callback, None)) => slf.get().call_soon(slf, callback, None),
+            None => Self::tell(slf),
+        }
+    }
+
+    /// Has every callback called in a later turn of the event loop.
+    fn tell(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let callbacks = std::mem::take(&mut slf.get().state.borrow(slf.py()).callbacks);
+        for (callback, context) in callbacks {
+            slf.get().call_soon(slf, callback, context)?;
+        }
+        Ok(())
+    }
+
+    fn call_soon(
+        &self,
+        slf: &Bound<'_, Self>,
+        callback: Py<PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let kwargs = PyDict::new(py);
+        if let Some(context) = context {
+            kwargs.set_item(intern!(py, "context"), context)?;
+        }
+        self.caller
+            .get()
+            .event_loop(py)?
+            .call_method(intern!(py, "call_soon"), (callback, slf), Some(&kwargs))
+            .map(drop)
+    }
+
+    /// A step of the coroutine.
+    #[inline]
+    fn advance(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Step> {
+        match (Self::step(slf, value), &slf.get().reading) {
+            (Ok(Step::Returns(message)), Some(reading)) => {
+                let result = reading.read.bind(slf.py()).call1((message,))?;
+                Ok(Step::Returns(result.unbind()))
+            }
+            (Err(error), Some(_)) => Err(slf.get().explain(slf.py(), error)),
+            (step, _) => step,
+        }
+    }
+
+    /// The exception to raise for the one that ended the call.
+    fn explain(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        match &self.reading {
+            Some(reading) => match reading.failed.bind(py).call1((error.value(py),)) {
+                Ok(explained) => PyErr::from_value(explained),
+                Err(raised) => raised,
+            },
+            None => error,
+        }
+    }
+
+    /// The first step, and the one after the end.
+    #[inline]
+    fn step(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Step> {
+        let py = slf.py();
+        let this = slf.get();
+        let phase = {
+            let mut state = this.state.borrow(py);
+            match &state.phase {
+                Phase::Waiting(..) => {
+                    return Err(PyRuntimeError::new_err(
+                        "this call is awaited already, and has not ended",
+                    ));
+                }
+                Phase::Delegated(coroutine) => {
+                    let coroutine = coroutine.clone_ref(py);
+                    drop(state);
+                    return this.delegate(coroutine.bind(py), value);
+                }
+                _ => std::mem::replace(&mut state.phase, Phase::Over),
+            }
+        };
+        match phase {
+            Phase::Answered(message) => Ok(Step::Returns(message)),
+            Phase::New(request) => Self::start(slf, request.bind(py)),
+            Phase::Failed(error) => Err(PyErr::from_value(error.into_bound(py))),
+            Phase::Cancelled(message) => Err(cancelled(py, message)),
+            Phase::Waiting(..) | Phase::Delegated(_) | Phase::Over => {
+                Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"))
+            }
+        }
+    }
+
+    #[inline]
+    fn start(slf: &Bound<'_, Self>, request: &Bound<'_, PyAny>) -> PyResult<Step> {
+        let py = slf.py();
+        let this = slf.get();
+        let caller = this.caller.bind(py);
+        let (index, channel) = caller.get().turn(py)?;
+        if let Some(channel) = channel {
+            let started = ClientReactor::start_unary(&channel, request, slf, this.timeout, caller.get());
+            if started.inspect_err(|_| drop(this.end(py)))? {
+                let mut state = this.state.borrow(py);
+                // It may have ended already: with the connection, when the request was written.
+                if matches!(state.phase, Phase::Waiting(..)) {
+                    state.is_yielded = true;
+                    drop(state);
+                    return Ok(Step::Yields(slf.clone().into_any().unbind()));
+                }
+                drop(state);
+                return Self::step(slf, request);
+            }
+        }
+        let later = (index, request, this.timeout);
+        let coroutine = caller.call_method1(intern!(py, "_unary_later"), later)?;
+        this.state.borrow(py).phase = Phase::Delegated(coroutine.clone().unbind());
+        this.delegate(&coroutine, py.None().bind(py))
+    }
+
+    /// The request is on its way: called before anything can answer it.
+    #[inline]
+    pub fn sent(&self, py: Python<'_>, channel: &Bound<'_, ClientReactor>, handle: u64) {
+        self.state.borrow(py).phase = Phase::Waiting(channel.clone().unbind(), handle);
+    }
+
+    fn delegate(&self, coroutine: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<Step> {
+        let mut result = std::ptr::null_mut();
+        let py = coroutine.py();
+        // SAFETY: both arguments are live; `result` receives a new reference unless an error is set.
+        let status = unsafe { ffi::PyIter_Send(coroutine.as_ptr(), value.as_ptr(), &mut result) };
+        let step = match status {
+            // SAFETY: see above.
+            ffi::PySendResult::PYGEN_NEXT => {
+                return Ok(Step::Yields(unsafe {
+                    Bound::from_owned_ptr(py, result).unbind()
+                }));
+            }
+            // SAFETY: see above.
+            ffi::PySendResult::PYGEN_RETURN => Ok(Step::Returns(unsafe {
+                Bound::from_owned_ptr(py, result).unbind()
+            })),
+            ffi::PySendResult::PYGEN_ERROR => Err(PyErr::fetch(py)),
+        };
+        self.end(py);
+        step
+    }
+
+    /// Ends it in whatever phase it is, and tells the server to stop if that works on it; what was before.
+    fn end(&self, py: Python<'_>) -> Phase {
+        let (phase, callbacks) = {
+            let mut state = self.state.borrow(py);
+            (
+                std::mem::replace(&mut state.phase, Phase::Over),
+                std::mem::take(&mut state.callbacks),
+            )
+        };
+        drop(callbacks);
+        phase
+    }
+
+    fn give_up(&self, py: Python<'_>) -> PyResult<()> {
+        match self.end(py) {
+            Phase::Waiting(channel, handle) => ClientReactor::cancel(channel.bind(py), handle).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets go of a connection that ended its calls with an error, and tells who waits.
+    fn finish(slf: &Bound<'_, Self>, phase: Phase) -> PyResult<bool> {
+        {
+            let mut state = slf.get().state.borrow(slf.py());
+            if !matches!(state.phase, Phase::Waiting(..)) {
+                return Ok(false);
+            }
+            drop(std::mem::replace(&mut state.phase, phase));
+        }
+        Self::tell(slf).map(|()| true)
+    }
+}
+
+#[pymethods]
+impl UnaryCall {
+    fn __await__<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, Self> {
+        slf
+    }
+
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        Self::send(slf, slf.py().None().bind(slf.py())).map(Some)
+    }
+
+    /// The next step of the coroutine, as every coroutine has it.
+    fn send(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        match Self::advance(slf, value)? {
+            Step::Yields(awaited) => Ok(awaited),
+            Step::Returns(value) => Err(PyStopIteration::new_err((value,))),
+        }
+    }
+
+    /// Raises an exception where the call waits, as every coroutine does: the server is told to stop.
+    #[pyo3(signature = (kind, value=None, traceback=None))]
+    fn throw(
+        slf: &Bound<'_, Self>,
+        kind: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+        traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let delegated = match &slf.get().state.borrow(py).phase {
+            Phase::Delegated(coroutine) => Some(coroutine.clone_ref(py)),
+            _ => None,
+        };
+        if let Some(coroutine) = delegated {
+            let error = exception(kind, value)?;
+            let thrown = coroutine.bind(py).call_method1(intern!(py, "throw"), (error,));
+            return thrown.map(Bound::unbind).map_err(|error| {
+                slf.get().end(py);
+                slf.get().explain(py, error)
+            });
+        }
+        slf.get().give_up(py)?;
+        let error = exception(kind, value)?;
+        if let Some(traceback) = traceback.filter(|traceback| !traceback.is_none()) {
+            error.setattr(intern!(py, "__traceback__"), traceback)?;
+        }
+        Err(slf.get().explain(py, PyErr::from_value(error)))
+    }
+
+    /// Ends the coroutine: the server is told to stop.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let delegated = match &self.state.borrow(py).phase {
+            Phase::Delegated(coroutine) => Some(coroutine.clone_ref(py)),
+            _ => None,
+        };
+        if let Some(coroutine) = delegated {
+            self.end(py);
+            return coroutine.bind(py).call_method0(intern!(py, "close")).map(drop);
+        }
+        self.give_up(py)
+    }
+
+    // What a future has, while a task waits for it.
+
+    /// None says that this is no future: as long as no task waits for it.
+    #[getter(_asyncio_future_blocking)]
+    fn is_yielded(&self, py: Python<'_>) -> Option<bool> {
+        let state = self.state.borrow(py);
+        match state.phase {
+            Phase::New(_) | Phase::Delegated(_) | Phase::Over => None,
+            _ => Some(state.is_yielded),
+        }
+    }
+
+    #[setter(_asyncio_future_blocking)]
+    fn set_yielded(&self, py: Python<'_>, value: bool) {
+        self.state.borrow(py).is_yielded = value;
+    }
+
+    fn get_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.caller.get().event_loop(py)
+    }
+
+    #[pyo3(signature = (callback, /, *, context=None))]
+    fn add_done_callback(
+        slf: &Bound<'_, Self>,
+        callback: Py<PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        {
+            let mut state = slf.get().state.borrow(slf.py());
+            if matches!(state.phase, Phase::Waiting(..)) {
+                state.callbacks.push((callback, context));
+                return Ok(());
+            }
+        }
+        slf.get().call_soon(slf, callback, context)
+    }
+
+    fn remove_done_callback(&self, py: Python<'_>, callback: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let kept = std::mem::take(&mut self.state.borrow(py).callbacks);
+        let before = kept.len();
+        let mut left = Vec::with_capacity(before);
+        for (other, context) in kept {
+            if !callback.eq(&other)? {
+                left.push((other, context));
+            }
+        }
+        let removed = before - left.len();
+        self.state.borrow(py).callbacks = left;
+        Ok(removed)
+    }
+
+    /// Asked by the task that waits when it is cancelled; false if the call has ended.
+    #[pyo3(signature = (msg=None))]
+    fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
+        let py = slf.py();
+        let waits = match &slf.get().state.borrow(py).phase {
+            Phase::Waiting(channel, handle) => Some((channel.clone_ref(py), *handle)),
+            _ => None,
+        };
+        match waits {
+            Some((channel, handle)) => {
+                Self::finish(slf, Phase::Cancelled(msg))?;
+                ClientReactor::cancel(channel.bind(py), handle).map(|_| true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn done(&self, py: Python<'_>) -> bool {
+        !matches!(
+            self.state.borrow(py).phase,
+            Phase::New(_) | Phase::Waiting(..) | Phase::Delegated(_)
+        )
+    }
+
+    fn cancelled(&self, py: Python<'_>) -> bool {
+        matches!(self.state.borrow(py).phase, Phase::Cancelled(_))
+    }
+
+    fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match &self.state.borrow(py).phase {
+            Phase::Answered(message) => Ok(message.clone_ref(py)),
+            Phase::Failed(error) => Err(PyErr::from_value(error.bind(py).clone())),
+            Phase::Cancelled(message) => Err(cancelled(
+                py,
+                message.as_ref().map(|message| message.clone_ref(py)),
+            )),
+            _ => Err(InvalidStateError::new_err("the call has no result yet")),
+        }
+    }
+
+    fn exception(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        match &self.state.borrow(py).phase {
+            Phase::Answered(_) => Ok(None),
+            Phase::Failed(error) => Ok(Some(error.clone_ref(py))),
+            Phase::Cancelled(message) => Err(cancelled(
+                py,
+                message.as_ref().map(|message| message.clone_ref(py)),
+            )),
+            _ => Err(InvalidStateError::new_err("the call has no exception yet")),
+        }
+    }
+
+    /// Ends it with an error, as the connection does when it ends or time has passed.
+    fn set_exception(slf: &Bound<'_, Self>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+        if let Some(timeout) = slf.get().timeout {
+            let name = intern!(slf.py(), "timeout");
+            if error.hasattr(name)? {
+                error.setattr(name, timeout)?;
+            }
+        }
+        Self::finish(slf, Phase::Failed(error.clone().unbind())).map(drop)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.caller)?;
+        if let Some(reading) = &self.reading {
+            visit.call(&reading.read)?;
+            visit.call(&reading.failed)?;
+        }
+        let Some(state) = self.state.peek() else {
+            return Ok(());
+        };
+        match &state.phase {
+            Phase::Waiting(channel, _) => visit.call(channel)?,
+            Phase::Cancelled(held) => visit.call(held)?,
+            Phase::New(held) | Phase::Answered(held) | Phase::Failed(held) | Phase::Delegated(held) => {
+                visit.call(held)?;
+            }
+            Phase::Over => {}
+        }
+        for (callback, context) in &state.callbacks {
+            visit.call(callback)?;
+            visit.call(context)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        drop(self.end(py));
+    }
+}
+
+/// Nobody awaited it: what Python says of every such coroutine.
+impl Drop for UnaryCall {
+    fn drop(&mut self) {
+        if matches!(self.state.get_mut().phase, Phase::New(_)) {
+            Python::attach(|py| {
+                let raised = PyErr::take(py);
+                let kind = py.get_type::<PyRuntimeWarning>();
+                let text = c"coroutine 'Client.unary' was never awaited";
+                if let Err(error) = PyErr::warn(py, &kind, text, 1) {
+                    error.write_unraisable(py, None);
+                }
+                if let Some(raised) = raised {
+                    raised.restore(py);
+                }
+            });
+        }
+    }
+}
+
+fn cancelled(py: Python<'_>, message: Option<Py<PyAny>>) -> PyErr {
+    match message {
+        Some(message) => PyErr::from_type(py.get_type::<CancelledError>(), (message,)),
+        None => CancelledError::new_err(()),
+    }
+}
+
+/// The exception that the arguments of `throw` name.
+fn exception<'py>(
+    kind: &Bound<'py, PyAny>,
+    value: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let base = kind.py().get_type::<pyo3::exceptions::PyBaseException>();
+    if kind.is_instance(&base)? {
+        return Ok(kind.clone());
+    }
+    if !kind
+        .cast::<PyType>()
+        .is_ok_and(|kind| kind.is_subclass(&base).unwrap_or(false))
+    {
+        return Err(PyTypeError::new_err(
+            "exceptions must be derived from BaseException",
+        ));
+    }
+    match value {
+        Some(value) if value.is_instance(kind)? => Ok(value.clone()),
+        Some(value) if !value.is_none() => kind.call1((value,)),
+        _ => kind.call0(),
+    }
+}
+
+/// Lets `await` and tasks take a step without a StopIteration for its result.
+///
+/// There is no name for this slot among a class's methods, so it is filled in here.
+pub fn fill_send_slot(py: Python<'_>) {
+    let kind = py.get_type::<UnaryCall>().as_type_ptr();
+    // SAFETY: the module is being made, so nobody uses the class; as a heap type with `__await__` it has a table
+    // of these slots of its own.
+    unsafe {
+        if let Some(slots) = (*kind).tp_as_async.as_mut() {
+            slots.am_send = Some(am_send);
+        }
+    }
+}
+
+/// # Safety
+///
+/// Called by the interpreter, with a `UnaryCall`, a live value and a place for the result.
+unsafe extern "C" fn am_send(
+    call: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: the interpreter calls slots while the thread is attached to it.
+    let py = unsafe { Python::assume_attached() };
+    let step = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the slot is this class's alone, and nobody derives from it.
+        let call = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
+        // SAFETY: a live object, by the slot's contract.
+        UnaryCall::advance(&call, &unsafe { Bound::from_borrowed_ptr(py, value) })
+    }));
+    let (status, object) = match step {
+        Ok(Ok(Step::Yields(awaited))) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),
+        Ok(Ok(Step::Returns(value))) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
+        Ok(Err(error)) => {
+            error.restore(py);
+            (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
+        }
+        Err(_) => {
+            PanicException::new_err("a call panicked").restore(py);
+            (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
+        }
+    };
+    // SAFETY: the interpreter gave a place for the result.
+    unsafe { *result = object };
+    status
+}

@@ -1,0 +1,226 @@
+"""What ``client.unary`` gives: a coroutine like any other, whose task goes on when its answer was read."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import warnings
+import weakref
+from typing import Any
+
+import pytest
+from tests.rpc_support import CODEC, message, served, until
+
+from protosocket import rpc
+from protosocket.errors import CancelledRemotely, ConnectionClosed, DeadlineExceeded
+
+pytestmark = pytest.mark.every_loop
+
+
+async def test_it_is_a_coroutine_for_everything_that_takes_one() -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+
+        def echo(text: bytes) -> Any:
+            return client.unary(message(b"echo " + text))
+
+        call = echo(b"0")
+        assert inspect.isawaitable(call)
+        assert asyncio.iscoroutine(call)
+        assert not asyncio.isfuture(call)
+        assert (await call).body == b"echo 0"
+        assert [answer.body for answer in await asyncio.gather(echo(b"1"), echo(b"2"))] == [
+            b"echo 1",
+            b"echo 2",
+        ]
+        assert (await asyncio.create_task(echo(b"3"))).body == b"echo 3"
+        assert (await asyncio.wait_for(echo(b"4"), 5)).body == b"echo 4"
+        assert (await asyncio.shield(echo(b"5"))).body == b"echo 5"
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(echo(b"6"))
+        assert task.result().body == b"echo 6"
+        assert service.started == 7
+
+
+async def test_nothing_is_sent_before_it_is_awaited_and_python_says_so() -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        await client.unary(message(b"echo"))
+        call = client.unary(message(b"echo never"))
+        await asyncio.sleep(0.01)
+        assert service.started == 1
+        calls = [call]
+        del call
+        with pytest.warns(RuntimeWarning, match="'Client.unary' was never awaited"):
+            calls.clear()
+        closed = client.unary(message(b"echo never"))
+        closed.close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            del closed
+
+
+async def test_it_cannot_be_awaited_twice() -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        call = client.unary(message(b"echo"))
+        await call
+        with pytest.raises(RuntimeError, match="already awaited"):
+            await call
+        waiting = client.unary(message(b"wait a"))
+        task = asyncio.create_task(waiting)
+        await until(lambda: service.running == 1)
+        with pytest.raises(RuntimeError, match="awaited already"):
+            await waiting
+        service.open("a")
+        assert (await task).body == b"wait a"
+
+
+async def test_cancelling_the_task_cancels_the_handler() -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        task = asyncio.create_task(client.unary(message(b"wait a")))
+        await until(lambda: service.running == 1)
+        task.cancel("enough")
+        with pytest.raises(asyncio.CancelledError, match="enough"):
+            await task
+        await until(lambda: service.running == 0)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await client.unary(message(b"wait b"))
+        await until(lambda: service.started == 2 and service.running == 0)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.unary(message(b"wait c")), 0.01)
+        await until(lambda: service.started == 3 and service.running == 0)
+
+
+async def test_a_task_that_is_cancelled_as_its_answer_arrives_ends_once() -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        for _ in range(50):
+            task = asyncio.create_task(client.unary(message(b"echo")))
+            while not task.done():
+                await asyncio.sleep(0)
+                task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert (await client.unary(message(b"echo on"))).body == b"echo on"
+
+
+async def test_throw_and_close_as_a_generator_has_them() -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        await client.unary(message(b"echo"))
+        call: Any = client.unary(message(b"wait a"))
+        assert call.send(None) is call
+        is_future: bool = asyncio.isfuture(call)
+        assert is_future
+        await until(lambda: service.running == 1)
+        with pytest.raises(KeyError, match="why"):
+            call.throw(KeyError("why"))
+        await until(lambda: service.running == 0)
+        with pytest.raises(KeyError):
+            call.throw(KeyError)
+        with pytest.raises(TypeError, match="BaseException"):
+            call.throw(7)
+        call = client.unary(message(b"wait b"))
+        call.send(None)
+        await until(lambda: service.running == 1)
+        call.close()
+        call.close()
+        await until(lambda: service.running == 0)
+        new = client.unary(message(b"echo"))
+        with pytest.raises(ValueError, match="early"):
+            new.throw(ValueError("early"))
+
+
+async def test_the_waiting_task_keeps_its_context_and_is_the_current_task() -> None:
+    variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable")
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+
+        async def work(number: int) -> None:
+            variable.set(number)
+            for _ in range(20):
+                task = asyncio.current_task()
+                await client.unary(message(b"echo"))
+                assert variable.get() == number
+                assert asyncio.current_task() is task
+
+        await asyncio.gather(*(work(number) for number in range(10)))
+        with pytest.raises(LookupError):
+            variable.get()
+
+
+async def test_a_task_goes_on_before_callbacks_that_wait_and_may_close_the_client() -> None:
+    async with served() as (url, _):
+        client = await rpc.connect(url, CODEC)
+        await client.ready()
+        done: list[int] = []
+
+        async def first() -> None:
+            await client.unary(message(b"echo"))
+            await client.close()
+            done.append(1)
+
+        async def others() -> None:
+            with pytest.raises(ConnectionClosed):
+                await client.unary(message(b"wait never"))
+            done.append(2)
+
+        await asyncio.gather(first(), *(others() for _ in range(3)))
+        assert sorted(done) == [1, 2, 2, 2]
+
+
+async def test_errors_reach_the_task() -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        with pytest.raises(CancelledRemotely):
+            await client.unary(message(b"reject"))
+        with pytest.raises(DeadlineExceeded) as caught:
+            await client.unary(message(b"wait a"), timeout=0.02)
+        assert caught.value.timeout == 0.02
+        with pytest.raises(TypeError):
+            client.unary(message(b"echo"), timeout="soon")  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_stops_the_program_in_a_task_that_goes_on_stops_it() -> None:
+    async def main() -> list[str]:
+        notes: list[str] = []
+        async with served() as (url, service), rpc.connect(url, CODEC) as client:
+            await client.ready()
+
+            async def stop() -> None:
+                await client.unary(message(b"wait a"))
+                raise KeyboardInterrupt
+
+            async def go_on() -> None:
+                await client.unary(message(b"wait a"))
+                notes.append("went on")
+
+            tasks = [asyncio.ensure_future(work()) for work in (stop, go_on)]
+            await until(lambda: service.running == 2)
+            service.open("a")
+            await asyncio.wait(tasks)
+        return notes
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+
+
+async def test_a_handler_may_wait_for_a_call() -> None:
+    async with served() as (upstream, _), rpc.connect(upstream, CODEC) as client:
+
+        class Front(rpc.Service):
+            async def unary(self, request: Any) -> Any:
+                return await client.unary(request)
+
+        async with (
+            rpc.serve("tcp://127.0.0.1:0", Front, CODEC) as server,
+            rpc.connect(server.addresses[0], CODEC) as outer,
+        ):
+            bodies = [b"echo %d" % number for number in range(50)]
+            answers = await asyncio.gather(*(outer.unary(message(body)) for body in bodies))
+            assert [answer.body for answer in answers] == bodies
+
+
+async def test_a_call_is_collected_when_it_has_ended() -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        call = client.unary(message(b"echo"))
+        alive = weakref.ref(call)
+        await call
+        del call
+        assert alive() is None
