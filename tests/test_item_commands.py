@@ -15,12 +15,7 @@ from protosocket.cache.cache_items_pb2 import ItemOperation
 from protosocket.cache.commands import KEY_NOT_FOUND, get_command, set_command
 from protosocket.cache.item_messages import ITEMS, caches_command, decode_answer, item_command
 from protosocket.cache.protosocket_handler import carry_out
-from protosocket.cache.protosocket_messages import (
-    MESSAGES,
-    authenticate_command,
-    native_cache_codec,
-)
-from protosocket.cache.protosocket_messages import get_command as native_get
+from protosocket.cache.protosocket_messages import MESSAGES, native_cache_codec
 from protosocket.cache.protosocket_router import ProtosocketBackend, serve_router
 from protosocket.cache.protosocket_storage import serve_storage
 
@@ -202,7 +197,8 @@ async def test_through_a_router() -> None:
         async with rpc.connect(router.url, native_cache_codec()) as client:
             for command in (item_command("n", b"k", operation("inspect")), caches_command(ACTION.LIST)):
                 assert (await client.unary(command)).error.code == pb.UNAUTHENTICATED
-            await client.unary(authenticate_command("secret"))
+            token = MESSAGES.AuthenticateCommand(token="secret")
+            await client.unary(MESSAGES.CacheCommand(unary=MESSAGES.Unary(auth=token)))
             for number in range(20):
                 push = operation("list_push", values=[b"value"], ttl_milliseconds=60_000)
                 response = await client.unary(item_command("n", b"%d" % number, push))
@@ -211,7 +207,9 @@ async def test_through_a_router() -> None:
             broken = MESSAGES.ItemCommand(namespace="n", key=b"1", operation=b"\x0a\xff")
             response = await client.unary(MESSAGES.CacheCommand(unary=MESSAGES.Unary(item=broken)))
             assert response.error.code == pb.INVALID_ARGUMENT
-            response = await client.unary(native_get("n", b"1"))
+            response = await client.unary(
+                MESSAGES.CacheCommand(unary=MESSAGES.Unary(get=MESSAGES.GetCommand(namespace="n", key=b"1")))
+            )
             assert response.error.code == pb.FAILED_PRECONDITION
             # A router cannot know which storage an action on caches is for.
             response = await client.unary(caches_command(ACTION.LIST))

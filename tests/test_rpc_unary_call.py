@@ -107,8 +107,7 @@ async def test_throw_and_close_as_a_generator_has_them() -> None:
         await client.unary(message(b"echo"))
         call: Any = client.unary(message(b"wait a"))
         assert call.send(None) is call
-        is_future: bool = asyncio.isfuture(call)
-        assert is_future
+        assert [asyncio.isfuture(each) for each in (call,)] == [True]
         await until(lambda: service.running == 1)
         with pytest.raises(KeyError, match="why"):
             call.throw(KeyError("why"))

@@ -6,6 +6,7 @@ Defaults throughout: one connection, uvloop, aiofastnet's transport, upb message
 from __future__ import annotations
 
 import asyncio
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from benchmarks.client import CacheDriver
@@ -56,20 +57,15 @@ class ProtobufDriver(CacheDriver):
             self._clients.append(client)
             await client.ready()
             left -= CONNECTIONS_A_CLIENT
-        self._turn = 0
-
-    def _client(self) -> rpc.Client[CacheCommand, CacheResponse]:
-        if len(self._clients) > 1:
-            self._turn = (self._turn + 1) % len(self._clients)
-        return self._clients[self._turn]
+        self._turns = cycle([client.unary for client in self._clients])
 
     async def get(self, key: bytes) -> bytes | None:
         """One call."""
-        return read_get(await self._client().unary(get_command(key)))
+        return read_get(await next(self._turns)(get_command(key)))
 
     async def set(self, key: bytes, value: bytes) -> None:
         """One call."""
-        read_set(await self._client().unary(set_command(key, value)))
+        read_set(await next(self._turns)(set_command(key, value)))
 
     async def close(self) -> None:
         """Close the clients."""

@@ -6,6 +6,7 @@ As ``protosocket_async`` with ``rpc.NativeCodec``: the same bytes on the wire, l
 from __future__ import annotations
 
 import asyncio
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.client import CacheDriver, WrongAnswer
@@ -69,16 +70,11 @@ class NativeDriver(CacheDriver):
             self._clients.append(client)
             await client.ready()
             left -= CONNECTIONS_A_CLIENT
-        self._turn = 0
-
-    def _client(self) -> rpc.Client[Any, Any]:
-        if len(self._clients) > 1:
-            self._turn = (self._turn + 1) % len(self._clients)
-        return self._clients[self._turn]
+        self._turns = cycle([client.unary for client in self._clients])
 
     async def get(self, key: bytes) -> bytes | None:
         """One call."""
-        response = await self._client().unary(CacheCommand(unary=Unary(get=GetCommand(key=key))))
+        response = await next(self._turns)(CacheCommand(unary=Unary(get=GetCommand(key=key))))
         if response.get is not None:
             value: bytes = response.get.value
             return value
@@ -89,7 +85,7 @@ class NativeDriver(CacheDriver):
     async def set(self, key: bytes, value: bytes) -> None:
         """One call."""
         command = CacheCommand(unary=Unary(set=SetCommand(key=key, value=value)))
-        if (await self._client().unary(command)).set is None:
+        if (await next(self._turns)(command)).set is None:
             raise WrongAnswer("a set was answered with something else")
 
     async def close(self) -> None:

@@ -12,6 +12,7 @@ from _typeshed import ReadableBuffer
 from typing_extensions import disjoint_base
 
 __all__ = [
+    "CacheCommands",
     "CacheEngine",
     "Caller",
     "ClientReactor",
@@ -26,9 +27,13 @@ __all__ = [
     "ServerReactor",
     "StreamReactor",
     "UnaryCall",
+    "ValueReader",
     "WireCodec",
+    "delete_command",
+    "get_command",
     "key_hash",
     "next_frame",
+    "set_command",
     "value_hash",
 ]
 
@@ -60,8 +65,8 @@ class WireCodec:
     def __new__(
         cls,
         framing: _Framing,
-        encode: Callable[[Any], bytes] | NativeSchema,
-        decode: Callable[[bytes], Any] | NativeDecoder[Any],
+        encode: Callable[[Any], bytes] | NativeSchema | None,
+        decode: Callable[[bytes], Any] | NativeDecoder[Any] | None,
         send: HeaderLayout | None = None,
         receive: HeaderLayout | None = None,
         message: type | None = None,
@@ -314,6 +319,25 @@ class _EngineStatistics(TypedDict):
     misses: int
     evictions: int
     expired: int
+
+@final
+class CacheCommands:
+    """A storage's handler: everyday commands are carried out natively, others by ``handler(request)``."""
+
+    def __new__(cls, engine: CacheEngine, handler: Callable[[Any], Any]) -> Self: ...
+    def __call__(self, request: Any) -> Any: ...
+    def open(self) -> None: ...
+
+@final
+class ValueReader(Generic[_Result]):
+    """Makes a read's result of the encoded response."""
+
+    def __new__(cls, found: Callable[[bytes], _Result], otherwise: Callable[[bytes], _Result]) -> Self: ...
+    def __call__(self, answer: bytes) -> _Result: ...
+
+def get_command(namespace: str, key: bytes) -> bytes: ...
+def set_command(namespace: str, key: bytes, value: bytes, ttl_milliseconds: int) -> bytes: ...
+def delete_command(namespace: str, key: bytes) -> bytes: ...
 
 @final
 class CacheEngine:

@@ -1,5 +1,6 @@
 //! The protocol core: bytes in, events and bytes out. No Python, no sockets, no clock.
 
+pub mod cache_commands;
 pub mod collections;
 pub mod deadlines;
 pub mod engine;

@@ -39,6 +39,8 @@ struct LightMessages {
 
 /// What makes bytes of messages.
 enum Encode {
+    /// Messages are their encoded bytes already.
+    Bytes,
     /// A Python function that gives bytes.
     Function(Py<PyAny>),
     Native(Py<NativeSchema>),
@@ -46,6 +48,8 @@ enum Encode {
 
 /// What makes messages of bytes.
 enum Decode {
+    /// The bytes are the message.
+    Bytes,
     /// A Python function of bytes.
     Function(Py<PyAny>),
     Native {
@@ -77,6 +81,22 @@ impl<'py> Payload<'py> {
         match self {
             Payload::Bytes(bytes) | Payload::Light(_, _, bytes) => bytes.as_bytes().len(),
             Payload::Scratch(bytes) => bytes.len(),
+        }
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Payload::Bytes(bytes) | Payload::Light(_, _, bytes) => bytes.as_bytes(),
+            Payload::Scratch(bytes) => bytes,
+        }
+    }
+
+    /// Gives the memory back that a payload was copied to.
+    pub fn give_back(self, codec: &WireCodec, py: Python<'py>) {
+        if let (Decode::Native { scratch, .. }, Payload::Scratch(memory)) = (&codec.decode, self) {
+            if memory.capacity() <= KEPT {
+                *scratch.borrow(py) = memory;
+            }
         }
     }
 
@@ -232,7 +252,8 @@ pub fn framing(name: &str) -> PyResult<Framing> {
 
 #[pymethods]
 impl WireCodec {
-    /// `encode` and `decode` are functions, or a `NativeSchema` and a `NativeDecoder`.
+    /// `encode` and `decode` are functions, or a `NativeSchema` and a `NativeDecoder`, or None where messages are
+    /// bytes already.
     #[new]
     #[pyo3(signature = (framing, encode, decode, send=None, receive=None, message=None, light=None))]
     fn new(
@@ -249,6 +270,7 @@ impl WireCodec {
             unpack: None,
             encode: match encode.cast::<NativeSchema>() {
                 Ok(schema) => Encode::Native(schema.clone().unbind()),
+                Err(_) if encode.is_none() => Encode::Bytes,
                 Err(_) => Encode::Function(encode.clone().unbind()),
             },
             decode: match decode.cast::<NativeDecoder>() {
@@ -256,6 +278,7 @@ impl WireCodec {
                     decoder: decoder.clone().unbind(),
                     scratch: Guarded::new(Vec::new()),
                 },
+                Err(_) if decode.is_none() => Decode::Bytes,
                 Err(_) => Decode::Function(decode.clone().unbind()),
             },
             message,
@@ -335,6 +358,10 @@ impl WireCodec {
             }
         }
         let encoded = match &self.encode {
+            Encode::Bytes => message
+                .cast::<PyBytes>()
+                .map(|bytes| Encoded::Bytes(bytes.clone()))
+                .map_err(PyErr::from),
             Encode::Native(schema) => schema.get().write(message).map(Encoded::Native),
             Encode::Function(encode) => encode.bind(py).call1((message,)).and_then(|encoded| {
                 let encoded = encoded.cast_into::<PyBytes>()?;
@@ -390,7 +417,7 @@ impl WireCodec {
                 memory.extend_from_slice(bytes);
                 Payload::Scratch(memory)
             }
-            Decode::Function(_) => Payload::Bytes(PyBytes::new(py, bytes)),
+            Decode::Function(_) | Decode::Bytes => Payload::Bytes(PyBytes::new(py, bytes)),
         }
     }
 
@@ -405,6 +432,8 @@ impl WireCodec {
                     Ok(payload.into_any())
                 }
             }
+            (Decode::Bytes, Payload::Bytes(bytes)) => Ok(bytes.into_any()),
+            (Decode::Bytes, Payload::Scratch(bytes)) => Ok(PyBytes::new(py, &bytes).into_any()),
             (Decode::Function(decode), Payload::Bytes(bytes)) => decode.bind(py).call1((bytes,)),
             (Decode::Function(decode), Payload::Scratch(bytes)) => {
                 decode.bind(py).call1((PyBytes::new(py, &bytes),))

@@ -739,6 +739,39 @@ impl CacheEngine {
 }
 
 impl CacheEngine {
+    /// The live plain value under the key; None where `get` raises.
+    #[inline]
+    pub fn look_up(&mut self, py: Python<'_>, namespace: &str, key: &[u8]) -> Option<Option<Py<PyBytes>>> {
+        let now = self.now();
+        self.items
+            .get(now, namespace.as_bytes(), key, |value| value.0.clone_ref(py))
+            .ok()
+    }
+
+    /// Stores a value; None, and nothing is changed, where `set` raises.
+    #[inline]
+    pub fn store(
+        &mut self,
+        py: Python<'_>,
+        namespace: &str,
+        key: &[u8],
+        value: &[u8],
+        ttl_ms: u64,
+    ) -> Option<()> {
+        let now = self.now();
+        let kept = Value(PyBytes::new(py, value).unbind());
+        self.items
+            .set(now, namespace.as_bytes(), key, kept, value.len(), ttl_ms)
+            .ok()
+    }
+
+    /// Removes the entry, whatever it is.
+    #[inline]
+    pub fn remove(&mut self, namespace: &str, key: &[u8]) {
+        let now = self.now();
+        self.items.delete(now, namespace.as_bytes(), key);
+    }
+
     fn now(&self) -> u64 {
         // 584 years of nanoseconds fit.
         self.started.elapsed().as_nanos() as u64

@@ -5,6 +5,7 @@ use pyo3::pymodule;
 mod caller;
 mod client;
 mod codec;
+mod commands;
 mod engine;
 mod errors;
 mod framing;
@@ -28,6 +29,8 @@ mod _core {
     use crate::client::ClientReactor;
     #[pymodule_export]
     use crate::codec::{HeaderLayout, WireCodec};
+    #[pymodule_export]
+    use crate::commands::{CacheCommands, ValueReader, delete_command, get_command, set_command};
     #[pymodule_export]
     use crate::engine::{CacheEngine, key_hash, value_hash};
     #[pymodule_export]

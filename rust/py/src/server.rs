@@ -12,6 +12,7 @@ use pyo3::types::PySuper;
 use pyo3::{ffi, intern};
 
 use crate::codec::{Kept, Payload, Side, WireCodec};
+use crate::commands::CacheCommands;
 use crate::guarded::Guarded;
 use crate::link::{Broken, Limits, Link, Next, broken};
 use crate::task::{HandlerTask, Step, copy_context, current_context, in_context, is_plain};
@@ -319,6 +320,7 @@ impl ServerReactor {
             }
         };
         let limits = link.state(py).limits;
+        let native = handler.cast::<CacheCommands>().ok().map(Bound::get);
         let mut task = this.task(slf)?;
         HandlerTask::enter(&task, &event_loop)?;
         // SAFETY: reads the count of a live object.
@@ -363,6 +365,17 @@ impl ServerReactor {
                     Ok(false)
                 }
                 Request::Call(id, payload) => {
+                    if let Some(sent) = native.and_then(|native| {
+                        native.carry_out(py, payload.as_bytes(), |answer| {
+                            Self::put(slf, id, Control::Normal, answer)
+                        })
+                    }) {
+                        payload.give_back(this.codec.get(), py);
+                        match sent.and_then(|()| link.appended(py)) {
+                            Ok(()) => continue,
+                            Err(error) => break Err(error),
+                        }
+                    }
                     let request = match this.codec.get().decode(py, payload) {
                         Ok(request) => request,
                         Err(error) => break Ok(Some(Broken::Invalid(error.to_string()))),

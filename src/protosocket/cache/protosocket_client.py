@@ -10,11 +10,12 @@ from typing import Any, Self
 from protosocket import rpc
 from protosocket.cache.commands import cache_error
 from protosocket.cache.protosocket_cache_pb2 import UNAVAILABLE
-from protosocket.cache.protosocket_messages import (
+from protosocket.cache.protosocket_commands import (
+    EncodedCodec,
     authenticate_command,
     delete_command,
     get_command,
-    native_cache_codec,
+    read_authenticated,
     read_delete,
     read_get,
     read_set,
@@ -50,9 +51,9 @@ class ProtosocketCacheClient:
         self._url = url
         self._token = token
         self._closed = False
-        self._client: rpc.Client[Any, Any] = rpc.Client(
+        self._client: rpc.Client[bytes, bytes] = rpc.Client(
             parse_address(url),
-            native_cache_codec(),
+            EncodedCodec(),
             connections,
             options or ConnectionOptions(),
             tls,
@@ -101,11 +102,9 @@ class ProtosocketCacheClient:
                 return cache_error(UNAVAILABLE, "the client was closed")
         return error
 
-    async def _authenticate(self, call: rpc.FirstCall[Any, Any]) -> None:
+    async def _authenticate(self, call: rpc.FirstCall[bytes, bytes]) -> None:
         assert self._token is not None
-        response = await call(authenticate_command(self._token))
-        if response.error is not None:
-            raise cache_error(response.error.code, response.error.message)
+        read_authenticated(await call(authenticate_command(self._token)))
 
     async def __aenter__(self) -> Self:
         return self

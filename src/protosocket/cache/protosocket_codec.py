@@ -12,7 +12,7 @@ from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse,
 from protosocket.cache.ring import Ring
 from protosocket.rpc import ProtobufCodec
 
-__all__ = ["cache_codec", "relay_routes"]
+__all__ = ["cache_codec", "command_layout", "relay_routes", "response_layout"]
 
 _COMMAND = CacheCommand.DESCRIPTOR.fields_by_name
 _RESPONSE = CacheResponse.DESCRIPTOR.fields_by_name
@@ -21,6 +21,16 @@ _RESPONSE = CacheResponse.DESCRIPTOR.fields_by_name
 def cache_codec() -> ProtobufCodec[CacheCommand, CacheResponse]:
     """The RPC codec of a router that passes commands on over another transport, as protoc's messages."""
     return ProtobufCodec(send=CacheCommand, receive=CacheResponse, id="message_id", control="control_code")
+
+
+def command_layout() -> HeaderLayout:
+    """The header of a ``CacheCommand``."""
+    return _layout(_COMMAND)
+
+
+def response_layout() -> HeaderLayout:
+    """The header of a ``CacheResponse``."""
+    return _layout(_RESPONSE)
 
 
 def relay_routes(ring: Ring, unavailable: list[bytes]) -> RelayRoutes:
@@ -37,8 +47,8 @@ def relay_routes(ring: Ring, unavailable: list[bytes]) -> RelayRoutes:
         if field.type == FieldDescriptor.TYPE_STRING
     }
     return RelayRoutes(
-        _layout(_COMMAND),
-        _layout(_RESPONSE),
+        command_layout(),
+        response_layout(),
         ring.points,
         unavailable,
         command=_COMMAND["unary"].number,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from protosocket import rpc
+from protosocket._core import CacheCommands, CacheEngine
 from protosocket.cache.auth import TokenPolicy, require_tokens
 from protosocket.cache.authentication import answer_unforwarded
 from protosocket.cache.protosocket_handler import carry_out
@@ -31,7 +32,19 @@ class _Storage(rpc.Service):
     def __init__(self, handler: StorageHandler, tokens: TokenPolicy) -> None:
         self._engine = handler.engine
         self._tokens = tokens
-        self._open = not tokens.required
+        self._open = False
+        self._native: CacheCommands | None = None
+        if isinstance(self._engine, CacheEngine):
+            # What most connections are about is carried out without `unary`, or any other Python.
+            self._native = CacheCommands(self._engine, self.unary)
+            self.unary = self._native  # type: ignore[method-assign]
+        if not tokens.required:
+            self._opened()
+
+    def _opened(self) -> None:
+        self._open = True
+        if self._native is not None:
+            self._native.open()
 
     def unary(self, request: Any) -> Any:
         unary = request.unary
@@ -40,7 +53,8 @@ class _Storage(rpc.Service):
         response, opened = answer_unforwarded(
             cast("CacheCommand", MESSAGES.to_protobuf(request)), self._tokens, self._open
         )
-        self._open |= opened
+        if opened and not self._open:
+            self._opened()
         return MESSAGES.from_protobuf(response)
 
 
