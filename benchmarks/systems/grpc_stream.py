@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -111,20 +112,15 @@ class StreamDriver(CacheDriver):
         self._streams = [Stream(self.endpoint.urls[0]) for _ in range(self.endpoint.connections)]
         for first in range(0, len(self._streams), 100):
             await asyncio.gather(*(stream.open() for stream in self._streams[first : first + 100]))
-        self._turn = 0
-
-    def _stream(self) -> Stream:
-        if len(self._streams) > 1:
-            self._turn = (self._turn + 1) % len(self._streams)
-        return self._streams[self._turn]
+        self._turns = cycle([stream.call for stream in self._streams])
 
     async def get(self, key: bytes) -> bytes | None:
         """One call."""
-        return read_get(await self._stream().call(get_command(key)))
+        return read_get(await next(self._turns)(get_command(key)))
 
     async def set(self, key: bytes, value: bytes) -> None:
         """One call."""
-        read_set(await self._stream().call(set_command(key, value)))
+        read_set(await next(self._turns)(set_command(key, value)))
 
     async def close(self) -> None:
         """Close the streams."""

@@ -7,6 +7,7 @@ older I/O engine in the environment: each was measured, see docs/decisions/0003-
 from __future__ import annotations
 
 import asyncio
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -85,21 +86,15 @@ class UnaryDriver(CacheDriver):
         self._channels = [self.open_channel(self.endpoint.urls[0]) for _ in range(self.endpoint.connections)]
         await in_batches([channel.channel_ready() for channel in self._channels])
         stubs: list[Any] = [CacheStub(channel) for channel in self._channels]
-        self._methods = [(stub.Get, stub.Set) for stub in stubs]
-        self._turn = 0
-
-    def _next(self) -> tuple[Any, Any]:
-        if len(self._methods) > 1:
-            self._turn = (self._turn + 1) % len(self._methods)
-        return self._methods[self._turn]
+        self._turns = cycle([(stub.Get, stub.Set) for stub in stubs])
 
     async def get(self, key: bytes) -> bytes | None:
         """One call."""
-        return read_get(await self._next()[0](get_command(key)))
+        return read_get(await next(self._turns)[0](get_command(key)))
 
     async def set(self, key: bytes, value: bytes) -> None:
         """One call."""
-        read_set(await self._next()[1](set_command(key, value)))
+        read_set(await next(self._turns)[1](set_command(key, value)))
 
     async def close(self) -> None:
         """Close the channels."""

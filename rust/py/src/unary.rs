@@ -36,10 +36,24 @@ pub struct Reading {
 
 struct State {
     phase: Phase,
-    /// What waits for the end, each with the context it runs in.
-    callbacks: Vec<(Py<PyAny>, Option<Py<PyAny>>)>,
+    /// What waits for the end: its task, as a rule.
+    waiter: Option<Callback>,
+    /// What else does.
+    others: Vec<Callback>,
     /// Set when this is yielded to a task and not taken by it yet.
     is_yielded: bool,
+}
+
+/// A callback with the context it runs in.
+type Callback = (Py<PyAny>, Option<Py<PyAny>>);
+
+impl State {
+    fn callbacks(&mut self) -> impl Iterator<Item = Callback> + use<> {
+        self.waiter
+            .take()
+            .into_iter()
+            .chain(std::mem::take(&mut self.others))
+    }
 }
 
 enum Phase {
@@ -77,7 +91,8 @@ impl UnaryCall {
             reading,
             state: Guarded::new(State {
                 phase: Phase::New(request),
-                callbacks: Vec::new(),
+                waiter: None,
+                others: Vec::new(),
                 is_yielded: false,
             }),
         }
@@ -94,8 +109,8 @@ impl UnaryCall {
                 return Ok(());
             }
             state.phase = Phase::Answered(message.unbind());
-            if at_once && state.callbacks.len() == 1 {
-                state.callbacks.pop()
+            if at_once && state.others.is_empty() {
+                state.waiter.take()
             } else {
                 None
             }
@@ -122,7 +137,7 @@ impl UnaryCall {
 
     /// Has every callback called in a later turn of the event loop.
     fn tell(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let callbacks = std::mem::take(&mut slf.get().state.borrow(slf.py()).callbacks);
+        let callbacks = slf.get().state.borrow(slf.py()).callbacks();
         for (callback, context) in callbacks {
             slf.get().call_soon(slf, callback, context)?;
         }
@@ -263,7 +278,7 @@ impl UnaryCall {
             let mut state = self.state.borrow(py);
             (
                 std::mem::replace(&mut state.phase, Phase::Over),
-                std::mem::take(&mut state.callbacks),
+                state.callbacks(),
             )
         };
         drop(callbacks);
@@ -380,7 +395,11 @@ impl UnaryCall {
         {
             let mut state = slf.get().state.borrow(slf.py());
             if matches!(state.phase, Phase::Waiting(..)) {
-                state.callbacks.push((callback, context));
+                if state.waiter.is_none() {
+                    state.waiter = Some((callback, context));
+                } else {
+                    state.others.push((callback, context));
+                }
                 return Ok(());
             }
         }
@@ -388,16 +407,16 @@ impl UnaryCall {
     }
 
     fn remove_done_callback(&self, py: Python<'_>, callback: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let kept = std::mem::take(&mut self.state.borrow(py).callbacks);
-        let before = kept.len();
-        let mut left = Vec::with_capacity(before);
-        for (other, context) in kept {
+        let before: Vec<_> = self.state.borrow(py).callbacks().collect();
+        let count = before.len();
+        let mut left = Vec::with_capacity(count);
+        for (other, context) in before {
             if !callback.eq(&other)? {
                 left.push((other, context));
             }
         }
-        let removed = before - left.len();
-        self.state.borrow(py).callbacks = left;
+        let removed = count - left.len();
+        self.state.borrow(py).others = left;
         Ok(removed)
     }
 
@@ -481,7 +500,7 @@ impl UnaryCall {
             }
             Phase::Over => {}
         }
-        for (callback, context) in &state.callbacks {
+        for (callback, context) in state.waiter.iter().chain(&state.others) {
             visit.call(callback)?;
             visit.call(context)?;
         }
