@@ -34,6 +34,8 @@ struct Calls {
     deadlines: Deadlines,
     /// The loop time a timer is set for, and the timer.
     timer: Option<(f64, Py<PyAny>)>,
+    /// Calls that wait for room in the send queue: no unary call overtakes them.
+    queueing: usize,
 }
 
 enum Call {
@@ -131,6 +133,7 @@ impl ClientReactor {
             },
             deadlines: Deadlines::default(),
             timer: None,
+            queueing: 0,
         };
         Ok(PyClassInitializer::from(link).add_subclass(ClientReactor {
             codec,
@@ -234,6 +237,19 @@ impl ClientReactor {
         id
     }
 
+    /// A call begins to wait for room; whether another does already.
+    fn _queue_up(&self, py: Python<'_>) -> bool {
+        let mut calls = self.calls.borrow(py);
+        calls.queueing += 1;
+        calls.queueing > 1
+    }
+
+    /// A call does not wait for room any more.
+    fn _leave_queue(&self, py: Python<'_>) {
+        let mut calls = self.calls.borrow(py);
+        calls.queueing = calls.queueing.saturating_sub(1);
+    }
+
     /// The id that a call has on the wire, or 0 if it has ended.
     fn _id(&self, py: Python<'_>, handle: u64) -> u64 {
         self.calls.borrow(py).pending.id(handle).unwrap_or(0)
@@ -328,7 +344,8 @@ impl ClientReactor {
         }
     }
 
-    /// Sends a request whose answer is for `call`; false if the connection is closed or its send queue full.
+    /// Sends a request whose answer is for `call`; false if the connection is closed, its send queue full, or
+    /// another call waits for room in it.
     #[inline]
     pub fn start_unary(
         slf: &Bound<'_, Self>,
@@ -338,6 +355,9 @@ impl ClientReactor {
         caller: &Caller,
     ) -> PyResult<bool> {
         let py = slf.py();
+        if slf.get().calls.borrow(py).queueing > 0 {
+            return Ok(false);
+        }
         let waiter = Call::Unary(call.clone().into_any().unbind());
         match Self::queue(slf, request, waiter, timeout)? {
             Some(queued) => {
@@ -443,6 +463,7 @@ impl ClientReactor {
                 pending,
                 deadlines,
                 timer,
+                ..
             } = &mut *calls;
             let earliest = deadlines.add(when, handle, pending.len(), |handle| pending.id(handle).is_some());
             earliest && timer.as_ref().is_none_or(|(set, _)| when < *set)

@@ -49,8 +49,18 @@ class Channel(ClientReactor, ConnectionProtocol):
     # What the client calls.
 
     async def until_room(self) -> None:
-        """Wait until a call can be sent; raises ``ConnectionClosed`` if the connection ends first."""
-        await self._until_room()
+        """Wait until a call can be sent; raises ``ConnectionClosed`` if the connection ends first.
+
+        Calls go in the order in which they came, unless one has to wait a second time.
+        """
+        others = self._queue_up()
+        try:
+            if others:
+                # Some of them may have been told that there is room, and have not come to use it yet.
+                await asyncio.sleep(0)
+            await self._until_room()
+        finally:
+            self._leave_queue()
 
     # What a stream of responses calls.
 
