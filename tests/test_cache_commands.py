@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.oracle.framing import Framing, frame
-from tests.rpc_support import raw_client
+from tests.rpc_support import raw_client, until
 
+from protosocket._core import CacheCommands
 from protosocket.cache import Hit, Miss, StorageHandler, TokenPolicy, create_engine
 from protosocket.cache import protosocket_cache_pb2 as pb
 from protosocket.cache.commands import KEY_NOT_FOUND
@@ -137,4 +139,22 @@ async def test_nothing_is_carried_out_before_the_token() -> None:
         assert (await exchange(pb.CacheCommand(unary=token).SerializeToString())).HasField("auth")
         assert (await exchange(put)).HasField("set")
         assert (await exchange(get_command("n", b"k"))).get.value == b"v"
+    await storage.close()
+
+
+async def test_a_connection_leaves_nothing_for_the_garbage_collector() -> None:
+    def alive() -> int:
+        return sum(isinstance(each, CacheCommands) for each in gc.get_objects())
+
+    storage = await serve_storage("tcp://127.0.0.1:0", StorageHandler(create_engine()), tokens=TokenPolicy())
+    gc.collect()
+    gc.disable()
+    try:
+        async with raw_client(storage.url) as peer:
+            peer.raw(frame(Framing.VARINT, get_command("n", b"k")))
+            await peer.encoded()
+            assert alive() == 1
+        await until(lambda: alive() == 0)
+    finally:
+        gc.enable()
     await storage.close()

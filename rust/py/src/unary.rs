@@ -294,13 +294,15 @@ impl UnaryCall {
 
     /// Lets go of a connection that ended its calls with an error, and tells who waits.
     fn finish(slf: &Bound<'_, Self>, phase: Phase) -> PyResult<bool> {
-        {
+        let before = {
             let mut state = slf.get().state.borrow(slf.py());
             if !matches!(state.phase, Phase::Waiting(..)) {
                 return Ok(false);
             }
-            drop(std::mem::replace(&mut state.phase, phase));
-        }
+            std::mem::replace(&mut state.phase, phase)
+        };
+        // Dropped outside the borrow: the last reference may run Python code.
+        drop(before);
         Self::tell(slf).map(|()| true)
     }
 }

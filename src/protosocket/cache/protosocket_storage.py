@@ -46,6 +46,11 @@ class _Storage(rpc.Service):
         if self._native is not None:
             self._native.open()
 
+    def disconnected(self) -> None:
+        # It holds this object, which then goes with its connection and not with the garbage collector.
+        self._native = None
+        self.__dict__.pop("unary", None)
+
     def unary(self, request: Any) -> Any:
         unary = request.unary
         if self._open and (unary is None or unary.auth is None):
