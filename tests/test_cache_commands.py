@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from typing import Any
 
@@ -15,6 +16,7 @@ from protosocket._core import CacheCommands
 from protosocket.cache import Hit, Miss, StorageHandler, TokenPolicy, create_engine
 from protosocket.cache import protosocket_cache_pb2 as pb
 from protosocket.cache.commands import KEY_NOT_FOUND
+from protosocket.cache.protosocket_client import ProtosocketCacheClient
 from protosocket.cache.protosocket_commands import (
     delete_command,
     get_command,
@@ -26,7 +28,7 @@ from protosocket.cache.protosocket_commands import (
 from protosocket.cache.protosocket_handler import carry_out
 from protosocket.cache.protosocket_messages import MESSAGES
 from protosocket.cache.protosocket_storage import serve_storage
-from protosocket.errors import CacheError, OptionError
+from protosocket.errors import CacheError, CacheUnavailable, OptionError
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 octets = st.binary(max_size=300)
@@ -158,3 +160,18 @@ async def test_a_connection_leaves_nothing_for_the_garbage_collector() -> None:
     finally:
         gc.enable()
     await storage.close()
+
+
+async def test_a_response_that_cannot_be_read_is_the_cache_unavailable() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(frame(Framing.VARINT, b"\x08\x01\x4a\x04\x12\x02\xff\xff"))  # an error's text, not UTF-8
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with ProtosocketCacheClient(f"tcp://127.0.0.1:{port}") as cache:
+        with pytest.raises(CacheUnavailable, match="UTF-8"):
+            await cache.get("n", b"k", timeout=5)
+    server.close()

@@ -223,3 +223,29 @@ async def test_a_call_is_collected_when_it_has_ended() -> None:
         await call
         del call
         assert alive() is None
+
+
+async def test_a_task_whose_call_is_closed_by_somebody_else_ends() -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        call = client.unary(message(b"wait a"))
+        task = asyncio.create_task(call)
+        await until(lambda: service.running == 1)
+        call.close()
+        with pytest.raises(asyncio.InvalidStateError):
+            await asyncio.wait_for(task, 5)
+        await until(lambda: service.running == 0)
+
+
+async def test_a_callback_that_raises_disturbs_no_other_call() -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        reported: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+        await client.unary(message(b"echo"))
+        call: Any = client.unary(message(b"echo"))
+        call.send(None)
+        call.add_done_callback(lambda _: 1 / 0, context=contextvars.copy_context())
+        assert (await client.unary(message(b"echo on"))).body == b"echo on"
+        assert [type(context["exception"]) for context in reported] == [ZeroDivisionError]
+        assert client.connections == 1
+        call.close()

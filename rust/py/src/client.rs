@@ -405,6 +405,8 @@ impl ClientReactor {
         };
         if let Err(malformed) = state.append(py, &this.send.layout, codec.framing, encoded.as_bytes(), header)
         {
+            // Outside the borrows: making an error runs Python code.
+            drop((calls, state));
             return Err(errors::encode(py, request, PyValueError::new_err(malformed.0)));
         }
         calls.pending.insert(call);
@@ -526,6 +528,7 @@ impl ClientReactor {
             let framing = this.codec.get().framing;
             let header = Header { id, control };
             if let Err(malformed) = state.append(py, &this.send.layout, framing, payload, header) {
+                drop(state);
                 return Err(errors::encode(py, message, PyValueError::new_err(malformed.0)));
             }
         }

@@ -8,7 +8,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::exceptions::asyncio::{CancelledError, InvalidStateError};
-use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopIteration, PyTypeError};
+use pyo3::exceptions::{
+    PyKeyboardInterrupt, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PySystemExit, PyTypeError,
+};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
@@ -128,11 +130,27 @@ impl UnaryCall {
                 if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
                     return Err(PyErr::fetch(py));
                 }
-                result.map(drop)
+                match result {
+                    Err(error) if !stops_the_program(py, &error) => slf.get().report(py, error),
+                    result => result.map(drop),
+                }
             }
             Some((callback, None)) => slf.get().call_soon(slf, callback, None),
             None => Self::tell(slf),
         }
+    }
+
+    /// Tells the event loop of a callback that raised, as it would have seen by itself.
+    #[cold]
+    fn report(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
+        let context = PyDict::new(py);
+        context.set_item("message", "a callback of a call raised")?;
+        context.set_item("exception", error.into_value(py))?;
+        self.caller
+            .get()
+            .event_loop(py)?
+            .call_method1(intern!(py, "call_exception_handler"), (context,))
+            .map(drop)
     }
 
     /// Has every callback called in a later turn of the event loop.
@@ -167,8 +185,10 @@ impl UnaryCall {
     fn advance(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Step> {
         match (Self::step(slf, value), &slf.get().reading) {
             (Ok(Step::Returns(message)), Some(reading)) => {
-                let result = reading.read.bind(slf.py()).call1((message,))?;
-                Ok(Step::Returns(result.unbind()))
+                let result = reading.read.bind(slf.py()).call1((message,));
+                result
+                    .map(|result| Step::Returns(result.unbind()))
+                    .map_err(|error| slf.get().explain(slf.py(), error))
             }
             (Err(error), Some(_)) => Err(slf.get().explain(slf.py(), error)),
             (step, _) => step,
@@ -178,7 +198,7 @@ impl UnaryCall {
     /// The exception to raise for the one that ended the call.
     fn explain(&self, py: Python<'_>, error: PyErr) -> PyErr {
         match &self.reading {
-            Some(reading) => match reading.failed.bind(py).call1((error.value(py),)) {
+            Some(reading) => match reading.failed.bind(py).call1((error.into_value(py),)) {
                 Ok(explained) => PyErr::from_value(explained),
                 Err(raised) => raised,
             },
@@ -285,8 +305,11 @@ impl UnaryCall {
         phase
     }
 
-    fn give_up(&self, py: Python<'_>) -> PyResult<()> {
-        match self.end(py) {
+    /// Ends it from outside; whoever else waits for it hears of that.
+    fn give_up(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        Self::tell(slf)?;
+        match slf.get().end(py) {
             Phase::Waiting(channel, handle) => ClientReactor::cancel(channel.bind(py), handle).map(drop),
             _ => Ok(()),
         }
@@ -346,7 +369,7 @@ impl UnaryCall {
                 slf.get().explain(py, error)
             });
         }
-        slf.get().give_up(py)?;
+        Self::give_up(slf)?;
         let error = exception(kind, value)?;
         if let Some(traceback) = traceback.filter(|traceback| !traceback.is_none()) {
             error.setattr(intern!(py, "__traceback__"), traceback)?;
@@ -355,16 +378,17 @@ impl UnaryCall {
     }
 
     /// Ends the coroutine: the server is told to stop.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let delegated = match &self.state.borrow(py).phase {
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let (this, py) = (slf.get(), slf.py());
+        let delegated = match &this.state.borrow(py).phase {
             Phase::Delegated(coroutine) => Some(coroutine.clone_ref(py)),
             _ => None,
         };
         if let Some(coroutine) = delegated {
-            self.end(py);
+            this.end(py);
             return coroutine.bind(py).call_method0(intern!(py, "close")).map(drop);
         }
-        self.give_up(py)
+        Self::give_up(slf)
     }
 
     // What a future has, while a task waits for it.
@@ -533,6 +557,10 @@ impl Drop for UnaryCall {
     }
 }
 
+fn stops_the_program(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py)
+}
+
 fn cancelled(py: Python<'_>, message: Option<Py<PyAny>>) -> PyErr {
     match message {
         Some(message) => PyErr::from_type(py.get_type::<CancelledError>(), (message,)),
@@ -586,26 +614,26 @@ unsafe extern "C" fn am_send(
     value: *mut ffi::PyObject,
     result: *mut *mut ffi::PyObject,
 ) -> ffi::PySendResult {
-    // SAFETY: the interpreter calls slots while the thread is attached to it.
-    let py = unsafe { Python::assume_attached() };
-    let step = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the slot is this class's alone, and nobody derives from it.
-        let call = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
-        // SAFETY: a live object, by the slot's contract.
-        UnaryCall::advance(&call, &unsafe { Bound::from_borrowed_ptr(py, value) })
-    }));
-    let (status, object) = match step {
-        Ok(Ok(Step::Yields(awaited))) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),
-        Ok(Ok(Step::Returns(value))) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
-        Ok(Err(error)) => {
-            error.restore(py);
-            (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
+    let (status, object) = Python::attach(|py| {
+        let step = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: the slot is this class's alone, and nobody derives from it.
+            let call = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
+            // SAFETY: a live object, by the slot's contract.
+            UnaryCall::advance(&call, &unsafe { Bound::from_borrowed_ptr(py, value) })
+        }));
+        match step {
+            Ok(Ok(Step::Yields(awaited))) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),
+            Ok(Ok(Step::Returns(value))) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
+            Ok(Err(error)) => {
+                error.restore(py);
+                (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
+            }
+            Err(_) => {
+                PanicException::new_err("a call panicked").restore(py);
+                (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
+            }
         }
-        Err(_) => {
-            PanicException::new_err("a call panicked").restore(py);
-            (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
-        }
-    };
+    });
     // SAFETY: the interpreter gave a place for the result.
     unsafe { *result = object };
     status

@@ -24,6 +24,11 @@ class Channel(ClientReactor, ConnectionProtocol):
     def __init__(self, wire: WireCodec, options: ConnectionOptions) -> None:
         self._setup(options)
         self._full = 0
+        self._told = 0
+
+    def _room(self) -> None:
+        self._told += 1
+        super()._room()
 
     def _ended(self) -> None:
         for waiter in self._abandon():
@@ -55,8 +60,10 @@ class Channel(ClientReactor, ConnectionProtocol):
         """
         others = self._queue_up()
         try:
-            if others:
-                # Some of them may have been told that there is room, and have not come to use it yet.
+            told = None
+            while others and told != self._told:
+                # Some were told that there is room, or are about to be, and have not come to use it yet.
+                told = self._told
                 await asyncio.sleep(0)
             await self._until_room()
         finally:
