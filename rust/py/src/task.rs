@@ -473,7 +473,8 @@ enum Sent {
     Raised(PyErr),
 }
 
-fn cancelled(py: Python<'_>, message: Option<Py<PyAny>>) -> PyErr {
+/// A cancellation, with the message that came with it.
+pub fn cancelled(py: Python<'_>, message: Option<Py<PyAny>>) -> PyErr {
     match message {
         Some(message) => PyErr::from_type(py.get_type::<CancelledError>(), (message,)),
         None => CancelledError::new_err(()),

@@ -7,7 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pyo3::exceptions::asyncio::{CancelledError, InvalidStateError};
+use pyo3::exceptions::asyncio::InvalidStateError;
 use pyo3::exceptions::{
     PyKeyboardInterrupt, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PySystemExit, PyTypeError,
 };
@@ -20,6 +20,7 @@ use pyo3::{ffi, intern};
 use crate::caller::Caller;
 use crate::client::ClientReactor;
 use crate::guarded::Guarded;
+use crate::task::cancelled;
 
 /// A call of `Caller.unary`.
 #[pyclass(frozen, weakref, module = "protosocket._core")]
@@ -559,13 +560,6 @@ impl Drop for UnaryCall {
 
 fn stops_the_program(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py)
-}
-
-fn cancelled(py: Python<'_>, message: Option<Py<PyAny>>) -> PyErr {
-    match message {
-        Some(message) => PyErr::from_type(py.get_type::<CancelledError>(), (message,)),
-        None => CancelledError::new_err(()),
-    }
 }
 
 /// The exception that the arguments of `throw` name.
