@@ -7,6 +7,7 @@ use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 use crate::client::ClientReactor;
 use crate::guarded::Guarded;
+use crate::handshake::EventLoop;
 use crate::unary::{Reading, UnaryCall};
 
 /// The native half of a client.
@@ -23,7 +24,7 @@ struct Pool {
     /// A `ClientReactor`, or None, for each place in the pool; the Python class fills them.
     channels: Option<Py<PyList>>,
     turn: usize,
-    event_loop: Option<Py<PyAny>>,
+    event_loop: Option<EventLoop>,
 }
 
 #[pymethods]
@@ -43,10 +44,12 @@ impl Caller {
     }
 
     /// Takes the list of connections, and the event loop of all calls.
-    fn _use(&self, py: Python<'_>, channels: Py<PyList>, event_loop: Py<PyAny>) {
-        let mut pool = self.pool.borrow(py);
+    fn _use(&self, channels: Py<PyList>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+        let event_loop_parts = EventLoop::new(event_loop)?;
+        let mut pool = self.pool.borrow(event_loop.py());
         pool.channels = Some(channels);
-        pool.event_loop = Some(event_loop);
+        pool.event_loop = Some(event_loop_parts);
+        Ok(())
     }
 
     /// The place in the pool whose turn it is.
@@ -88,7 +91,13 @@ impl Caller {
             return Ok(());
         };
         visit.call(&pool.channels)?;
-        visit.call(&pool.event_loop)
+        match &pool.event_loop {
+            Some(event_loop) => event_loop
+                .held()
+                .into_iter()
+                .try_for_each(|held| visit.call(held)),
+            None => Ok(()),
+        }
     }
 
     fn __clear__(&self, py: Python<'_>) {
@@ -119,8 +128,18 @@ impl Caller {
     /// The event loop of all calls.
     #[inline]
     pub fn event_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.asked(py, |event_loop| &event_loop.event_loop)
+    }
+
+    /// One of the things that the event loop's tasks ask for.
+    #[inline]
+    pub fn asked<'py>(
+        &self,
+        py: Python<'py>,
+        which: impl FnOnce(&EventLoop) -> &Py<PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         match &self.pool.borrow(py).event_loop {
-            Some(event_loop) => Ok(event_loop.bind(py).clone()),
+            Some(event_loop) => Ok(which(event_loop).bind(py).clone()),
             None => Err(unprepared()),
         }
     }

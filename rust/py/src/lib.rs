@@ -10,6 +10,7 @@ mod engine;
 mod errors;
 mod framing;
 mod guarded;
+mod handshake;
 mod link;
 mod native;
 mod relay;
@@ -52,7 +53,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        crate::unary::fill_send_slot(module.py());
+        crate::unary::fill_slots(module.py());
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ use pyo3::{ffi, intern};
 use crate::caller::Caller;
 use crate::client::ClientReactor;
 use crate::guarded::Guarded;
+use crate::handshake::{EventLoop, fill_attribute_slots, wake};
 use crate::task::cancelled;
 
 /// A call of `Caller.unary`.
@@ -126,7 +127,7 @@ impl UnaryCall {
                     drop(PyErr::take(py));
                     return slf.get().call_soon(slf, callback, Some(context));
                 }
-                let result = callback.bind(py).call1((slf,));
+                let result = wake(callback.bind(py), slf);
                 // SAFETY: the context that was entered above; leaving it fails only if it is not the current one.
                 if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
                     return Err(PyErr::fetch(py));
@@ -152,6 +153,37 @@ impl UnaryCall {
             .event_loop(py)?
             .call_method1(intern!(py, "call_exception_handler"), (context,))
             .map(drop)
+    }
+
+    /// Has `callback` called with this when it has ended.
+    #[inline]
+    pub fn add_callback(
+        slf: &Bound<'_, Self>,
+        callback: Py<PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        {
+            let mut state = slf.get().state.borrow(slf.py());
+            if matches!(state.phase, Phase::Waiting(..)) {
+                if state.waiter.is_none() {
+                    state.waiter = Some((callback, context));
+                } else {
+                    state.others.push((callback, context));
+                }
+                return Ok(());
+            }
+        }
+        slf.get().call_soon(slf, callback, context)
+    }
+
+    /// What its event loop's tasks ask for.
+    #[inline]
+    pub fn asked<'py>(
+        &self,
+        py: Python<'py>,
+        which: impl FnOnce(&EventLoop) -> &Py<PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.caller.get().asked(py, which)
     }
 
     /// Has every callback called in a later turn of the event loop.
@@ -396,7 +428,7 @@ impl UnaryCall {
 
     /// None says that this is no future: as long as no task waits for it.
     #[getter(_asyncio_future_blocking)]
-    fn is_yielded(&self, py: Python<'_>) -> Option<bool> {
+    pub fn is_yielded(&self, py: Python<'_>) -> Option<bool> {
         let state = self.state.borrow(py);
         match state.phase {
             Phase::New(_) | Phase::Delegated(_) | Phase::Over => None,
@@ -405,7 +437,7 @@ impl UnaryCall {
     }
 
     #[setter(_asyncio_future_blocking)]
-    fn set_yielded(&self, py: Python<'_>, value: bool) {
+    pub fn set_yielded(&self, py: Python<'_>, value: bool) {
         self.state.borrow(py).is_yielded = value;
     }
 
@@ -419,18 +451,7 @@ impl UnaryCall {
         callback: Py<PyAny>,
         context: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        {
-            let mut state = slf.get().state.borrow(slf.py());
-            if matches!(state.phase, Phase::Waiting(..)) {
-                if state.waiter.is_none() {
-                    state.waiter = Some((callback, context));
-                } else {
-                    state.others.push((callback, context));
-                }
-                return Ok(());
-            }
-        }
-        slf.get().call_soon(slf, callback, context)
+        Self::add_callback(slf, callback, context)
     }
 
     fn remove_done_callback(&self, py: Python<'_>, callback: &Bound<'_, PyAny>) -> PyResult<usize> {
@@ -586,10 +607,10 @@ fn exception<'py>(
     }
 }
 
-/// Lets `await` and tasks take a step without a StopIteration for its result.
+/// Lets `await` and tasks take a step without a StopIteration for its result, and look at it as a future quickly.
 ///
-/// There is no name for this slot among a class's methods, so it is filled in here.
-pub fn fill_send_slot(py: Python<'_>) {
+/// There are no names for these slots among a class's methods, so they are filled in here.
+pub fn fill_slots(py: Python<'_>) {
     let kind = py.get_type::<UnaryCall>().as_type_ptr();
     // SAFETY: the module is being made, so nobody uses the class; as a heap type with `__await__` it has a table
     // of these slots of its own.
@@ -597,6 +618,7 @@ pub fn fill_send_slot(py: Python<'_>) {
         if let Some(slots) = (*kind).tp_as_async.as_mut() {
             slots.am_send = Some(am_send);
         }
+        fill_attribute_slots(kind);
     }
 }
 

@@ -1,0 +1,274 @@
+//! What a task and the future it waits for say to each other, for a `UnaryCall`, without the general ways.
+//!
+//! asyncio's tasks know the structure of `asyncio.Future` alone. Of everything else they ask five attributes by
+//! name for each wait, and the result when they wake up, which took a fifth of all instructions of a call. Here
+//! three of the names are told by their addresses, and a task is woken with a future that it knows. Every other
+//! name and every other caller goes the general way.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use pyo3::panic::PanicException;
+use pyo3::prelude::*;
+use pyo3::{ffi, intern};
+
+use crate::unary::UnaryCall;
+
+/// An event loop, with what its tasks ask for at every wait.
+pub struct EventLoop {
+    pub event_loop: Py<PyAny>,
+    /// A function that gives the event loop.
+    get_loop: Py<PyAny>,
+    /// An `asyncio.Future` that is done.
+    done: Py<PyAny>,
+}
+
+impl EventLoop {
+    pub fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = event_loop.py();
+        let done = event_loop.call_method0(intern!(py, "create_future"))?;
+        done.call_method1(intern!(py, "set_result"), (py.None(),))?;
+        Ok(EventLoop {
+            get_loop: function(&GET_LOOP, event_loop)?.unbind(),
+            event_loop: event_loop.clone().unbind(),
+            done: done.unbind(),
+        })
+    }
+
+    pub fn held(&self) -> [&Py<PyAny>; 3] {
+        [&self.event_loop, &self.get_loop, &self.done]
+    }
+}
+
+/// Calls what waits for `call`. A task's own callback looks at nothing but whether there is a result.
+#[inline]
+pub fn wake<'py>(callback: &Bound<'py, PyAny>, call: &Bound<'py, UnaryCall>) -> PyResult<Bound<'py, PyAny>> {
+    if wakes_a_task(callback) {
+        callback.call1((call.get().asked(call.py(), |event_loop| &event_loop.done)?,))
+    } else {
+        callback.call1((call,))
+    }
+}
+
+/// Has the class answer the names that asyncio asks for at every wait, before it looks for others.
+///
+/// # Safety
+///
+/// Nobody uses the class yet, and nobody derives from it.
+pub unsafe fn fill_attribute_slots(kind: *mut ffi::PyTypeObject) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*kind).tp_getattro = Some(getattro);
+        (*kind).tp_setattro = Some(setattro);
+    }
+}
+
+/// # Safety
+///
+/// Called by the interpreter, with a `UnaryCall` and a name.
+unsafe extern "C" fn getattro(call: *mut ffi::PyObject, name: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    Python::attach(|py| {
+        // SAFETY: the slot is this class's alone, and nobody derives from it.
+        let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
+        let known = catch_unwind(AssertUnwindSafe(|| {
+            if name == intern!(py, "_asyncio_future_blocking").as_ptr() {
+                let blocking = this.get().is_yielded(py);
+                Some(
+                    blocking
+                        .into_pyobject(py)
+                        .map(Bound::into_any)
+                        .map_err(PyErr::from),
+                )
+            } else if name == intern!(py, "get_loop").as_ptr() {
+                Some(this.get().asked(py, |event_loop| &event_loop.get_loop))
+            } else if name == intern!(py, "add_done_callback").as_ptr() {
+                Some(function(&ADD_DONE_CALLBACK, &this))
+            } else {
+                None
+            }
+        }));
+        match known {
+            Ok(Some(result)) => given(py, result),
+            // SAFETY: live objects, by the slot's contract.
+            Ok(None) => unsafe { ffi::PyObject_GenericGetAttr(call, name) },
+            Err(_) => panicked(py),
+        }
+    })
+}
+
+/// # Safety
+///
+/// Called by the interpreter, with a `UnaryCall`, a name, and a value unless the attribute is to be deleted.
+unsafe extern "C" fn setattro(
+    call: *mut ffi::PyObject,
+    name: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+) -> std::ffi::c_int {
+    Python::attach(|py| {
+        if name == intern!(py, "_asyncio_future_blocking").as_ptr() {
+            // SAFETY: compares addresses of objects that are always there.
+            let blocking = unsafe {
+                match value {
+                    value if value == ffi::Py_False() => Some(false),
+                    value if value == ffi::Py_True() => Some(true),
+                    _ => None,
+                }
+            };
+            if let Some(blocking) = blocking {
+                // SAFETY: the slot is this class's alone, and nobody derives from it.
+                let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
+                let set = catch_unwind(AssertUnwindSafe(|| this.get().set_yielded(py, blocking)));
+                return match set {
+                    Ok(()) => 0,
+                    Err(_) => {
+                        panicked(py);
+                        -1
+                    }
+                };
+            }
+        }
+        // SAFETY: live objects, by the slot's contract.
+        unsafe { ffi::PyObject_GenericSetAttr(call, name, value) }
+    })
+}
+
+/// A definition of a function; the interpreter reads it only.
+struct Definition(ffi::PyMethodDef);
+
+// SAFETY: it is never written.
+unsafe impl Sync for Definition {}
+
+static GET_LOOP: Definition = Definition(ffi::PyMethodDef {
+    ml_name: c"get_loop".as_ptr(),
+    ml_meth: ffi::PyMethodDefPointer {
+        PyCFunction: get_loop,
+    },
+    ml_flags: ffi::METH_NOARGS,
+    ml_doc: c"The event loop that the call belongs to.".as_ptr(),
+});
+
+static ADD_DONE_CALLBACK: Definition = Definition(ffi::PyMethodDef {
+    ml_name: c"add_done_callback".as_ptr(),
+    ml_meth: ffi::PyMethodDefPointer {
+        PyCFunctionFastWithKeywords: add_done_callback,
+    },
+    ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+    ml_doc: c"Have callback(call) called when the call has ended.".as_ptr(),
+});
+
+/// A Python function that has `held` for its first argument.
+#[inline]
+fn function<'py, T>(definition: &'static Definition, held: &Bound<'py, T>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: the definition lives for ever; gives a new reference or null with an error set.
+    unsafe {
+        let definition = (&raw const definition.0).cast_mut();
+        let function = ffi::PyCFunction_NewEx(definition, held.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(held.py(), function)
+    }
+}
+
+/// # Safety
+///
+/// Called by the interpreter, with a live object.
+unsafe extern "C" fn get_loop(event_loop: *mut ffi::PyObject, _: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: a live object.
+    unsafe { ffi::Py_NewRef(event_loop) }
+}
+
+/// # Safety
+///
+/// Called by the interpreter, with a `UnaryCall` and its arguments.
+unsafe extern "C" fn add_done_callback(
+    call: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    Python::attach(|py| {
+        // SAFETY: the function is made for objects of this class alone.
+        let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
+        // SAFETY: `names` is a tuple or null; with one name there is one value behind the positional arguments.
+        let in_context = unsafe {
+            count == 1
+                && !names.is_null()
+                && ffi::PyTuple_GET_SIZE(names) == 1
+                && ffi::PyUnicode_CompareWithASCIIString(ffi::PyTuple_GET_ITEM(names, 0), c"context".as_ptr())
+                    == 0
+        };
+        let added = catch_unwind(AssertUnwindSafe(|| {
+            if in_context {
+                // SAFETY: see above; live objects, by the function's contract.
+                let (callback, context) = unsafe {
+                    (
+                        Bound::from_borrowed_ptr(py, *arguments).unbind(),
+                        Bound::from_borrowed_ptr(py, *arguments.add(1)).unbind(),
+                    )
+                };
+                return UnaryCall::add_callback(&this, callback, Some(context))
+                    .map(|()| py.None().into_bound(py));
+            }
+            // SAFETY: live objects; both functions give a new reference or null with an error set.
+            unsafe {
+                let name = intern!(py, "add_done_callback").as_ptr();
+                let general = Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetAttr(call, name))?;
+                let result = ffi::PyObject_Vectorcall(general.as_ptr(), arguments, count as usize, names);
+                Bound::from_owned_ptr_or_err(py, result)
+            }
+        }));
+        match added {
+            Ok(result) => given(py, result),
+            Err(_) => panicked(py),
+        }
+    })
+}
+
+/// Whether a callback is what a task of asyncio's C code gives a future to be woken by.
+#[inline]
+fn wakes_a_task(callback: &Bound<'_, PyAny>) -> bool {
+    /// Where such a callback's definition is, once one was seen.
+    static WAKEUP: AtomicPtr<ffi::PyMethodDef> = AtomicPtr::new(std::ptr::null_mut());
+    // SAFETY: the exact type says what the object is.
+    let definition = unsafe {
+        if ffi::PyCFunction_CheckExact(callback.as_ptr()) == 0 {
+            return false;
+        }
+        (*callback.as_ptr().cast::<ffi::PyCFunctionObject>()).m_ml
+    };
+    if definition == WAKEUP.load(Ordering::Relaxed) {
+        return true;
+    }
+    let found = is_wakeup_of_a_task(callback);
+    if found {
+        WAKEUP.store(definition, Ordering::Relaxed);
+    }
+    found
+}
+
+#[cold]
+fn is_wakeup_of_a_task(callback: &Bound<'_, PyAny>) -> bool {
+    let py = callback.py();
+    let look = || -> PyResult<bool> {
+        let task = py.import("_asyncio")?.getattr("Task")?;
+        Ok(callback.getattr("__self__")?.is_instance(&task)?
+            && callback.getattr("__name__")?.extract::<String>()? == "task_wakeup")
+    };
+    look().unwrap_or(false)
+}
+
+/// What a C function gives back: a new reference, or null with an error set.
+#[inline]
+fn given(py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) -> *mut ffi::PyObject {
+    match result {
+        Ok(object) => object.into_ptr(),
+        Err(error) => {
+            error.restore(py);
+            std::ptr::null_mut()
+        }
+    }
+}
+
+#[cold]
+fn panicked(py: Python<'_>) -> *mut ffi::PyObject {
+    PanicException::new_err("a call panicked").restore(py);
+    std::ptr::null_mut()
+}
