@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from protosocket.bench.operations import Verb
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from protosocket.bench.driver import Endpoint, Verdict
     from protosocket.bench.operations import Operations
 
-__all__ = ["CacheDriver", "WrongAnswer", "host_and_port", "in_batches"]
+__all__ = ["CacheDriver", "WrongAnswer", "host_and_port", "in_batches", "in_turns"]
+
+
+T = TypeVar("T")
 
 
 class WrongAnswer(Exception):
@@ -23,7 +27,11 @@ class WrongAnswer(Exception):
 
 
 class CacheDriver(ABC):
-    """A ``protosocket.bench.driver.Driver`` of a ``get`` and a ``set``."""
+    """A ``protosocket.bench.driver.Driver`` of a ``get`` and a ``set``.
+
+    Both begin a call, and ``found`` and ``stored`` read its answer: a coroutine of the driver's own around a
+    system's call would cost as much as some of these systems do.
+    """
 
     def __init__(self, endpoint: Endpoint, operations: Operations) -> None:
         self.endpoint = endpoint
@@ -39,16 +47,31 @@ class CacheDriver(ABC):
         """Connect, and wait until the connections can carry calls."""
 
     @abstractmethod
-    def get(self, key: bytes) -> Awaitable[bytes | None]:
-        """The value of ``key``, or None. Raises the system's own errors, ``WrongAnswer`` for nonsense."""
+    def get(self, key: bytes) -> Awaitable[Any]:
+        """Begin to read ``key``. The awaitable is the answer, or raises the system's own errors."""
 
     @abstractmethod
-    def set(self, key: bytes, value: bytes) -> Awaitable[None]:
-        """Store ``value``; done when the server says so. Raises as ``get`` does."""
+    def set(self, key: bytes, value: bytes) -> Awaitable[Any]:
+        """Begin to store ``value``. The awaitable is the answer, or raises the system's own errors."""
 
     @abstractmethod
     async def close(self) -> None:
         """Disconnect."""
+
+    # Static, so that a driver can name a function that its messages have.
+
+    @staticmethod
+    def found(answer: Any) -> bytes | None:
+        """The value that a get was answered with, or None. Raises WrongAnswer; here: the answer itself."""
+        if answer is None or isinstance(answer, bytes):
+            return answer
+        raise WrongAnswer(f"a get was answered with {type(answer).__name__}")
+
+    @staticmethod
+    def stored(answer: Any) -> None:
+        """Nothing. Raises WrongAnswer if that does not answer a set; here: if it is anything."""
+        if answer is not None:
+            raise WrongAnswer(f"a set was answered with {type(answer).__name__}")
 
     def call(self, index: int) -> Awaitable[object]:
         """Begin operation number ``index``."""
@@ -58,18 +81,20 @@ class CacheDriver(ABC):
         return self.set(self._keys[index], self._values[index])
 
     def verify(self, index: int, answer: object) -> Verdict:
-        """Whether a get found a value of the right length, and a set was answered."""
+        """Whether a get found a value of the right length, and a set was answered. Raises WrongAnswer."""
         index &= self._mask
         if not self._gets[index]:
-            return None if answer is None else "wrong answer"
-        if isinstance(answer, bytes):
-            return None if len(answer) == self._lengths[index] else "wrong length"
-        return "miss" if answer is None else "wrong answer"
+            self.stored(answer)
+            return None
+        value = self.found(answer)
+        if value is None:
+            return "miss"
+        return None if len(value) == self._lengths[index] else "wrong length"
 
     async def prefill(self, number: int) -> None:
         """Set entry ``number`` of the operations' ``prefill``."""
         key, value, _ = self._prefill[number]
-        await self.set(key, value)
+        self.stored(await self.set(key, value))
 
 
 def host_and_port(url: str) -> tuple[str, int]:
@@ -78,6 +103,18 @@ def host_and_port(url: str) -> tuple[str, int]:
     assert parts.hostname is not None
     assert parts.port is not None
     return parts.hostname, parts.port
+
+
+def in_turns(functions: Sequence[Callable[..., Awaitable[T]]]) -> Callable[..., Awaitable[T]]:
+    """One function that calls each of ``functions`` in turn, one for each connection."""
+    if len(functions) == 1:
+        return functions[0]
+    turns = cycle(functions)
+
+    def call(*arguments: Any) -> Awaitable[T]:
+        return next(turns)(*arguments)
+
+    return call
 
 
 async def in_batches(waits: list[Awaitable[object]], size: int = 100) -> None:

@@ -23,7 +23,7 @@ from benchmarks.protobuf_messages import answer, get_command, read_get, read_set
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from benchmarks.store import Store
     from protosocket.bench.driver import Driver, Endpoint
@@ -100,6 +100,9 @@ async def serve(announce: Callable[[str], None]) -> None:
 class ConnectDriver(CacheDriver):
     """Calls through a Connect client."""
 
+    found = staticmethod(read_get)
+    stored = staticmethod(read_set)
+
     async def start(self) -> None:
         """Connect with a first call."""
         self._transport = HTTPTransport(
@@ -119,13 +122,13 @@ class ConnectDriver(CacheDriver):
         )
         await self.get(b"")
 
-    async def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> Awaitable[CacheResponse]:
         """One call."""
-        return read_get(await self._client.execute_unary(request=get_command(key), method=GET))
+        return self._client.execute_unary(request=get_command(key), method=GET)
 
-    async def set(self, key: bytes, value: bytes) -> None:
+    def set(self, key: bytes, value: bytes) -> Awaitable[CacheResponse]:
         """One call."""
-        read_set(await self._client.execute_unary(request=set_command(key, value), method=SET))
+        return self._client.execute_unary(request=set_command(key, value), method=SET)
 
     async def close(self) -> None:
         """Close the client."""

@@ -105,9 +105,9 @@ class EchoDriver(CacheDriver):
         """The bytes of a get there and back."""
         return self._connection().send(self._message, self._value)
 
-    async def set(self, key: bytes, value: bytes) -> None:
+    def set(self, key: bytes, value: bytes) -> asyncio.Future[bytes | None]:
         """The bytes of a set there and back."""
-        await self._connection().send(self._message, None)
+        return self._connection().send(self._message, None)
 
     async def close(self) -> None:
         """Disconnect."""

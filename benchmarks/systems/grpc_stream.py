@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc import aio
 
-from benchmarks.client import CacheDriver
+from benchmarks.client import CacheDriver, in_turns
 from benchmarks.protobuf_messages import answer, get_command, read_get, read_set, set_command
 from benchmarks.systems.grpc_unary import make_server, open_channel, serve_methods
 from protosocket.cache.cache_service_pb2_grpc import CacheStub
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from benchmarks.store import Store
     from protosocket.bench.driver import Driver, Endpoint
@@ -107,20 +106,23 @@ class Stream:
 class StreamDriver(CacheDriver):
     """Calls over streams, one after the other."""
 
+    found = staticmethod(read_get)
+    stored = staticmethod(read_set)
+
     async def start(self) -> None:
         """Open every stream."""
         self._streams = [Stream(self.endpoint.urls[0]) for _ in range(self.endpoint.connections)]
         for first in range(0, len(self._streams), 100):
             await asyncio.gather(*(stream.open() for stream in self._streams[first : first + 100]))
-        self._turns = cycle([stream.call for stream in self._streams])
+        self._call = in_turns([stream.call for stream in self._streams])
 
-    async def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> Awaitable[CacheResponse]:
         """One call."""
-        return read_get(await next(self._turns)(get_command(key)))
+        return self._call(get_command(key))
 
-    async def set(self, key: bytes, value: bytes) -> None:
+    def set(self, key: bytes, value: bytes) -> Awaitable[CacheResponse]:
         """One call."""
-        read_set(await next(self._turns)(set_command(key, value)))
+        return self._call(set_command(key, value))
 
     async def close(self) -> None:
         """Close the streams."""

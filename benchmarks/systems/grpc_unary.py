@@ -7,20 +7,19 @@ older I/O engine in the environment: each was measured, see docs/decisions/0003-
 from __future__ import annotations
 
 import asyncio
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc import aio
 
-from benchmarks.client import CacheDriver, host_and_port, in_batches
+from benchmarks.client import CacheDriver, host_and_port, in_batches, in_turns
 from benchmarks.protobuf_messages import answer, get_command, read_get, read_set, set_command
 from protosocket.cache.cache_service_pb2_grpc import CacheStub
 from protosocket.cache.grpc_channel import CHANNEL_OPTIONS, SERVER_OPTIONS
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from benchmarks.store import Store
     from protosocket.bench.driver import Driver, Endpoint
@@ -80,21 +79,24 @@ class UnaryDriver(CacheDriver):
     """Calls through the generated stub, one channel after the other."""
 
     open_channel = staticmethod(open_channel)
+    found = staticmethod(read_get)
+    stored = staticmethod(read_set)
 
     async def start(self) -> None:
         """Make every connection."""
         self._channels = [self.open_channel(self.endpoint.urls[0]) for _ in range(self.endpoint.connections)]
         await in_batches([channel.channel_ready() for channel in self._channels])
         stubs: list[Any] = [CacheStub(channel) for channel in self._channels]
-        self._turns = cycle([(stub.Get, stub.Set) for stub in stubs])
+        self._get = in_turns([stub.Get for stub in stubs])
+        self._set = in_turns([stub.Set for stub in stubs])
 
-    async def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> Awaitable[CacheResponse]:
         """One call."""
-        return read_get(await next(self._turns)[0](get_command(key)))
+        return self._get(get_command(key))
 
-    async def set(self, key: bytes, value: bytes) -> None:
+    def set(self, key: bytes, value: bytes) -> Awaitable[CacheResponse]:
         """One call."""
-        read_set(await next(self._turns)[1](set_command(key, value)))
+        return self._set(set_command(key, value))
 
     async def close(self) -> None:
         """Close the channels."""

@@ -19,7 +19,7 @@ from benchmarks.protobuf_messages import answer, get_command, read_get, read_set
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from grpclib.server import Stream
 
@@ -63,6 +63,9 @@ async def serve(announce: Callable[[str], None]) -> None:
 class GrpclibDriver(CacheDriver):
     """Calls on one channel."""
 
+    found = staticmethod(read_get)
+    stored = staticmethod(read_set)
+
     async def start(self) -> None:
         """Connect with a first call."""
         host, port = host_and_port(self.endpoint.urls[0])
@@ -71,13 +74,13 @@ class GrpclibDriver(CacheDriver):
         self._set = UnaryUnaryMethod(self._channel, SET, CacheCommand, CacheResponse)
         await self.get(b"")
 
-    async def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> Awaitable[CacheResponse]:
         """One call."""
-        return read_get(await self._get(get_command(key)))
+        return self._get(get_command(key))
 
-    async def set(self, key: bytes, value: bytes) -> None:
+    def set(self, key: bytes, value: bytes) -> Awaitable[CacheResponse]:
         """One call."""
-        read_set(await self._set(set_command(key, value)))
+        return self._set(set_command(key, value))
 
     async def close(self) -> None:
         """Close the channel."""

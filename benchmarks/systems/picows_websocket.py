@@ -16,7 +16,7 @@ from benchmarks.client import CacheDriver, host_and_port
 from benchmarks.struct_messages import Command, Response, answer, read_get, read_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from benchmarks.store import Store
     from protosocket.bench.driver import Driver, Endpoint
@@ -78,6 +78,9 @@ class Calls(WSListener):
 class WebSocketDriver(CacheDriver):
     """Calls over one WebSocket."""
 
+    found = staticmethod(read_get)
+    stored = staticmethod(read_set)
+
     async def start(self) -> None:
         """Connect."""
         host, port = host_and_port(self.endpoint.urls[0])
@@ -96,13 +99,13 @@ class WebSocketDriver(CacheDriver):
         self._transport.send(BINARY, ENCODE(command))
         return future
 
-    async def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> Awaitable[Response]:
         """One call."""
-        return read_get(await self._call(Command(key=key)))
+        return self._call(Command(key=key))
 
-    async def set(self, key: bytes, value: bytes) -> None:
+    def set(self, key: bytes, value: bytes) -> Awaitable[Response]:
         """One call."""
-        read_set(await self._call(Command(key=key, value=value)))
+        return self._call(Command(key=key, value=value))
 
     async def close(self) -> None:
         """Disconnect."""

@@ -6,16 +6,15 @@ Defaults throughout: one connection, uvloop, aiofastnet's transport, upb message
 from __future__ import annotations
 
 import asyncio
-from itertools import cycle
 from typing import TYPE_CHECKING
 
-from benchmarks.client import CacheDriver
+from benchmarks.client import CacheDriver, in_turns
 from benchmarks.protobuf_messages import answer, get_command, read_get, read_set, set_command
 from protosocket import rpc
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from benchmarks.store import Store
     from protosocket.bench.driver import Driver, Endpoint
@@ -48,6 +47,9 @@ async def serve(announce: Callable[[str], None]) -> None:
 class ProtobufDriver(CacheDriver):
     """Calls through ``rpc.Client``."""
 
+    found = staticmethod(read_get)
+    stored = staticmethod(read_set)
+
     async def start(self) -> None:
         """Make every connection."""
         url, left = self.endpoint.urls[0], self.endpoint.connections
@@ -57,15 +59,15 @@ class ProtobufDriver(CacheDriver):
             self._clients.append(client)
             await client.ready()
             left -= CONNECTIONS_A_CLIENT
-        self._turns = cycle([client.unary for client in self._clients])
+        self._unary = in_turns([client.unary for client in self._clients])
 
-    async def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> Awaitable[CacheResponse]:
         """One call."""
-        return read_get(await next(self._turns)(get_command(key)))
+        return self._unary(get_command(key))
 
-    async def set(self, key: bytes, value: bytes) -> None:
+    def set(self, key: bytes, value: bytes) -> Awaitable[CacheResponse]:
         """One call."""
-        read_set(await next(self._turns)(set_command(key, value)))
+        return self._unary(set_command(key, value))
 
     async def close(self) -> None:
         """Close the clients."""

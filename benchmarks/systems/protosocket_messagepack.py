@@ -14,7 +14,7 @@ from benchmarks.struct_messages import Command, Response, answer, read_get, read
 from protosocket import rpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from benchmarks.store import Store
     from protosocket.bench.driver import Driver, Endpoint
@@ -45,18 +45,21 @@ async def serve(announce: Callable[[str], None]) -> None:
 class MessagePackDriver(CacheDriver):
     """Calls through ``rpc.Client``."""
 
+    found = staticmethod(read_get)
+    stored = staticmethod(read_set)
+
     async def start(self) -> None:
         """Connect."""
         self._client = await rpc.connect(self.endpoint.urls[0], CODEC, connections=self.endpoint.connections)
         await self._client.ready()
 
-    async def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> Awaitable[Response]:
         """One call."""
-        return read_get(await self._client.unary(Command(key=key)))
+        return self._client.unary(Command(key=key))
 
-    async def set(self, key: bytes, value: bytes) -> None:
+    def set(self, key: bytes, value: bytes) -> Awaitable[Response]:
         """One call."""
-        read_set(await self._client.unary(Command(key=key, value=value)))
+        return self._client.unary(Command(key=key, value=value))
 
     async def close(self) -> None:
         """Close the client."""

@@ -6,16 +6,15 @@ As ``protosocket_async`` with ``rpc.NativeCodec``: the same bytes on the wire, l
 from __future__ import annotations
 
 import asyncio
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.client import CacheDriver, WrongAnswer
+from benchmarks.client import CacheDriver, WrongAnswer, in_turns
 from protosocket import rpc
 from protosocket.cache import protosocket_cache_pb2
 from protosocket.codecs import NativeMessages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from benchmarks.store import Store
     from protosocket.bench.driver import Driver, Endpoint
@@ -70,22 +69,30 @@ class NativeDriver(CacheDriver):
             self._clients.append(client)
             await client.ready()
             left -= CONNECTIONS_A_CLIENT
-        self._turns = cycle([client.unary for client in self._clients])
+        self._unary = in_turns([client.unary for client in self._clients])
 
-    async def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> Awaitable[Any]:
         """One call."""
-        response = await next(self._turns)(CacheCommand(unary=Unary(get=GetCommand(key=key))))
-        if response.get is not None:
-            value: bytes = response.get.value
+        return self._unary(CacheCommand(unary=Unary(get=GetCommand(key=key))))
+
+    def set(self, key: bytes, value: bytes) -> Awaitable[Any]:
+        """One call."""
+        return self._unary(CacheCommand(unary=Unary(set=SetCommand(key=key, value=value))))
+
+    @staticmethod
+    def found(answer: Any) -> bytes | None:
+        """What a get found."""
+        if answer.get is not None:
+            value: bytes = answer.get.value
             return value
-        if response.error is not None and response.error.code == protosocket_cache_pb2.NOT_FOUND:
+        if answer.error is not None and answer.error.code == protosocket_cache_pb2.NOT_FOUND:
             return None
         raise WrongAnswer("a get was answered with something else")
 
-    async def set(self, key: bytes, value: bytes) -> None:
-        """One call."""
-        command = CacheCommand(unary=Unary(set=SetCommand(key=key, value=value)))
-        if (await next(self._turns)(command)).set is None:
+    @staticmethod
+    def stored(answer: Any) -> None:
+        """Whether it answers a set."""
+        if answer.set is None:
             raise WrongAnswer("a set was answered with something else")
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ from benchmarks.client import CacheDriver
 from benchmarks.struct_messages import Command, Response, answer, read_get, read_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from benchmarks.store import Store
     from protosocket.bench.driver import Driver, Endpoint
@@ -83,6 +83,9 @@ async def serve(announce: Callable[[str], None]) -> None:
 class DrainedDriver(CacheDriver):
     """Calls over one DEALER socket."""
 
+    found = staticmethod(read_get)
+    stored = staticmethod(read_set)
+
     async def start(self) -> None:
         """Connect with a first call."""
         self._context = zmq.Context()
@@ -111,13 +114,13 @@ class DrainedDriver(CacheDriver):
         if not future.done():
             future.set_result(response)
 
-    async def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> Awaitable[Response]:
         """One call."""
-        return read_get(await self._call(Command(key=key)))
+        return self._call(Command(key=key))
 
-    async def set(self, key: bytes, value: bytes) -> None:
+    def set(self, key: bytes, value: bytes) -> Awaitable[Response]:
         """One call."""
-        read_set(await self._call(Command(key=key, value=value)))
+        return self._call(Command(key=key, value=value))
 
     async def close(self) -> None:
         """Close the socket."""

@@ -16,6 +16,8 @@ from benchmarks.client import CacheDriver, WrongAnswer
 from benchmarks.systems.redis_pool import serve
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from protosocket.bench.driver import Driver, Endpoint
     from protosocket.bench.operations import Operations
 
@@ -67,14 +69,18 @@ class PipelinedDriver(CacheDriver):
             else:
                 future.set_result(answer)
 
-    async def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> Awaitable[Any]:
         """One command of a batch."""
-        value: bytes | None = await self._call(key, None)
-        return value
+        return self._call(key, None)
 
-    async def set(self, key: bytes, value: bytes) -> None:
+    def set(self, key: bytes, value: bytes) -> Awaitable[Any]:
         """One command of a batch."""
-        if not await self._call(key, value):
+        return self._call(key, value)
+
+    @staticmethod
+    def stored(answer: Any) -> None:
+        """Whether it was stored."""
+        if not answer:
             raise WrongAnswer("a set was refused")
 
     async def close(self) -> None:

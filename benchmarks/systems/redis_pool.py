@@ -14,7 +14,7 @@ from benchmarks.client import CacheDriver, WrongAnswer
 from benchmarks.program import free_port, run_program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from protosocket.bench.driver import Driver, Endpoint
     from protosocket.bench.operations import Operations
@@ -43,15 +43,18 @@ class RedisDriver(CacheDriver):
         self._redis = Redis.from_pool(pool)
         await self._redis.ping()
 
-    async def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes) -> Awaitable[Any]:
         """One call."""
-        # Typed for clients that decode as well; this one does not.
-        value: Any = await self._redis.get(key)
-        return cast("bytes | None", value)
+        return cast("Awaitable[Any]", self._redis.get(key))
 
-    async def set(self, key: bytes, value: bytes) -> None:
+    def set(self, key: bytes, value: bytes) -> Awaitable[Any]:
         """One call."""
-        if not await self._redis.set(key, value):
+        return cast("Awaitable[Any]", self._redis.set(key, value))
+
+    @staticmethod
+    def stored(answer: Any) -> None:
+        """Whether it was stored."""
+        if not answer:
             raise WrongAnswer("a set was refused")
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from protosocket.bench.records import Records
+from protosocket.bench.records import NO_CALL, Records
 from protosocket.bench.schedule import arrivals
 from protosocket.bench.timer import PreciseTimer
 
@@ -83,25 +83,30 @@ class _ClosedLoop:
         self._numbers = count()
 
     async def worker(self) -> None:
-        # Everything that is looked up once an operation is a local: this loop shares its processor with the
-        # servers.
+        # This loop shares its processor with what it measures: everything that is looked up once an operation
+        # is a local, and one time is taken and kept for an operation.
         call, verify, records, clock = self._driver.call, self._driver.verify, self.records, perf_counter
-        begun, answered, numbers = records.intended.append, records.ended.append, self._numbers
-        while self.running:
-            index = next(numbers)
-            started = clock()
+        times = records.chain()
+        answered = times.append
+        answered(clock())
+        for index in self._numbers:
             try:
                 verdict = verify(index, await call(index))
             except Exception as error:
                 records.failed(error, clock())
+                answered(NO_CALL)
                 await asyncio.sleep(PAUSE_AFTER_ERROR)
-                continue
-            ended = clock()
-            if verdict is None:
-                begun(started)
-                answered(ended)
+                answered(clock())
             else:
-                records.wrong(verdict, started, started, ended)
+                answered(clock())
+                if verdict == "miss":
+                    records.missed(times[-2])
+                elif verdict is not None:
+                    records.wrong(verdict, times[-2])
+                    times[-1] = NO_CALL
+                    answered(clock())
+            if not self.running:
+                return
 
 
 class _OpenLoop:
@@ -193,8 +198,13 @@ class _OpenLoop:
                 begun(intended)
                 sent(started)
                 answered(ended)
+            elif verdict == "miss":
+                begun(intended)
+                sent(started)
+                answered(ended)
+                records.missed(intended)
             else:
-                records.wrong(verdict, intended, started, ended)
+                records.wrong(verdict, intended)
 
 
 async def _origin(start_at: float | None) -> float:

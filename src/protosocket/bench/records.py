@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from protosocket.bench.driver import Verdict
     from protosocket.bench.watch import Cost
 
-__all__ = ["Records"]
+__all__ = ["NO_CALL", "Records"]
 
 LATE_SECONDS = 0.001
+NO_CALL = float("nan")
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -26,11 +27,13 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 class Records:
     """Times are seconds of ``time.perf_counter()``: when a call was to begin, began, and was answered.
 
-    An array of doubles costs a few ten nanoseconds an append and nothing in the garbage collector. A loop
-    appends to ``intended``, ``ended`` and, if it can be late, ``started`` once for every answer.
+    An array of doubles costs a few ten nanoseconds an append and nothing in the garbage collector. An open
+    loop appends to ``intended``, ``started`` and ``ended`` once for every answer. A worker of a closed loop
+    makes each call when the one before was answered, so one time a call is enough: see ``chain``.
     """
 
     def __init__(self) -> None:
+        self._chains: list[array[float]] = []
         self.intended = array("d")
         self.started = array("d")
         self.ended = array("d")
@@ -38,15 +41,21 @@ class Records:
         self._errors: list[tuple[float, str]] = []
         self._example: str | None = None
 
-    def wrong(self, verdict: Verdict, intended: float, started: float, ended: float) -> None:
-        """An answer that is not right; a miss is still an answer with a latency."""
-        if verdict == "miss":
-            self._misses.append(intended)
-            self.intended.append(intended)
-            self.started.append(started)
-            self.ended.append(ended)
-        else:
-            self._errors.append((intended, str(verdict)))
+    def chain(self) -> array[float]:
+        """A worker's times: when its first call began, then when each was answered and the next one began.
+
+        ``NO_CALL`` in place of a time says that what ends or begins there is no call that was answered.
+        """
+        self._chains.append(array("d"))
+        return self._chains[-1]
+
+    def missed(self, intended: float) -> None:
+        """An answer said that there is nothing; it has a latency like any other."""
+        self._misses.append(intended)
+
+    def wrong(self, verdict: Verdict, intended: float) -> None:
+        """An answer that is not one to what was asked."""
+        self._errors.append((intended, str(verdict)))
 
     def failed(self, error: BaseException, intended: float) -> None:
         """A call that raised."""
@@ -61,9 +70,11 @@ class Records:
 
     def closed(self, begin: float, end: float, cost: Cost, interval: float) -> LoadResult:
         """The result of a closed loop: what was answered in (begin, end]."""
-        intended, ended = np.frombuffer(self.intended), np.frombuffer(self.ended)
-        inside = (ended > begin) & (ended <= end)
-        return self._result(ended[inside], (ended - intended)[inside], begin, end, cost, interval)
+        chains = [np.frombuffer(times) for times in self._chains if times]
+        ended = np.concatenate([np.empty(0), *(times[1:] for times in chains)])
+        latencies = np.concatenate([np.empty(0), *(np.diff(times) for times in chains)])
+        inside = (ended > begin) & (ended <= end) & ~np.isnan(latencies)
+        return self._result(ended[inside], latencies[inside], begin, end, cost, interval)
 
     def open(self, begin: float, end: float, offered: int, cost: Cost, interval: float) -> LoadResult:
         """The result of an open loop: the ``offered`` calls that were due in [begin, end)."""

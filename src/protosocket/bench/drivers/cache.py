@@ -31,6 +31,7 @@ class CacheDriver:
         self._connect_timeout = endpoint.connect_timeout
         self._timeout = endpoint.request_timeout
         self._mask = operations.mask
+        self._gets = [verb is Verb.GET for verb in operations.verbs]
         self._verbs = operations.verbs
         self._keys = operations.keys
         self._values = operations.values
@@ -49,10 +50,9 @@ class CacheDriver:
         clients = self._clients
         client = clients[index % len(clients)]
         index &= self._mask
-        verb = self._verbs[index]
-        if verb is Verb.GET:
+        if self._gets[index]:
             return client.get(self._namespace, self._keys[index], timeout=self._timeout)
-        if verb is Verb.SET:
+        if self._verbs[index] is Verb.SET:
             return client.set(
                 self._namespace,
                 self._keys[index],
@@ -65,13 +65,11 @@ class CacheDriver:
     def verify(self, index: int, answer: object) -> Verdict:
         """Whether a get found a value of the right length, and a set or delete was answered with nothing."""
         index &= self._mask
-        if isinstance(answer, Hit):
-            if self._verbs[index] is not Verb.GET:
-                return "wrong answer"
-            return None if len(answer.value) == self._lengths[index] else "wrong length"
-        if self._verbs[index] is not Verb.GET:
-            return None if answer is None else "wrong answer"
-        return "miss" if isinstance(answer, Miss) else "wrong answer"
+        if self._gets[index]:
+            if isinstance(answer, Hit):
+                return None if len(answer.value) == self._lengths[index] else "wrong length"
+            return "miss" if isinstance(answer, Miss) else "wrong answer"
+        return None if answer is None else "wrong answer"
 
     async def prefill(self, number: int) -> None:
         """Set entry ``number`` of the operations' ``prefill``."""
