@@ -12,10 +12,12 @@ from _typeshed import ReadableBuffer
 from typing_extensions import disjoint_base
 
 __all__ = [
+    "CacheCalls",
     "CacheCommands",
     "CacheEngine",
     "Caller",
     "ClientReactor",
+    "DoneReader",
     "HandlerTask",
     "HeaderLayout",
     "Link",
@@ -329,6 +331,33 @@ class CacheCommands:
     def __new__(cls, engine: CacheEngine, handler: Callable[[Any], Any]) -> Self: ...
     def __call__(self, request: Any) -> Any: ...
     def open(self) -> None: ...
+
+@disjoint_base
+class CacheCalls(Generic[_Result]):
+    """The native half of a cache's client: its everyday calls."""
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
+    @classmethod
+    def __class_getitem__(cls, item: object) -> GenericAlias: ...
+    def _call_with(
+        self,
+        caller: Caller[bytes, bytes],
+        readers: tuple[Callable[[bytes], _Result], Callable[[bytes], None], Callable[[bytes], None]],
+        failed: Callable[[BaseException], BaseException],
+        ttl_milliseconds: Callable[[float], int],
+    ) -> None: ...
+    def get(self, namespace: str, key: bytes, *, timeout: float | None = None) -> UnaryCall[_Result]: ...
+    def set(
+        self, namespace: str, key: bytes, value: bytes, ttl: float, *, timeout: float | None = None
+    ) -> UnaryCall[None]: ...
+    def delete(self, namespace: str, key: bytes, *, timeout: float | None = None) -> UnaryCall[None]: ...
+
+@final
+class DoneReader:
+    """Makes nothing of the encoded response to a write or a removal."""
+
+    def __new__(cls, done: Literal["set", "delete"], otherwise: Callable[[bytes], None]) -> Self: ...
+    def __call__(self, answer: bytes) -> None: ...
 
 @final
 class ValueReader(Generic[_Result]):

@@ -150,6 +150,13 @@ pub fn read_found(message: &[u8]) -> Option<&[u8]> {
     found.is_empty().then_some(value)
 }
 
+/// Whether an encoded `CacheResponse` says what `answer` (`STORED` or `REMOVED`) says, and nothing unusual.
+#[inline]
+pub fn is_answer(message: &[u8], answer: &[u8]) -> bool {
+    let number = u32::from(answer[0] >> 3);
+    only(message, (1, 2), number).is_some_and(<[u8]>::is_empty)
+}
+
 /// The content of field `wanted`, if the message has it once and beside it no field but its header's.
 #[inline]
 fn only(message: &[u8], header: (u32, u32), wanted: u32) -> Option<&[u8]> {
@@ -249,5 +256,9 @@ mod tests {
         assert_eq!(read_found(MISS), None);
         assert_eq!(read_found(STORED), None);
         assert_eq!(read_found(b""), None);
+        assert!(is_answer(STORED, STORED) && is_answer(REMOVED, REMOVED));
+        assert!(is_answer(b"\x08\x07\x62\x00", STORED));
+        assert!(!is_answer(REMOVED, STORED) && !is_answer(b"", STORED) && !is_answer(MISS, STORED));
+        assert!(!is_answer(b"\x62\x01\x00", STORED) && !is_answer(b"\x62\x00\x62\x00", STORED));
     }
 }

@@ -1,13 +1,17 @@
 //! What begins unary calls: a pool's connections, whose turn it is, and their event loop.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
+use pyo3::{ffi, intern};
 
 use crate::client::ClientReactor;
 use crate::guarded::Guarded;
-use crate::handshake::EventLoop;
+use crate::handshake::{EventLoop, given_back};
 use crate::unary::{Reading, UnaryCall};
 
 /// The native half of a client.
@@ -39,8 +43,7 @@ impl Caller {
 
     #[classmethod]
     fn __class_getitem__(class: &Bound<'_, PyType>, item: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let alias = class.py().import("types")?.getattr("GenericAlias")?;
-        alias.call1((class, item)).map(Bound::unbind)
+        generic_alias(class, item)
     }
 
     /// Takes the list of connections, and the event loop of all calls.
@@ -145,7 +148,105 @@ impl Caller {
     }
 }
 
+/// The class with type arguments, which type checkers look at.
+pub fn generic_alias(class: &Bound<'_, PyType>, item: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let alias = class.py().import("types")?.getattr("GenericAlias")?;
+    alias.call1((class, item)).map(Bound::unbind)
+}
+
 #[cold]
 fn unprepared() -> PyErr {
     PyRuntimeError::new_err("the client was not initialised")
+}
+
+/// Puts a function of the interpreter's quickest convention in front of `unary`, for the two ways it is called
+/// in: PyO3's reading of arguments takes as long as sending the request does. Any other call goes to the method.
+pub fn shorten_unary(py: Python<'_>) -> PyResult<()> {
+    let class = py.get_type::<Caller>();
+    let general = class.getattr(intern!(py, "unary"))?;
+    // SAFETY: it is the descriptor of a method, whose definition lives as long as the program.
+    let documentation = unsafe {
+        if ffi::Py_TYPE(general.as_ptr()) != &raw mut ffi::PyMethodDescr_Type {
+            return Ok(());
+        }
+        (*(*general.as_ptr().cast::<ffi::PyMethodDescrObject>()).d_method).ml_doc
+    };
+    let definition = Box::leak(Box::new(ffi::PyMethodDef {
+        ml_name: c"unary".as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer {
+            PyCFunctionFastWithKeywords: unary,
+        },
+        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+        ml_doc: documentation,
+    }));
+    // SAFETY: a live class; the definition is never freed.
+    let short = unsafe {
+        let descriptor = ffi::PyDescr_NewMethod(class.as_type_ptr(), definition);
+        Bound::from_owned_ptr_or_err(py, descriptor)?
+    };
+    drop(UNARY.set(py, general.unbind()));
+    class.setattr(intern!(py, "unary"), short)
+}
+
+/// `Caller.unary` as PyO3 made it.
+static UNARY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// # Safety
+///
+/// Called by the interpreter, with a `Caller` and its arguments.
+unsafe extern "C" fn unary(
+    caller: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    Python::attach(|py| {
+        // SAFETY: `names` is a tuple or null; behind the positional arguments are as many values.
+        let timeout = unsafe {
+            match (count, names.is_null()) {
+                (1, true) => Some(None),
+                (1, false) if ffi::PyTuple_GET_SIZE(names) == 1 => {
+                    let value = *arguments.add(1);
+                    if ffi::PyTuple_GET_ITEM(names, 0) != intern!(py, "timeout").as_ptr() {
+                        None
+                    } else if value == ffi::Py_None() {
+                        Some(None)
+                    } else if ffi::PyFloat_CheckExact(value) != 0 {
+                        Some(Some(ffi::PyFloat_AS_DOUBLE(value)))
+                    } else {
+                        None
+                    }
+                }
+                _ => None,
+            }
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| match timeout {
+            Some(timeout) => {
+                // SAFETY: live objects; the descriptor has checked the first one's class.
+                let (caller, request) = unsafe {
+                    (
+                        Bound::from_borrowed_ptr(py, caller).cast_into_unchecked::<Caller>(),
+                        Bound::from_borrowed_ptr(py, *arguments).unbind(),
+                    )
+                };
+                let call = UnaryCall::new(caller.unbind(), request, timeout, None);
+                Bound::new(py, call).map(Bound::into_any)
+            }
+            // SAFETY: the arguments as they came, with the caller in front.
+            None => unsafe {
+                let named = if names.is_null() {
+                    0
+                } else {
+                    ffi::PyTuple_GET_SIZE(names)
+                };
+                let given = std::slice::from_raw_parts(arguments, (count + named) as usize);
+                let all: Vec<_> = std::iter::once(caller).chain(given.iter().copied()).collect();
+                let general = UNARY.get(py).ok_or_else(unprepared)?;
+                let called =
+                    ffi::PyObject_Vectorcall(general.as_ptr(), all.as_ptr(), count as usize + 1, names);
+                Bound::from_owned_ptr_or_err(py, called)
+            },
+        }));
+        given_back(py, result)
+    })
 }

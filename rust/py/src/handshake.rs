@@ -67,33 +67,33 @@ pub unsafe fn fill_attribute_slots(kind: *mut ffi::PyTypeObject) {
 ///
 /// Called by the interpreter, with a `UnaryCall` and a name.
 unsafe extern "C" fn getattro(call: *mut ffi::PyObject, name: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    Python::attach(|py| {
-        // SAFETY: the slot is this class's alone, and nobody derives from it.
-        let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
-        let known = catch_unwind(AssertUnwindSafe(|| {
-            if name == intern!(py, "_asyncio_future_blocking").as_ptr() {
-                let blocking = this.get().is_yielded(py);
-                Some(
-                    blocking
-                        .into_pyobject(py)
-                        .map(Bound::into_any)
-                        .map_err(PyErr::from),
-                )
-            } else if name == intern!(py, "get_loop").as_ptr() {
-                Some(this.get().asked(py, |event_loop| &event_loop.get_loop))
-            } else if name == intern!(py, "add_done_callback").as_ptr() {
-                Some(function(&ADD_DONE_CALLBACK, &this))
-            } else {
-                None
-            }
-        }));
-        match known {
-            Ok(Some(result)) => given(py, result),
-            // SAFETY: live objects, by the slot's contract.
-            Ok(None) => unsafe { ffi::PyObject_GenericGetAttr(call, name) },
-            Err(_) => panicked(py),
+    // SAFETY: the interpreter holds the GIL; nothing is dropped here, which is what attaching would be for.
+    let py = unsafe { Python::assume_attached() };
+    // SAFETY: the slot is this class's alone, and nobody derives from it.
+    let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
+    let known = catch_unwind(AssertUnwindSafe(|| {
+        if name == intern!(py, "_asyncio_future_blocking").as_ptr() {
+            let blocking = this.get().is_yielded(py);
+            Some(
+                blocking
+                    .into_pyobject(py)
+                    .map(Bound::into_any)
+                    .map_err(PyErr::from),
+            )
+        } else if name == intern!(py, "get_loop").as_ptr() {
+            Some(this.get().asked(py, |event_loop| &event_loop.get_loop))
+        } else if name == intern!(py, "add_done_callback").as_ptr() {
+            Some(function(&ADD_DONE_CALLBACK, &this))
+        } else {
+            None
         }
-    })
+    }));
+    match known {
+        Ok(Some(result)) => given_back(py, Ok(result)),
+        // SAFETY: live objects, by the slot's contract.
+        Ok(None) => unsafe { ffi::PyObject_GenericGetAttr(call, name) },
+        Err(_) => panicked(py),
+    }
 }
 
 /// # Safety
@@ -104,32 +104,32 @@ unsafe extern "C" fn setattro(
     name: *mut ffi::PyObject,
     value: *mut ffi::PyObject,
 ) -> std::ffi::c_int {
-    Python::attach(|py| {
-        if name == intern!(py, "_asyncio_future_blocking").as_ptr() {
-            // SAFETY: compares addresses of objects that are always there.
-            let blocking = unsafe {
-                match value {
-                    value if value == ffi::Py_False() => Some(false),
-                    value if value == ffi::Py_True() => Some(true),
-                    _ => None,
+    // SAFETY: as in `getattro`.
+    let py = unsafe { Python::assume_attached() };
+    if name == intern!(py, "_asyncio_future_blocking").as_ptr() {
+        // SAFETY: compares addresses of objects that are always there.
+        let blocking = unsafe {
+            match value {
+                value if value == ffi::Py_False() => Some(false),
+                value if value == ffi::Py_True() => Some(true),
+                _ => None,
+            }
+        };
+        if let Some(blocking) = blocking {
+            // SAFETY: the slot is this class's alone, and nobody derives from it.
+            let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
+            let set = catch_unwind(AssertUnwindSafe(|| this.get().set_yielded(py, blocking)));
+            return match set {
+                Ok(()) => 0,
+                Err(_) => {
+                    panicked(py);
+                    -1
                 }
             };
-            if let Some(blocking) = blocking {
-                // SAFETY: the slot is this class's alone, and nobody derives from it.
-                let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
-                let set = catch_unwind(AssertUnwindSafe(|| this.get().set_yielded(py, blocking)));
-                return match set {
-                    Ok(()) => 0,
-                    Err(_) => {
-                        panicked(py);
-                        -1
-                    }
-                };
-            }
         }
-        // SAFETY: live objects, by the slot's contract.
-        unsafe { ffi::PyObject_GenericSetAttr(call, name, value) }
-    })
+    }
+    // SAFETY: live objects, by the slot's contract.
+    unsafe { ffi::PyObject_GenericSetAttr(call, name, value) }
 }
 
 /// A definition of a function; the interpreter reads it only.
@@ -215,10 +215,7 @@ unsafe extern "C" fn add_done_callback(
                 Bound::from_owned_ptr_or_err(py, result)
             }
         }));
-        match added {
-            Ok(result) => given(py, result),
-            Err(_) => panicked(py),
-        }
+        given_back(py, added)
     })
 }
 
@@ -257,13 +254,17 @@ fn is_wakeup_of_a_task(callback: &Bound<'_, PyAny>) -> bool {
 
 /// What a C function gives back: a new reference, or null with an error set.
 #[inline]
-fn given(py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) -> *mut ffi::PyObject {
+pub fn given_back(
+    py: Python<'_>,
+    result: std::thread::Result<PyResult<Bound<'_, PyAny>>>,
+) -> *mut ffi::PyObject {
     match result {
-        Ok(object) => object.into_ptr(),
-        Err(error) => {
+        Ok(Ok(object)) => object.into_ptr(),
+        Ok(Err(error)) => {
             error.restore(py);
             std::ptr::null_mut()
         }
+        Err(_) => panicked(py),
     }
 }
 

@@ -31,7 +31,9 @@ mod _core {
     #[pymodule_export]
     use crate::codec::{HeaderLayout, WireCodec};
     #[pymodule_export]
-    use crate::commands::{CacheCommands, ValueReader, delete_command, get_command, set_command};
+    use crate::commands::{
+        CacheCalls, CacheCommands, DoneReader, ValueReader, delete_command, get_command, set_command,
+    };
     #[pymodule_export]
     use crate::engine::{CacheEngine, key_hash, value_hash};
     #[pymodule_export]
@@ -54,6 +56,6 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::unary::fill_slots(module.py());
-        Ok(())
+        crate::caller::shorten_unary(module.py())
     }
 }

@@ -617,9 +617,18 @@ pub fn fill_slots(py: Python<'_>) {
     unsafe {
         if let Some(slots) = (*kind).tp_as_async.as_mut() {
             slots.am_send = Some(am_send);
+            slots.am_await = Some(am_await);
         }
         fill_attribute_slots(kind);
     }
+}
+
+/// # Safety
+///
+/// Called by the interpreter, with a live object.
+unsafe extern "C" fn am_await(call: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: a live object, by the slot's contract.
+    unsafe { ffi::Py_NewRef(call) }
 }
 
 /// # Safety

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from protosocket import _core
-from protosocket._core import ValueReader, WireCodec
+from protosocket._core import DoneReader, ValueReader, WireCodec
 from protosocket.cache.commands import KEY_NOT_FOUND, cache_error, ttl_milliseconds
 from protosocket.cache.protosocket_cache_pb2 import NOT_FOUND
 from protosocket.cache.protosocket_codec import command_layout, response_layout
@@ -76,18 +76,26 @@ read_get: Callable[[bytes], GetResult] = ValueReader(Hit, _read_other)
 """What a read found; raises the error in the response, ``CacheError`` for one to something else."""
 
 
-def read_set(encoded: bytes) -> None:
-    """Nothing if the response is to a write; raises as ``read_get`` does."""
+def _read_set(encoded: bytes) -> None:
+    """A write's response that is not simply one."""
     response = _response(encoded)
     if response.set is None:
         raise _unexpected(response)
 
 
-def read_delete(encoded: bytes) -> None:
-    """Nothing if the response is to a removal; raises as ``read_get`` does."""
+read_set: Callable[[bytes], None] = DoneReader("set", _read_set)
+"""Nothing if the response is to a write; raises as ``read_get`` does."""
+
+
+def _read_delete(encoded: bytes) -> None:
+    """A removal's response that is not simply one."""
     response = _response(encoded)
     if response.delete is None:
         raise _unexpected(response)
+
+
+read_delete: Callable[[bytes], None] = DoneReader("delete", _read_delete)
+"""Nothing if the response is to a removal; raises as ``read_get`` does."""
 
 
 def read_authenticated(encoded: bytes) -> None:
