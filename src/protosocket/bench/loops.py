@@ -125,7 +125,8 @@ class _OpenLoop:
         self._next = 0
         self._idle: list[asyncio.Future[None]] = []
         self._workers: list[asyncio.Task[None]] = []
-        self._calls: dict[int, float] = {}
+        # For each worker, when the call it makes was due; None while it makes none.
+        self._calls: list[float | None] = []
         self._all_made = asyncio.Event()
         self._timer = PreciseTimer(self._tick)
 
@@ -142,8 +143,9 @@ class _OpenLoop:
                     woken.set_result(None)
                 self._idle.clear()
                 await asyncio.gather(*self._workers)
-        for intended in [*self._calls.values(), *self._due[self._next :]]:
-            self.records.unanswered(intended)
+        for intended in [*self._calls, *self._due[self._next :]]:
+            if intended is not None:
+                self.records.unanswered(intended)
 
     async def stop(self) -> None:
         """Stop the clock and the workers."""
@@ -151,13 +153,15 @@ class _OpenLoop:
         await _finish(self._workers, 0.0)
 
     def _tick(self) -> None:
+        self.records.compact()
         now = perf_counter()
         due = bisect_right(self._due, now, self._next)
         for _ in range(due - self._next):
             if self._idle:
                 self._idle.pop().set_result(None)
             elif len(self._workers) < self._limit:
-                self._workers.append(asyncio.create_task(self._worker()))
+                self._workers.append(asyncio.create_task(self._worker(len(self._workers))))
+                self._calls.append(None)
             else:
                 break
         if due < len(self._due):
@@ -168,43 +172,44 @@ class _OpenLoop:
         else:
             self._all_made.set()
 
-    async def _worker(self) -> None:
+    async def _worker(self, number: int) -> None:
         call, verify, records, clock = self._driver.call, self._driver.verify, self.records, perf_counter
         begun, answered, sent = records.intended.append, records.ended.append, records.started.append
         due, total, calls, idle = self._due, len(self._due), self._calls, self._idle
         create_future = asyncio.get_running_loop().create_future
+        started = clock()
         while True:
             index = self._next
-            started = clock()
             if index >= total:
                 return
-            if due[index] > started:
+            intended = due[index]
+            if intended > started:
                 woken = create_future()
                 idle.append(woken)
                 await woken
+                started = clock()
                 continue
             self._next = index + 1
-            intended = due[index]
-            calls[index] = intended
+            calls[number] = intended
             try:
                 verdict = verify(index, await call(index))
             except Exception as error:
                 records.failed(error, intended)
+                calls[number] = None
+                started = clock()
                 continue
-            finally:
-                del calls[index]
+            calls[number] = None
             ended = clock()
-            if verdict is None:
+            if verdict is None or verdict == "miss":
                 begun(intended)
                 sent(started)
                 answered(ended)
-            elif verdict == "miss":
-                begun(intended)
-                sent(started)
-                answered(ended)
-                records.missed(intended)
+                if verdict is not None:
+                    records.missed(intended)
             else:
                 records.wrong(verdict, intended)
+            # The next call, if one is due, is made now.
+            started = ended
 
 
 async def _origin(start_at: float | None) -> float:
