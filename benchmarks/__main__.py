@@ -28,9 +28,11 @@ def main() -> None:
 @main.command("run")
 @click.option("--seconds", default=600.0, show_default=True, help="Length of all measured windows.")
 @click.option("--json", "path", type=click.Path(path_type=Path), default=RESULTS / "report.json")
-@click.option("--only", multiple=True, type=click.Choice(NAMES), help="Measure only these systems.")
+@click.option(
+    "--only", multiple=True, type=click.Choice(NAMES), help="Measure only these systems, on one hop."
+)
 @click.option("--repeats", type=click.IntRange(min=1), help="Of each point of the table.")
-@click.option("--no-sweeps", is_flag=True, help="Only the table.")
+@click.option("--no-sweeps", is_flag=True, help="Only the table of one hop.")
 def run_command(
     seconds: float, path: Path, only: tuple[str, ...], repeats: int | None, no_sweeps: bool
 ) -> None:
@@ -44,6 +46,8 @@ def run_command(
         settings = msgspec.structs.replace(settings, repeats=repeats)
     if no_sweeps:
         settings = msgspec.structs.replace(settings, sizes=(), connections=(), offered_fractions=())
+    if no_sweeps or only:
+        settings = msgspec.structs.replace(settings, two_hops_concurrencies=())
     report = run_until_signalled(run(settings, progress, only))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(report.to_json())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from benchmarks.results import Point, Report, SystemReport
+    from benchmarks.results import Point, Report, SystemReport, TwoHops
 
 __all__ = ["BASELINES", "markdown", "summary"]
 
@@ -22,6 +22,7 @@ def markdown(report: Report, pictures: Sequence[str] = ()) -> str:
         *(f"![{name.rpartition('.')[0]}]({name})" for name in pictures),
         _throughput(report),
         *(_details(report, concurrency) for concurrency in report.settings.concurrencies),
+        _two_hops(report),
         _offered(report),
         _sizes(report),
         _connections(report),
@@ -52,6 +53,8 @@ def summary(report: Report) -> str:
         for system in report.systems
         if system.state != "measured"
     ]
+    if report.two_hops is not None:
+        lines.extend(_two_hops(report).splitlines()[2:])
     lines.append(f"errors: {report.error_count:,}")
     return "\n".join(lines)
 
@@ -123,6 +126,54 @@ def _details(report: Report, concurrency: int) -> str:
     text = f"## {concurrency} in flight: latency and cost of an operation\n\n" + _table(header, rows)
     reasons = {system.system_calls_reason for system in report.systems if system.system_calls_reason}
     return text + "".join(f"\n\nSystem calls were not counted: {reason}." for reason in sorted(reasons))
+
+
+def _two_hops(report: Report) -> str:
+    two_hops = report.two_hops
+    if two_hops is None:
+        return ""
+    title = "## Two hops: client, router and storage\n\n"
+    if two_hops.error is not None:
+        return f"{title}Not measured: {two_hops.error}"
+    header = ["system", "in flight", "operations/s", "× gRPC unary", "p50 ms", "p99.9 ms"]
+    header += ["client CPU µs/op", "router CPU µs/op", "storage CPU µs/op", "errors"]
+    rows = []
+    for point in two_hops.points:
+        low, high = point.ops_per_second_spread
+        ratio = point.ops_per_second / _two_hops_baseline(two_hops, point.concurrency)
+        rows.append(
+            [
+                point.system,
+                f"{point.concurrency}",
+                f"{point.ops_per_second:,.0f} [{low:,.0f}–{high:,.0f}]",
+                f"{ratio:.1f}",
+                *(_number(value) for value in (point.p50_ms, point.p999_ms)),
+                *(_number(value) for value in point.cpu_us.values()),
+                f"{point.errors:,}",
+            ]
+        )
+    text = title + _table(header, rows)
+    fixed = two_hops.fixed_rate
+    if fixed is None:
+        return text
+    idle = " and ".join(_number(value) for value in fixed.idle_lateness_p999_ms)
+    cost = ", ".join(f"{name} {_number(value)}" for name, value in fixed.cpu_us.items())
+    return (
+        f"{text}\n\nAll protosocket, {fixed.offered_per_second:,.0f} offered per second for "
+        f"{fixed.seconds:.0f} s, random arrivals: {fixed.answered_per_second:,.0f} answered per second, "
+        f"p50 {_number(fixed.p50_ms)} ms, p99 {_number(fixed.p99_ms)} ms, "
+        f"**p99.9 {_number(fixed.p999_ms)} ms**, max {_number(fixed.max_ms)} ms, {fixed.late:,} calls made "
+        f"late, {fixed.errors:,} errors; CPU µs/op: {cost}. A process that does nothing but wake every "
+        f"0.25 ms was late by {idle} ms at p99.9 on this machine before and after."
+    )
+
+
+def _two_hops_baseline(two_hops: TwoHops, concurrency: int) -> float:
+    return next(
+        point.ops_per_second
+        for point in two_hops.points
+        if point.system == "grpc-unary" and point.concurrency == concurrency
+    )
 
 
 def _offered(report: Report) -> str:

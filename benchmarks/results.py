@@ -10,6 +10,7 @@ from protosocket.bench.machine import Machine
 
 __all__ = [
     "ConnectionsPoint",
+    "FixedRate",
     "OfferedPoint",
     "Point",
     "Report",
@@ -18,6 +19,8 @@ __all__ = [
     "Spread",
     "SystemCalls",
     "SystemReport",
+    "TwoHops",
+    "TwoHopsPoint",
 ]
 
 Spread = tuple[float, float]
@@ -40,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     connections_concurrency: int = 256
     connections: tuple[int, ...] = ()
     offered_fractions: tuple[float, ...] = ()
+    two_hops_concurrencies: tuple[int, ...] = ()
+    fixed_rate: float = 70_000.0
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +140,46 @@ class OfferedPoint(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
+class TwoHopsPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Client, router and storage in a closed loop: medians of the repeats, as in ``Point``."""
+
+    system: str
+    concurrency: int
+    ops_per_second: float
+    ops_per_second_spread: Spread
+    p50_ms: float
+    p999_ms: float
+    cpu_us: dict[str, float]
+    errors: int
+
+
+class FixedRate(msgspec.Struct, frozen=True, kw_only=True):
+    """An open loop over both hops at a rate that is the same in every run, as in ``OfferedPoint``.
+
+    ``idle_lateness_p999_ms``: how late a process was that did nothing but wake, before and after.
+    """
+
+    seconds: float
+    offered_per_second: float
+    answered_per_second: float
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+    max_ms: float
+    late: int
+    errors: int
+    cpu_us: dict[str, float]
+    idle_lateness_p999_ms: tuple[float, float]
+
+
+class TwoHops(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole cache; ``error`` says why there are no figures."""
+
+    points: tuple[TwoHopsPoint, ...] = ()
+    fixed_rate: FixedRate | None = None
+    error: str | None = None
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """A whole run."""
 
@@ -148,6 +193,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     sizes: tuple[SizePoint, ...] = ()
     connections: tuple[ConnectionsPoint, ...] = ()
     offered: tuple[OfferedPoint, ...] = ()
+    two_hops: TwoHops | None = None
 
     def to_json(self) -> bytes:
         """As indented JSON."""
@@ -161,4 +207,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         others = sum(point.errors + (point.error is not None) for point in self.sizes)
         others += sum(point.errors + (point.error is not None) for point in self.connections)
         others += sum(point.errors + (point.error is not None) for point in self.offered)
+        if self.two_hops is not None:
+            others += self.two_hops.error is not None
+            others += sum(point.errors for point in self.two_hops.points)
+            others += 0 if self.two_hops.fixed_rate is None else self.two_hops.fixed_rate.errors
         return failed + closed + others

@@ -1,4 +1,4 @@
-"""A whole run: every system that is here, in interleaved repeats, then the sweeps."""
+"""A whole run: every system that is here, in interleaved repeats, then the sweeps and the whole cache."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from benchmarks.running import HOP, Programs, Running, in_a_line, start_system
 from benchmarks.steps import Steps, closed
 from benchmarks.sweeps import sweep_connections, sweep_offered, sweep_sizes
 from benchmarks.system_calls import count_system_calls
+from benchmarks.two_hops import measure_two_hops
 from protosocket.bench.machine import commit, machine
 from protosocket.bench.processes import ProcessError
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["default_settings", "run"]
 
 # The parts of a run's time.
-TABLE, CALLS, SIZES, CONNECTIONS, OFFERED = 0.6, 0.04, 0.14, 0.1, 0.12
+TABLE, CALLS, SIZES, CONNECTIONS, OFFERED, TWO_HOPS, FIXED = 0.45, 0.03, 0.12, 0.09, 0.1, 0.08, 0.13
 SHORT_SECONDS = 200.0
 KIB = 1024
 
@@ -39,12 +40,14 @@ def default_settings(seconds: float) -> Settings:
             sizes=(16, KIB, 64 * KIB, KIB * KIB),
             connections=(1, 100, 1_000),
             offered_fractions=(0.3, 0.6, 0.9),
+            two_hops_concurrencies=(64, 256),
         )
     return Settings(
         seconds=seconds,
         sizes=tuple(2**power for power in range(4, 21, 2)),
         connections=(1, 10, 100, 1_000, 10_000),
         offered_fractions=(0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95),
+        two_hops_concurrencies=(64, 256),
     )
 
 
@@ -77,6 +80,9 @@ async def run(
     systems = [one.system for one in sweeping]
     sizes = await sweep_sizes(systems, settings, steps, SIZES)
     connections = await sweep_connections(systems, settings, steps, CONNECTIONS)
+    two_hops = None
+    if settings.two_hops_concurrencies:
+        two_hops = await measure_two_hops(settings, steps, TWO_HOPS, FIXED)
     progress("done", 1.0)
     return Report(
         date=began.isoformat(timespec="minutes"),
@@ -89,6 +95,7 @@ async def run(
         sizes=tuple(sizes),
         connections=tuple(connections),
         offered=tuple(offered),
+        two_hops=two_hops,
     )
 
 

@@ -51,7 +51,13 @@ async def test_system_moves_messages(system: System) -> None:
 async def test_run_and_report(tmp_path: Path) -> None:
     """A whole run of two systems with each sweep, through JSON, to text and pictures."""
     settings = msgspec.structs.replace(
-        SHORT, sizes=(16,), connections=(1, 3), offered_fractions=(0.2,), connections_concurrency=8
+        SHORT,
+        sizes=(16,),
+        connections=(1, 3),
+        offered_fractions=(0.2,),
+        connections_concurrency=8,
+        two_hops_concurrencies=(4,),
+        fixed_rate=200.0,
     )
     report = await run(settings, silent, names=("protosocket_async", "echo"))
     assert report.error_count == 0
@@ -60,6 +66,13 @@ async def test_run_and_report(tmp_path: Path) -> None:
     assert len(report.offered) == len(report.sizes) == 1
     assert [point.connections for point in report.connections] == [1, 3]
 
+    assert report.two_hops is not None
+    assert [point.system for point in report.two_hops.points] == ["grpc-unary", "protosocket"]
+    fixed = report.two_hops.fixed_rate
+    assert fixed is not None
+    assert fixed.offered_per_second == pytest.approx(200.0, rel=0.9)
+    assert min(fixed.idle_lateness_p999_ms) > 0
+
     again = msgspec.json.decode(report.to_json(), type=Report)
     assert again == report
     pictures = plot(again, tmp_path, "report")
@@ -67,7 +80,13 @@ async def test_run_and_report(tmp_path: Path) -> None:
         f"report-{name}.png" for name in ("throughput", "offered", "sizes", "connections")
     ]
     text = markdown(again, [picture.name for picture in pictures])
-    for part in ("## Operations per second", "## Connections", "## Message size", again.commit):
+    for part in (
+        "## Operations per second",
+        "## Two hops",
+        "## Connections",
+        "## Message size",
+        again.commit,
+    ):
         assert part in text
     assert "protosocket, protobuf, async handler" in summary(again)
 

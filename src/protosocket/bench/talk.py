@@ -22,7 +22,7 @@ from protosocket.bench.workload import Command, Keyspace
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["run_talk"]
+__all__ = ["Running", "run_talk", "start_column"]
 
 CACHE_NAME = "talk"
 # The parts of a column's time: a probe of each concurrency, each repeat's closed and open loop, the fixed
@@ -127,13 +127,14 @@ async def _start(
     steps.tell("starting routers and storages, and filling them")
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_start_column(processes, settings, column)) for column in systems]
+            tasks = [group.create_task(start_column(processes, settings, column)) for column in systems]
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
 
 
-async def _start_column(processes: Processes, settings: TalkSettings, column: Column) -> Running:
+async def start_column(processes: Processes, settings: TalkSettings, column: Column) -> Running:
+    """Start the programs of ``column`` and a load generator, and set every key. Raises ProcessError."""
     system = await start_system(processes, column, settings.connections)
     keyspace = Keyspace(
         klen=settings.key_bytes,
