@@ -35,12 +35,14 @@ class CacheDriver(ABC):
 
     def __init__(self, endpoint: Endpoint, operations: Operations) -> None:
         self.endpoint = endpoint
-        self._mask = operations.mask
-        self._gets = [verb is Verb.GET for verb in operations.verbs]
         self._keys = operations.keys
-        self._values = operations.values
         self._lengths = operations.lengths
         self._prefill = operations.prefill
+        gets = [verb is Verb.GET for verb in operations.verbs]
+        self.call = _calls(operations, gets, self.get, self.set)
+        """Begin an operation by its number."""
+        self.verify = _verdicts(operations, gets, self.found, self.stored)
+        """Judge the answer to an operation: its number, and the answer. Raises WrongAnswer."""
 
     @abstractmethod
     async def start(self) -> None:
@@ -73,28 +75,51 @@ class CacheDriver(ABC):
         if answer is not None:
             raise WrongAnswer(f"a set was answered with {type(answer).__name__}")
 
-    def call(self, index: int) -> Awaitable[object]:
-        """Begin operation number ``index``."""
-        index &= self._mask
-        if self._gets[index]:
-            return self.get(self._keys[index])
-        return self.set(self._keys[index], self._values[index])
-
-    def verify(self, index: int, answer: object) -> Verdict:
-        """Whether a get found a value of the right length, and a set was answered. Raises WrongAnswer."""
-        index &= self._mask
-        if not self._gets[index]:
-            self.stored(answer)
-            return None
-        value = self.found(answer)
-        if value is None:
-            return "miss"
-        return None if len(value) == self._lengths[index] else "wrong length"
-
     async def prefill(self, number: int) -> None:
         """Set entry ``number`` of the operations' ``prefill``."""
         key, value, _ = self._prefill[number]
         self.stored(await self.set(key, value))
+
+
+# Functions within functions, as what they look up is found quicker there than in an object.
+
+
+def _calls(
+    operations: Operations,
+    gets: list[bool],
+    get: Callable[[bytes], Awaitable[Any]],
+    put: Callable[[bytes, bytes], Awaitable[Any]],
+) -> Callable[[int], Awaitable[object]]:
+    mask, keys, values = operations.mask, operations.keys, operations.values
+
+    def call(index: int) -> Awaitable[object]:
+        index &= mask
+        if gets[index]:
+            return get(keys[index])
+        return put(keys[index], values[index])
+
+    return call
+
+
+def _verdicts(
+    operations: Operations,
+    gets: list[bool],
+    found: Callable[[Any], bytes | None],
+    stored: Callable[[Any], None],
+) -> Callable[[int, object], Verdict]:
+    mask, lengths = operations.mask, operations.lengths
+
+    def verify(index: int, answer: object) -> Verdict:
+        index &= mask
+        if not gets[index]:
+            stored(answer)
+            return None
+        value = found(answer)
+        if value is None:
+            return "miss"
+        return None if len(value) == lengths[index] else "wrong length"
+
+    return verify
 
 
 def host_and_port(url: str) -> tuple[str, int]:

@@ -44,11 +44,11 @@ class Driver(Protocol):
         """Connect. Raises the system's own error if it cannot be reached."""
         ...
 
-    def call(self, index: int) -> Awaitable[object]:
+    def call(self, index: int, /) -> Awaitable[object]:
         """Begin operation ``index``; the awaitable is its answer or raises the system's own errors."""
         ...
 
-    def verify(self, index: int, answer: object) -> Verdict:
+    def verify(self, index: int, answer: object, /) -> Verdict:
         """Whether ``answer`` is what operation number ``index`` should give."""
         ...
 

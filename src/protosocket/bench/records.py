@@ -48,8 +48,9 @@ class Records:
     def compact(self, least: int = COMPACTED) -> None:
         """Keep what the lists hold in less memory, if it is at least so much."""
         if len(self.ended) >= least:
-            self._compact.append(np.array((self.intended, self.started, self.ended)))
-            for times in (self.intended, self.started, self.ended):
+            lists = self.intended, self.started, self.ended
+            self._compact.append(np.stack([np.fromiter(times, float, len(times)) for times in lists]))
+            for times in lists:
                 times.clear()
 
     def chain(self) -> array[float]:

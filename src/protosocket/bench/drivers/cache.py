@@ -8,7 +8,7 @@ from protosocket.bench.operations import Operations, Verb
 from protosocket.cache.results import Hit, Miss
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from protosocket.bench.driver import Endpoint, Verdict
     from protosocket.cache.interface import CacheClient
@@ -22,64 +22,78 @@ LONGEST_TTL = 24 * 3600.0
 class CacheDriver:
     """Calls the operations on ``CacheClient``s that ``connect`` makes, one after the other in turn."""
 
+    call: Callable[[int], Awaitable[object]]
+    """Begin an operation by its number, once started."""
+
     def __init__(
         self, connect: Callable[[], Awaitable[list[CacheClient]]], endpoint: Endpoint, operations: Operations
     ) -> None:
         self._connect = connect
         self._clients: list[CacheClient] = []
-        self._namespace = endpoint.cache_name
-        self._connect_timeout = endpoint.connect_timeout
-        self._timeout = endpoint.request_timeout
-        self._mask = operations.mask
-        self._gets = [verb is Verb.GET for verb in operations.verbs]
-        self._verbs = operations.verbs
-        self._keys = operations.keys
-        self._values = operations.values
-        self._lengths = operations.lengths
-        self._ttls = [LONGEST_TTL if ttl is None else ttl for ttl in operations.ttls]
-        self._prefill = operations.prefill
+        self._endpoint = endpoint
+        self._operations = operations
+        self.verify = _verdicts(operations)
+        """Judge the answer to an operation: its number, and the answer. A get is to find a value of the right
+        length, a set or delete is to be answered with nothing.
+        """
 
     async def start(self) -> None:
         """Connect, which some clients do with the first call. Raises the client's errors."""
+        endpoint = self._endpoint
         self._clients = await self._connect()
         for client in self._clients:
-            await client.get(self._namespace, self._keys[0], timeout=self._connect_timeout)
-
-    def call(self, index: int) -> Awaitable[object]:
-        """Begin operation number ``index``."""
-        clients = self._clients
-        client = clients[index % len(clients)]
-        index &= self._mask
-        if self._gets[index]:
-            return client.get(self._namespace, self._keys[index], timeout=self._timeout)
-        if self._verbs[index] is Verb.SET:
-            return client.set(
-                self._namespace,
-                self._keys[index],
-                self._values[index],
-                self._ttls[index],
-                timeout=self._timeout,
-            )
-        return client.delete(self._namespace, self._keys[index], timeout=self._timeout)
-
-    def verify(self, index: int, answer: object) -> Verdict:
-        """Whether a get found a value of the right length, and a set or delete was answered with nothing."""
-        index &= self._mask
-        if self._gets[index]:
-            if isinstance(answer, Hit):
-                return None if len(answer.value) == self._lengths[index] else "wrong length"
-            return "miss" if isinstance(answer, Miss) else "wrong answer"
-        return None if answer is None else "wrong answer"
+            key = self._operations.keys[0]
+            await client.get(endpoint.cache_name, key, timeout=endpoint.connect_timeout)
+        self.call = _calls(self._clients, endpoint, self._operations)
 
     async def prefill(self, number: int) -> None:
         """Set entry ``number`` of the operations' ``prefill``."""
-        key, value, ttl = self._prefill[number]
+        key, value, ttl = self._operations.prefill[number]
         client = self._clients[number % len(self._clients)]
+        seconds = LONGEST_TTL if ttl is None else ttl
         await client.set(
-            self._namespace, key, value, LONGEST_TTL if ttl is None else ttl, timeout=self._timeout
+            self._endpoint.cache_name, key, value, seconds, timeout=self._endpoint.request_timeout
         )
 
     async def close(self) -> None:
         """Close the clients."""
         for client in self._clients:
             await client.close()
+
+
+# Functions within functions, as what they look up is found quicker there than in an object.
+
+
+def _calls(
+    clients: Sequence[CacheClient], endpoint: Endpoint, operations: Operations
+) -> Callable[[int], Awaitable[object]]:
+    mask, verbs, keys, values = operations.mask, operations.verbs, operations.keys, operations.values
+    gets = [verb is Verb.GET for verb in verbs]
+    ttls = [LONGEST_TTL if ttl is None else ttl for ttl in operations.ttls]
+    namespace, timeout, count = endpoint.cache_name, endpoint.request_timeout, len(clients)
+
+    def call(index: int) -> Awaitable[object]:
+        client = clients[index % count]
+        index &= mask
+        if gets[index]:
+            return client.get(namespace, keys[index], timeout=timeout)
+        if verbs[index] is Verb.SET:
+            return client.set(namespace, keys[index], values[index], ttls[index], timeout=timeout)
+        return client.delete(namespace, keys[index], timeout=timeout)
+
+    return call
+
+
+def _verdicts(operations: Operations) -> Callable[[int, object], Verdict]:
+    mask, lengths = operations.mask, operations.lengths
+    gets = [verb is Verb.GET for verb in operations.verbs]
+
+    def verify(index: int, answer: object) -> Verdict:
+        index &= mask
+        if gets[index]:
+            if isinstance(answer, Hit):
+                return None if len(answer.value) == lengths[index] else "wrong length"
+            return "miss" if isinstance(answer, Miss) else "wrong answer"
+        return None if answer is None else "wrong answer"
+
+    return verify
