@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import inspect
 import warnings
 import weakref
@@ -249,3 +250,85 @@ async def test_a_callback_that_raises_disturbs_no_other_call() -> None:
         assert [type(context["exception"]) for context in reported] == [ZeroDivisionError]
         assert client.connections == 1
         call.close()
+
+
+class Unequal:
+    """A callback that cannot be compared."""
+
+    def __call__(self, _: object) -> None:
+        raise AssertionError
+
+    def __eq__(self, _: object) -> bool:
+        raise ZeroDivisionError
+
+    def __hash__(self) -> int:
+        return 0
+
+
+async def test_callbacks_are_removed_and_kept() -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        call: Any = client.unary(message(b"echo"))
+        call.send(None)
+        called: list[str] = []
+        first, second = (lambda _: called.append("first")), (lambda _: called.append("second"))
+        for callback in (first, second, first):
+            call.add_done_callback(callback)
+        with pytest.raises(ZeroDivisionError):
+            call.remove_done_callback(Unequal())
+        assert call.remove_done_callback(first) == 2
+        assert call.remove_done_callback(first) == 0
+        await until(lambda: called == ["second"])
+
+
+async def test_a_call_that_waits_for_its_connection_is_awaited_once() -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        call = client.unary(message(b"echo"))
+
+        async def wait() -> bytes:
+            body: bytes = (await call).body
+            return body
+
+        first, second = asyncio.create_task(wait()), asyncio.create_task(wait())
+        with pytest.raises(RuntimeError, match="awaited already"):
+            await second
+        assert await first == b"echo"
+
+
+async def test_asyncio_tells_of_it_by_name() -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        task = asyncio.create_task(client.unary(message(b"echo")))
+        await asyncio.sleep(0)
+        assert "Client.unary" in repr(task)
+        await task
+
+
+class Never(rpc.Service):
+    """Has a handler that does not end."""
+
+    async def unary(self, _: Any) -> Any:
+        """One call."""
+        await asyncio.Event().wait()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_client_that_was_never_closed_is_collected_with_its_event_loop() -> None:
+    async def leave_calls() -> weakref.ref[rpc.Client[Any, Any]]:
+        server = await rpc.serve("tcp://127.0.0.1:0", Never, CODEC)
+        client = await rpc.connect(server.addresses[0], CODEC)
+        await client.ready()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.unary(message(b""), timeout=30), 0.05)
+        call: Any = client.unary(message(b""), timeout=30)
+        call.send(None)
+        await asyncio.sleep(0.05)
+        return weakref.ref(client)
+
+    event_loop = asyncio.new_event_loop()
+    left = event_loop.run_until_complete(leave_calls())
+    event_loop.close()
+    del event_loop
+    gc.collect()
+    gc.collect()
+    assert left() is None

@@ -4,6 +4,7 @@ use protosocket_core::deadlines::Deadlines;
 use protosocket_core::header::{Control, Header, Layout};
 use protosocket_core::table::Pending;
 use pyo3::exceptions::PyValueError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -297,6 +298,30 @@ impl ClientReactor {
             .into_iter()
             .filter_map(|(_, call)| call.waiter())
             .collect())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.codec)?;
+        let Some(calls) = self.calls.peek() else {
+            return Ok(());
+        };
+        if let Some((_, timer)) = &calls.timer {
+            visit.call(timer)?;
+        }
+        for (_, call) in calls.pending.iter() {
+            if let Call::Unary(waiter) | Call::Stream(waiter, _) = call {
+                visit.call(waiter)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let (waiting, timer) = {
+            let mut calls = self.calls.borrow(py);
+            (calls.pending.drain(), calls.timer.take())
+        };
+        drop((waiting, timer));
     }
 
     /// The timer's callback: ends the calls whose time has passed and sets the next timer.

@@ -20,8 +20,10 @@ use pyo3::{ffi, intern};
 use crate::caller::Caller;
 use crate::client::ClientReactor;
 use crate::guarded::Guarded;
-use crate::handshake::{EventLoop, fill_attribute_slots, wake};
+use crate::handshake::{EventLoop, fill_attribute_slots, given_back, wake};
 use crate::task::cancelled;
+
+const AWAITED_ALREADY: &str = "this call is awaited already, and has not ended";
 
 /// A call of `Caller.unary`.
 #[pyclass(frozen, weakref, module = "protosocket._core")]
@@ -248,9 +250,7 @@ impl UnaryCall {
             let mut state = this.state.borrow(py);
             match &state.phase {
                 Phase::Waiting(..) => {
-                    return Err(PyRuntimeError::new_err(
-                        "this call is awaited already, and has not ended",
-                    ));
+                    return Err(PyRuntimeError::new_err(AWAITED_ALREADY));
                 }
                 Phase::Delegated(coroutine) => {
                     let coroutine = coroutine.clone_ref(py);
@@ -441,6 +441,17 @@ impl UnaryCall {
         self.state.borrow(py).is_yielded = value;
     }
 
+    /// What asyncio calls it where it tells of tasks.
+    #[getter(__qualname__)]
+    fn qualified_name(&self) -> &'static str {
+        "Client.unary"
+    }
+
+    #[getter(__name__)]
+    fn name(&self) -> &'static str {
+        "unary"
+    }
+
     fn get_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.caller.get().event_loop(py)
     }
@@ -455,17 +466,28 @@ impl UnaryCall {
     }
 
     fn remove_done_callback(&self, py: Python<'_>, callback: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let before: Vec<_> = self.state.borrow(py).callbacks().collect();
-        let count = before.len();
-        let mut left = Vec::with_capacity(count);
-        for (other, context) in before {
-            if !callback.eq(&other)? {
-                left.push((other, context));
+        let known: Vec<Py<PyAny>> = {
+            let state = self.state.borrow(py);
+            let all = state.waiter.iter().chain(&state.others);
+            all.map(|(other, _)| other.clone_ref(py)).collect()
+        };
+        // Outside the borrow, and before anything is changed: a comparison may run Python code, and raise.
+        let mut equal = Vec::new();
+        for other in known {
+            if callback.eq(&other)? {
+                equal.push(other);
             }
         }
-        let removed = count - left.len();
-        self.state.borrow(py).others = left;
-        Ok(removed)
+        let is_equal = |(other, _): &Callback| equal.iter().any(|one| one.is(other));
+        let removed = {
+            let mut state = self.state.borrow(py);
+            let all = std::mem::take(&mut state.others);
+            let (mut removed, left): (Vec<_>, Vec<_>) = all.into_iter().partition(is_equal);
+            state.others = left;
+            removed.extend(state.waiter.take_if(|waiter| is_equal(waiter)));
+            removed
+        };
+        Ok(removed.len())
     }
 
     /// Asked by the task that waits when it is cancelled; false if the call has ended.
@@ -627,8 +649,18 @@ pub fn fill_slots(py: Python<'_>) {
 ///
 /// Called by the interpreter, with a live object.
 unsafe extern "C" fn am_await(call: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: a live object, by the slot's contract.
-    unsafe { ffi::Py_NewRef(call) }
+    // SAFETY: the interpreter holds the GIL; nothing is dropped here, which is what attaching would be for.
+    let py = unsafe { Python::assume_attached() };
+    // SAFETY: the slot is this class's alone, and nobody derives from it.
+    let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        // The coroutine that does it all would go on for the wrong task.
+        if matches!(this.get().state.borrow(py).phase, Phase::Delegated(_)) {
+            return Err(PyRuntimeError::new_err(AWAITED_ALREADY));
+        }
+        Ok(this.clone().into_any())
+    }));
+    given_back(py, result)
 }
 
 /// # Safety

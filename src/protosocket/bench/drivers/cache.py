@@ -22,9 +22,6 @@ LONGEST_TTL = 24 * 3600.0
 class CacheDriver:
     """Calls the operations on ``CacheClient``s that ``connect`` makes, one after the other in turn."""
 
-    call: Callable[[int], Awaitable[object]]
-    """Begin an operation by its number, once started."""
-
     def __init__(
         self, connect: Callable[[], Awaitable[list[CacheClient]]], endpoint: Endpoint, operations: Operations
     ) -> None:
@@ -32,6 +29,8 @@ class CacheDriver:
         self._clients: list[CacheClient] = []
         self._endpoint = endpoint
         self._operations = operations
+        self.call: Callable[[int], Awaitable[object]] = _not_started
+        """Begin an operation by its number, once started."""
         self.verify = _verdicts(operations)
         """Judge the answer to an operation: its number, and the answer. A get is to find a value of the right
         length, a set or delete is to be answered with nothing.
@@ -62,6 +61,10 @@ class CacheDriver:
 
 
 # Functions within functions, as what they look up is found quicker there than in an object.
+
+
+def _not_started(index: int) -> Awaitable[object]:
+    raise RuntimeError(f"operation {index} was begun before the driver was started")
 
 
 def _calls(
