@@ -307,7 +307,7 @@ async def test_asyncio_tells_of_it_by_name() -> None:
 class Never(rpc.Service):
     """Has a handler that does not end."""
 
-    async def unary(self, _: Any) -> Any:
+    async def unary(self, request: Any) -> Any:
         """One call."""
         await asyncio.Event().wait()
 
