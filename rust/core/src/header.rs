@@ -152,7 +152,10 @@ impl Layout {
         header: Header,
         output: &mut Vec<u8>,
     ) -> Result<(), Malformed> {
-        let located = self.locate(message)?;
+        let located = match self {
+            Layout::Protobuf(fields) => fields.locate_in_new(message)?,
+            Layout::MessagePack(fields) => fields.locate(message)?,
+        };
         self.put_located(framing, message, &located, header, output)
     }
 
