@@ -44,7 +44,10 @@ impl EventLoop {
 #[inline]
 pub fn wake<'py>(callback: &Bound<'py, PyAny>, call: &Bound<'py, UnaryCall>) -> PyResult<Bound<'py, PyAny>> {
     if wakes_a_task(callback) {
-        callback.call1((call.get().asked(call.py(), |event_loop| &event_loop.done)?,))
+        callback.call1((call
+            .get()
+            .caller()
+            .asked(call.py(), |event_loop| &event_loop.done)?,))
     } else {
         callback.call1((call,))
     }
@@ -81,7 +84,7 @@ unsafe extern "C" fn getattro(call: *mut ffi::PyObject, name: *mut ffi::PyObject
                     .map_err(PyErr::from),
             )
         } else if name == intern!(py, "get_loop").as_ptr() {
-            Some(this.get().asked(py, |event_loop| &event_loop.get_loop))
+            Some(this.get().caller().asked(py, |event_loop| &event_loop.get_loop))
         } else if name == intern!(py, "add_done_callback").as_ptr() {
             Some(function(&ADD_DONE_CALLBACK, &this))
         } else {

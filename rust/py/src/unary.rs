@@ -20,7 +20,7 @@ use pyo3::{ffi, intern};
 use crate::caller::Caller;
 use crate::client::ClientReactor;
 use crate::guarded::Guarded;
-use crate::handshake::{EventLoop, fill_attribute_slots, given_back, wake};
+use crate::handshake::{fill_attribute_slots, given_back, wake};
 use crate::task::cancelled;
 
 const AWAITED_ALREADY: &str = "this call is awaited already, and has not ended";
@@ -178,14 +178,10 @@ impl UnaryCall {
         slf.get().call_soon(slf, callback, context)
     }
 
-    /// What its event loop's tasks ask for.
+    /// Whose call it is.
     #[inline]
-    pub fn asked<'py>(
-        &self,
-        py: Python<'py>,
-        which: impl FnOnce(&EventLoop) -> &Py<PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        self.caller.get().asked(py, which)
+    pub fn caller(&self) -> &Caller {
+        self.caller.get()
     }
 
     /// Has every callback called in a later turn of the event loop.
