@@ -1,9 +1,9 @@
 //! What a task and the future it waits for say to each other, for a `UnaryCall`, without the general ways.
 //!
-//! asyncio's tasks know the structure of `asyncio.Future` alone. Of everything else they ask five attributes by
+//! asyncio's tasks know the structure of `asyncio.Future` alone. Of everything else they ask three attributes by
 //! name for each wait, and the result when they wake up, which took a fifth of all instructions of a call. Here
-//! three of the names are told by their addresses, and a task is woken with a future that it knows. Every other
-//! name and every other caller goes the general way.
+//! those names are told by their addresses, and a task is woken with a future that it knows. Every other name and
+//! every other caller goes the general way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicPtr, Ordering};
