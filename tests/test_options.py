@@ -24,6 +24,7 @@ def test_defaults() -> None:
     assert options.send_queue_bytes == 1024 * 1024
     assert options.nodelay is True
     assert options.keepalive is None
+    assert options.busy_poll == 0
     assert options.transport == "aiofastnet"
 
 
@@ -51,6 +52,11 @@ def test_options_cannot_be_changed_in_place() -> None:
         ("keepalive", 0.5),
         ("keepalive", 40_000),
         ("keepalive", "60"),
+        ("busy_poll", -0.1),
+        ("busy_poll", 50),
+        ("busy_poll", math.nan),
+        ("busy_poll", True),
+        ("busy_poll", None),
         ("transport", "uvloop"),
     ],
 )

@@ -2,6 +2,7 @@
 
 use pyo3::pymodule;
 
+mod busy_poll;
 mod caller;
 mod client;
 mod codec;
@@ -24,6 +25,8 @@ mod unary;
 mod _core {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::busy_poll::BusyPoller;
     #[pymodule_export]
     use crate::caller::Caller;
     #[pymodule_export]

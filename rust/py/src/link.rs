@@ -7,6 +7,7 @@ mod assembly;
 
 use std::cell::RefCell;
 use std::ffi::c_int;
+use std::time::Duration;
 
 use protosocket_core::flush::FlushPolicy;
 use protosocket_core::foreign::foreign;
@@ -19,6 +20,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView};
 use pyo3::{ffi, intern};
 
+use crate::busy_poll::BusyPoller;
 use crate::codec::{Payload, WireCodec};
 use crate::guarded::Guarded;
 use assembly::Assembly;
@@ -88,6 +90,8 @@ pub struct LinkState {
     call_soon: Option<Py<PyAny>>,
     flush_callback: Option<Py<PyAny>>,
     proceed_callback: Option<Py<PyAny>>,
+    /// What keeps the event loop awake, and for how long after each read and write.
+    poller: Option<(Py<BusyPoller>, Duration)>,
     writable: bool,
     flush_scheduled: bool,
     proceed_scheduled: bool,
@@ -325,6 +329,14 @@ impl LinkState {
         self.queued = 0;
     }
 
+    /// What keeps the event loop awake after a read or a write, if anything does.
+    #[inline]
+    fn polling(&self, py: Python<'_>) -> Option<(Py<BusyPoller>, Duration)> {
+        self.poller
+            .as_ref()
+            .map(|(poller, time)| (poller.clone_ref(py), *time))
+    }
+
     /// Takes note of a message appended to `output`; true if it is time to flush. It always is when the
     /// queue is full: nobody has to wait for room while the transport takes bytes.
     #[inline]
@@ -362,6 +374,7 @@ impl Link {
                 call_soon: None,
                 flush_callback: None,
                 proceed_callback: None,
+                poller: None,
                 writable: true,
                 flush_scheduled: false,
                 proceed_scheduled: false,
@@ -383,11 +396,11 @@ impl Link {
     }
 
     /// Takes note of bytes read; false if there is nothing to do with them.
-    pub fn received(&self, py: Python<'_>, count: usize) -> bool {
+    pub fn received(&self, py: Python<'_>, count: usize) -> PyResult<bool> {
         let mut state = self.state(py);
         if state.closed {
             // A transport may read on until the end of the tick in which it was aborted.
-            return false;
+            return Ok(false);
         }
         state.counts.reads += 1;
         state.counts.bytes_received += count as u64;
@@ -398,7 +411,7 @@ impl Link {
                 if let Some(assembly) = &mut state.assembly {
                     assembly.filled(count);
                     if assembly.whole().is_none() {
-                        return false;
+                        return Ok(false);
                     }
                 }
             }
@@ -408,7 +421,10 @@ impl Link {
         if !handles {
             state.settle();
         }
-        handles
+        let poller = state.polling(py);
+        drop(state);
+        keep_awake(py, poller)?;
+        Ok(handles)
     }
 
     /// Hands everything queued to the transport, unless it has enough.
@@ -421,7 +437,7 @@ impl Link {
     }
 
     fn write_out(&self, py: Python<'_>) -> PyResult<()> {
-        let (segments, last, write) = {
+        let (segments, last, write, poller) = {
             let mut state = self.state(py);
             let bytes = state.queued_bytes();
             if bytes == 0 || state.closed {
@@ -442,8 +458,10 @@ impl Link {
             }
             state.queued = 0;
             state.segment_bytes = 0;
-            (std::mem::take(&mut state.segments), last, write)
+            let poller = state.polling(py);
+            (std::mem::take(&mut state.segments), last, write, poller)
         };
+        keep_awake(py, poller)?;
         for segment in segments {
             write.bind(py).call1((segment,))?;
         }
@@ -569,6 +587,14 @@ impl Link {
     }
 }
 
+#[inline]
+fn keep_awake(py: Python<'_>, poller: Option<(Py<BusyPoller>, Duration)>) -> PyResult<()> {
+    match poller {
+        Some((poller, time)) => BusyPoller::extend(poller.bind(py), time),
+        None => Ok(()),
+    }
+}
+
 /// Ends the connection because of what the peer sent: `_broken(kind, detail, size)` of the Python class.
 #[cold]
 pub fn broken(link: &Bound<'_, PyAny>, state: &Link, why: Broken) -> PyResult<()> {
@@ -589,12 +615,14 @@ pub fn broken(link: &Bound<'_, PyAny>, state: &Link, why: Broken) -> PyResult<()
 #[pymethods]
 impl Link {
     /// Takes the transport; `loop` is the running event loop. `direct` says that the transport reads
-    /// into any buffer object, not only into a memoryview.
+    /// into any buffer object, not only into a memoryview. `polling` is what keeps the loop awake, and for
+    /// how many seconds after each read and write.
     fn _attach(
         slf: &Bound<'_, Self>,
         transport: Bound<'_, PyAny>,
         r#loop: Bound<'_, PyAny>,
         direct: bool,
+        polling: Option<(Py<BusyPoller>, f64)>,
     ) -> PyResult<()> {
         let py = slf.py();
         let write = transport.getattr(intern!(py, "write"))?.unbind();
@@ -604,7 +632,9 @@ impl Link {
         let replaced = {
             let mut state = slf.get().state(py);
             state.direct = direct;
+            let polling = polling.map(|(poller, seconds)| (poller, Duration::from_secs_f64(seconds)));
             (
+                std::mem::replace(&mut state.poller, polling),
                 state.transport.replace(transport.unbind()),
                 state.write.replace(write),
                 state.call_soon.replace(call_soon),
@@ -631,6 +661,7 @@ impl Link {
                 state.call_soon.take(),
                 state.flush_callback.take(),
                 state.proceed_callback.take(),
+                state.poller.take(),
             )
         };
         // Dropped outside the borrow: the last reference may run Python code.
@@ -742,6 +773,9 @@ impl Link {
             &state.proceed_callback,
         ] {
             visit.call(held)?;
+        }
+        if let Some((poller, _)) = &state.poller {
+            visit.call(poller)?;
         }
         Ok(())
     }

@@ -60,7 +60,7 @@ impl StreamReactor {
     }
 
     fn buffer_updated(slf: &Bound<'_, Self>, nbytes: usize) -> PyResult<()> {
-        if slf.as_super().get().received(slf.py(), nbytes) {
+        if slf.as_super().get().received(slf.py(), nbytes)? {
             Self::handle(slf)
         } else {
             Ok(())

@@ -4,6 +4,9 @@
 //! one object is both: to its task it is a coroutine that begins with the first step and yields itself, and
 //! while the task waits it is a future. When its answer arrives and no task runs, the waiting task goes on
 //! within the read callback; anything else goes through the event loop's queue, as a future's callbacks do.
+//!
+//! Started with `start`, it is a future alone, for any number of tasks or none: a callback given to `start` is
+//! called where a waiting task would go on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -24,6 +27,7 @@ use crate::handshake::{fill_attribute_slots, given_back, wake};
 use crate::task::cancelled;
 
 const AWAITED_ALREADY: &str = "this call is awaited already, and has not ended";
+const NO_FUTURE: &str = "callbacks are for a call that was begun with start()";
 
 /// A call of `Caller.unary`.
 #[pyclass(frozen, weakref, module = "protosocket._core")]
@@ -48,10 +52,22 @@ struct State {
     others: Vec<Callback>,
     /// Set when this is yielded to a task and not taken by it yet.
     is_yielded: bool,
+    /// It was begun with `start`: a future from then on.
+    is_started: bool,
+    /// Somebody was told of the error that ended it.
+    is_seen: bool,
 }
 
 /// A callback with the context it runs in.
 type Callback = (Py<PyAny>, Option<Py<PyAny>>);
+
+impl Phase {
+    /// Whether it is under way and ends by itself.
+    #[inline]
+    fn is_pending(&self) -> bool {
+        matches!(self, Phase::Waiting(..) | Phase::Handed(_))
+    }
+}
 
 impl State {
     fn callbacks(&mut self) -> impl Iterator<Item = Callback> + use<> {
@@ -74,6 +90,8 @@ enum Phase {
     Cancelled(Option<Py<PyAny>>),
     /// There was no connection or no room: a coroutine does it all.
     Delegated(Py<PyAny>),
+    /// The same for a call that was started: a task does it all.
+    Handed(Py<PyAny>),
     Over,
 }
 
@@ -100,6 +118,8 @@ impl UnaryCall {
                 waiter: None,
                 others: Vec::new(),
                 is_yielded: false,
+                is_started: false,
+                is_seen: false,
             }),
         }
     }
@@ -166,7 +186,7 @@ impl UnaryCall {
     ) -> PyResult<()> {
         {
             let mut state = slf.get().state.borrow(slf.py());
-            if matches!(state.phase, Phase::Waiting(..)) {
+            if state.phase.is_pending() {
                 if state.waiter.is_none() {
                     state.waiter = Some((callback, context));
                 } else {
@@ -214,16 +234,39 @@ impl UnaryCall {
     /// A step of the coroutine.
     #[inline]
     fn advance(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Step> {
-        match (Self::step(slf, value), &slf.get().reading) {
-            (Ok(Step::Returns(message)), Some(reading)) => {
-                let result = reading.read.bind(slf.py()).call1((message,));
-                result
-                    .map(|result| Step::Returns(result.unbind()))
-                    .map_err(|error| slf.get().explain(slf.py(), error))
-            }
-            (Err(error), Some(_)) => Err(slf.get().explain(slf.py(), error)),
-            (step, _) => step,
+        match Self::step(slf, value) {
+            Ok(Step::Returns(message)) => slf.get().read(slf.py(), Ok(message)).map(Step::Returns),
+            Ok(step) => Ok(step),
+            Err(error) => Err(slf.get().explain(slf.py(), error)),
         }
+    }
+
+    /// The call's result, or the exception to raise, of what ended it.
+    #[inline]
+    fn read(&self, py: Python<'_>, outcome: PyResult<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        let read = match (&self.reading, outcome) {
+            (Some(reading), Ok(message)) => reading.read.bind(py).call1((message,)).map(Bound::unbind),
+            (_, outcome) => outcome,
+        };
+        read.map_err(|error| self.explain(py, error))
+    }
+
+    /// What ended it, as it came; None if nothing has.
+    fn outcome(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        let mut state = self.state.borrow(py);
+        let outcome = match &state.phase {
+            Phase::Answered(message) => Ok(message.clone_ref(py)),
+            Phase::Failed(error) => Err(error.clone_ref(py)),
+            Phase::Cancelled(message) => {
+                let message = message.as_ref().map(|message| message.clone_ref(py));
+                drop(state);
+                return Some(Err(cancelled(py, message)));
+            }
+            _ => return None,
+        };
+        state.is_seen |= outcome.is_err();
+        drop(state);
+        Some(outcome.map_err(|error| PyErr::from_value(error.into_bound(py))))
     }
 
     /// The exception to raise for the one that ended the call.
@@ -244,6 +287,14 @@ impl UnaryCall {
         let this = slf.get();
         let phase = {
             let mut state = this.state.borrow(py);
+            if state.is_started {
+                state.is_yielded = state.phase.is_pending();
+                if state.is_yielded {
+                    return Ok(Step::Yields(slf.clone().into_any().unbind()));
+                }
+                drop(state);
+                return this.outcome(py).unwrap_or_else(|| Err(over())).map(Step::Returns);
+            }
             match &state.phase {
                 Phase::Waiting(..) => {
                     return Err(PyRuntimeError::new_err(AWAITED_ALREADY));
@@ -258,17 +309,38 @@ impl UnaryCall {
         };
         match phase {
             Phase::Answered(message) => Ok(Step::Returns(message)),
-            Phase::New(request) => Self::start(slf, request.bind(py)),
+            Phase::New(request) => Self::first_step(slf, request.bind(py)),
             Phase::Failed(error) => Err(PyErr::from_value(error.into_bound(py))),
             Phase::Cancelled(message) => Err(cancelled(py, message)),
-            Phase::Waiting(..) | Phase::Delegated(_) | Phase::Over => {
-                Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine"))
-            }
+            Phase::Waiting(..) | Phase::Delegated(_) | Phase::Handed(_) | Phase::Over => Err(over()),
         }
     }
 
     #[inline]
-    fn start(slf: &Bound<'_, Self>, request: &Bound<'_, PyAny>) -> PyResult<Step> {
+    fn first_step(slf: &Bound<'_, Self>, request: &Bound<'_, PyAny>) -> PyResult<Step> {
+        let py = slf.py();
+        let this = slf.get();
+        if let Some(coroutine) = Self::begin(slf, request)? {
+            this.state.borrow(py).phase = Phase::Delegated(coroutine.clone().unbind());
+            return this.delegate(&coroutine, py.None().bind(py));
+        }
+        let mut state = this.state.borrow(py);
+        // It may have ended already: with the connection, when the request was written.
+        if matches!(state.phase, Phase::Waiting(..)) {
+            state.is_yielded = true;
+            drop(state);
+            return Ok(Step::Yields(slf.clone().into_any().unbind()));
+        }
+        drop(state);
+        Self::step(slf, request)
+    }
+
+    /// Sends the request; a coroutine that does it all if there is no connection or no room.
+    #[inline]
+    fn begin<'py>(
+        slf: &Bound<'py, Self>,
+        request: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
         let this = slf.get();
         let caller = this.caller.bind(py);
@@ -276,21 +348,11 @@ impl UnaryCall {
         if let Some(channel) = channel {
             let started = ClientReactor::start_unary(&channel, request, slf, this.timeout, caller.get());
             if started.inspect_err(|_| drop(this.end(py)))? {
-                let mut state = this.state.borrow(py);
-                // It may have ended already: with the connection, when the request was written.
-                if matches!(state.phase, Phase::Waiting(..)) {
-                    state.is_yielded = true;
-                    drop(state);
-                    return Ok(Step::Yields(slf.clone().into_any().unbind()));
-                }
-                drop(state);
-                return Self::step(slf, request);
+                return Ok(None);
             }
         }
         let later = (index, request, this.timeout);
-        let coroutine = caller.call_method1(intern!(py, "_unary_later"), later)?;
-        this.state.borrow(py).phase = Phase::Delegated(coroutine.clone().unbind());
-        this.delegate(&coroutine, py.None().bind(py))
+        caller.call_method1(intern!(py, "_unary_later"), later).map(Some)
     }
 
     /// The request is on its way: called before anything can answer it.
@@ -348,7 +410,7 @@ impl UnaryCall {
     fn finish(slf: &Bound<'_, Self>, phase: Phase) -> PyResult<bool> {
         let before = {
             let mut state = slf.get().state.borrow(slf.py());
-            if !matches!(state.phase, Phase::Waiting(..)) {
+            if !state.phase.is_pending() {
                 return Ok(false);
             }
             std::mem::replace(&mut state.phase, phase)
@@ -361,6 +423,66 @@ impl UnaryCall {
 
 #[pymethods]
 impl UnaryCall {
+    /// Begin the call now, and have `answered(call)` called when it has ended; it gives the call itself.
+    ///
+    /// No task has to wait for it: `answered` is called as soon as the response was read, before other callbacks
+    /// that wait for their turn, in a copy of the context that `start` was called in. It finds what ended the call
+    /// in `call.result()`, which gives the response or raises. From now on the call is a future: it may be awaited
+    /// by any number of tasks, `call.cancel()` gives it up, and the event loop's exception handler is told of an
+    /// error that nobody asked for. Raises EncodeError and OptionError, as awaiting the call does, and RuntimeError
+    /// for a call that has begun; then nothing was sent and `answered` is not called.
+    #[pyo3(signature = (answered=None, /))]
+    fn start<'a, 'py>(
+        slf: &'a Bound<'py, Self>,
+        answered: Option<Py<PyAny>>,
+    ) -> PyResult<&'a Bound<'py, Self>> {
+        let py = slf.py();
+        let this = slf.get();
+        let waiter = match answered {
+            Some(answered) => Some((answered, Some(current_context(py)?))),
+            None => None,
+        };
+        let request = {
+            let mut state = this.state.borrow(py);
+            match std::mem::replace(&mut state.phase, Phase::Over) {
+                Phase::New(request) => {
+                    state.is_started = true;
+                    state.waiter = waiter;
+                    request
+                }
+                phase => {
+                    state.phase = phase;
+                    return Err(PyRuntimeError::new_err("this call has begun already"));
+                }
+            }
+        };
+        let later = Self::begin(slf, request.bind(py)).map_err(|error| this.explain(py, error))?;
+        if let Some(coroutine) = later {
+            let event_loop = this.caller.get().event_loop(py)?;
+            let task = event_loop.call_method1(intern!(py, "create_task"), (coroutine,))?;
+            this.state.borrow(py).phase = Phase::Handed(task.clone().unbind());
+            let settle = slf.getattr(intern!(py, "_settle"))?;
+            task.call_method1(intern!(py, "add_done_callback"), (settle,))?;
+        }
+        Ok(slf)
+    }
+
+    /// The task that does it all has ended.
+    fn _settle(slf: &Bound<'_, Self>, task: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let phase = if task.call_method0(intern!(py, "cancelled"))?.is_truthy()? {
+            Phase::Cancelled(None)
+        } else {
+            let error = task.call_method0(intern!(py, "exception"))?;
+            if error.is_none() {
+                Phase::Answered(task.call_method0(intern!(py, "result"))?.unbind())
+            } else {
+                Phase::Failed(error.unbind())
+            }
+        };
+        Self::finish(slf, phase).map(drop)
+    }
+
     fn __await__<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, Self> {
         slf
     }
@@ -377,7 +499,8 @@ impl UnaryCall {
         }
     }
 
-    /// Raises an exception where the call waits, as every coroutine does: the server is told to stop.
+    /// Raises an exception where the call waits, as every coroutine does: the server is told to stop, unless
+    /// the call was started, which others may wait for.
     #[pyo3(signature = (kind, value=None, traceback=None))]
     fn throw(
         slf: &Bound<'_, Self>,
@@ -398,7 +521,9 @@ impl UnaryCall {
                 slf.get().explain(py, error)
             });
         }
-        Self::give_up(slf)?;
+        if !slf.get().state.borrow(py).is_started {
+            Self::give_up(slf)?;
+        }
         let error = exception(kind, value)?;
         if let Some(traceback) = traceback.filter(|traceback| !traceback.is_none()) {
             error.setattr(intern!(py, "__traceback__"), traceback)?;
@@ -406,7 +531,7 @@ impl UnaryCall {
         Err(slf.get().explain(py, PyErr::from_value(error)))
     }
 
-    /// Ends the coroutine: the server is told to stop.
+    /// Ends the coroutine: the server is told to stop. A call that was started is no coroutine, and goes on.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (this, py) = (slf.get(), slf.py());
         let delegated = match &this.state.borrow(py).phase {
@@ -416,6 +541,9 @@ impl UnaryCall {
         if let Some(coroutine) = delegated {
             this.end(py);
             return coroutine.bind(py).call_method0(intern!(py, "close")).map(drop);
+        }
+        if this.state.borrow(py).is_started {
+            return Ok(());
         }
         Self::give_up(slf)
     }
@@ -427,7 +555,8 @@ impl UnaryCall {
     pub fn is_yielded(&self, py: Python<'_>) -> Option<bool> {
         let state = self.state.borrow(py);
         match state.phase {
-            Phase::New(_) | Phase::Delegated(_) | Phase::Over => None,
+            Phase::New(_) | Phase::Delegated(_) => None,
+            Phase::Over if !state.is_started => None,
             _ => Some(state.is_yielded),
         }
     }
@@ -452,13 +581,34 @@ impl UnaryCall {
         self.caller.get().event_loop(py)
     }
 
+    /// Have `callback(call)` called when the call has ended: in a later turn of the event loop and a copy of the
+    /// current context, or, with a `context`, in it and as soon as the response was read. Raises RuntimeError
+    /// for a call that was not started and that no task awaits.
     #[pyo3(signature = (callback, /, *, context=None))]
     fn add_done_callback(
         slf: &Bound<'_, Self>,
         callback: Py<PyAny>,
         context: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        Self::add_callback(slf, callback, context)
+        if matches!(
+            slf.get().state.borrow(slf.py()).phase,
+            Phase::New(_) | Phase::Delegated(_)
+        ) {
+            return Err(PyRuntimeError::new_err(NO_FUTURE));
+        }
+        if context.is_some() {
+            return Self::add_callback(slf, callback, context);
+        }
+        let context = Some(current_context(slf.py())?);
+        {
+            let mut state = slf.get().state.borrow(slf.py());
+            if state.phase.is_pending() {
+                // Not as the one that goes on at once: what asyncio's own tools give here expects its turn.
+                state.others.push((callback, context));
+                return Ok(());
+            }
+        }
+        slf.get().call_soon(slf, callback, context)
     }
 
     fn remove_done_callback(&self, py: Python<'_>, callback: &Bound<'_, PyAny>) -> PyResult<usize> {
@@ -486,27 +636,27 @@ impl UnaryCall {
         Ok(removed.len())
     }
 
-    /// Asked by the task that waits when it is cancelled; false if the call has ended.
+    /// Give the call up: the server is told to stop. False if it has ended. A task that waits for it asks for this
+    /// when it is cancelled.
     #[pyo3(signature = (msg=None))]
     fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
         let py = slf.py();
-        let waits = match &slf.get().state.borrow(py).phase {
-            Phase::Waiting(channel, handle) => Some((channel.clone_ref(py), *handle)),
-            _ => None,
+        let (channel, handle) = match &slf.get().state.borrow(py).phase {
+            Phase::Waiting(channel, handle) => (channel.clone_ref(py).into_any(), Some(*handle)),
+            Phase::Handed(task) => (task.clone_ref(py), None),
+            _ => return Ok(false),
         };
-        match waits {
-            Some((channel, handle)) => {
-                Self::finish(slf, Phase::Cancelled(msg))?;
-                ClientReactor::cancel(channel.bind(py), handle).map(|_| true)
-            }
-            None => Ok(false),
+        Self::finish(slf, Phase::Cancelled(msg))?;
+        match (channel.bind(py).cast::<ClientReactor>(), handle) {
+            (Ok(channel), Some(handle)) => ClientReactor::cancel(channel, handle).map(|_| true),
+            _ => channel.bind(py).call_method0(intern!(py, "cancel")).map(|_| true),
         }
     }
 
     fn done(&self, py: Python<'_>) -> bool {
         !matches!(
             self.state.borrow(py).phase,
-            Phase::New(_) | Phase::Waiting(..) | Phase::Delegated(_)
+            Phase::New(_) | Phase::Waiting(..) | Phase::Delegated(_) | Phase::Handed(_)
         )
     }
 
@@ -514,27 +664,23 @@ impl UnaryCall {
         matches!(self.state.borrow(py).phase, Phase::Cancelled(_))
     }
 
+    /// The response; raises what ended the call otherwise, and InvalidStateError before it has ended.
     fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match &self.state.borrow(py).phase {
-            Phase::Answered(message) => Ok(message.clone_ref(py)),
-            Phase::Failed(error) => Err(PyErr::from_value(error.bind(py).clone())),
-            Phase::Cancelled(message) => Err(cancelled(
-                py,
-                message.as_ref().map(|message| message.clone_ref(py)),
-            )),
-            _ => Err(InvalidStateError::new_err("the call has no result yet")),
+        match self.outcome(py) {
+            Some(outcome) => self.read(py, outcome),
+            None => Err(InvalidStateError::new_err("the call has no result yet")),
         }
     }
 
+    /// What `result` would raise, or None; CancelledError and InvalidStateError are raised.
     fn exception(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        match &self.state.borrow(py).phase {
-            Phase::Answered(_) => Ok(None),
-            Phase::Failed(error) => Ok(Some(error.clone_ref(py))),
-            Phase::Cancelled(message) => Err(cancelled(
-                py,
-                message.as_ref().map(|message| message.clone_ref(py)),
-            )),
-            _ => Err(InvalidStateError::new_err("the call has no exception yet")),
+        let Some(outcome) = self.outcome(py) else {
+            return Err(InvalidStateError::new_err("the call has no exception yet"));
+        };
+        match self.read(py, outcome) {
+            Ok(_) => Ok(None),
+            Err(error) if self.cancelled(py) => Err(error),
+            Err(error) => Ok(Some(error.into_value(py).into_any())),
         }
     }
 
@@ -561,9 +707,11 @@ impl UnaryCall {
         match &state.phase {
             Phase::Waiting(channel, _) => visit.call(channel)?,
             Phase::Cancelled(held) => visit.call(held)?,
-            Phase::New(held) | Phase::Answered(held) | Phase::Failed(held) | Phase::Delegated(held) => {
-                visit.call(held)?;
-            }
+            Phase::New(held)
+            | Phase::Answered(held)
+            | Phase::Failed(held)
+            | Phase::Delegated(held)
+            | Phase::Handed(held) => visit.call(held)?,
             Phase::Over => {}
         }
         for (callback, context) in state.waiter.iter().chain(&state.others) {
@@ -578,23 +726,56 @@ impl UnaryCall {
     }
 }
 
-/// Nobody awaited it: what Python says of every such coroutine.
+/// Nobody awaited it, or nobody asked how it ended: what Python says of every such coroutine or future.
 impl Drop for UnaryCall {
     fn drop(&mut self) {
-        if matches!(self.state.get_mut().phase, Phase::New(_)) {
-            Python::attach(|py| {
-                let raised = PyErr::take(py);
+        let state = self.state.get_mut();
+        match &state.phase {
+            Phase::New(_) => Python::attach(|py| {
                 let kind = py.get_type::<PyRuntimeWarning>();
                 let text = c"coroutine 'Client.unary' was never awaited";
-                if let Err(error) = PyErr::warn(py, &kind, text, 1) {
-                    error.write_unraisable(py, None);
-                }
-                if let Some(raised) = raised {
-                    raised.restore(py);
-                }
-            });
+                aside(py, || PyErr::warn(py, &kind, text, 1));
+            }),
+            Phase::Failed(error) if state.is_started && !state.is_seen => Python::attach(|py| {
+                aside(py, || {
+                    let context = PyDict::new(py);
+                    context.set_item(
+                        "message",
+                        "the error of a call that was started was never retrieved",
+                    )?;
+                    context.set_item("exception", error)?;
+                    let event_loop = self.caller.get().event_loop(py)?;
+                    event_loop
+                        .call_method1(intern!(py, "call_exception_handler"), (context,))
+                        .map(drop)
+                });
+            }),
+            _ => {}
         }
     }
+}
+
+/// Does something while an exception may be on its way, which nobody can be told an error of.
+fn aside(py: Python<'_>, act: impl FnOnce() -> PyResult<()>) {
+    let raised = PyErr::take(py);
+    if let Err(error) = act() {
+        error.write_unraisable(py, None);
+    }
+    if let Some(raised) = raised {
+        raised.restore(py);
+    }
+}
+
+#[cold]
+fn over() -> PyErr {
+    PyRuntimeError::new_err("cannot reuse already awaited coroutine")
+}
+
+/// A copy of the current context, for a callback to run in.
+#[inline]
+fn current_context(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    // SAFETY: gives a new reference or null with an error set.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }.map(Bound::unbind)
 }
 
 fn stops_the_program(py: Python<'_>, error: &PyErr) -> bool {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from protosocket.connection.endpoint import configure_socket, peer_name
 from protosocket.connection.fastnet import ResumingTLS
+from protosocket.connection.polling import busy_poller
 from protosocket.errors import ConnectionClosed, InvalidMessage, MessageTooLarge, ProtocolError
 from protosocket.options import ConnectionOptions
 from protosocket.telemetry import ConnectionStatistics
@@ -63,7 +64,10 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         # aiofastnet's transports have the methods of asyncio.Transport, not its type.
         plain = cast("asyncio.Transport", transport)
         self._transport = ResumingTLS(transport, self._loop) if ResumingTLS.suits(transport) else plain
-        self._attach(self._transport, self._loop, type(transport).__module__.startswith("aiofastnet"))
+        seconds = self._options.busy_poll
+        polling = (busy_poller(self._loop), seconds) if seconds else None
+        direct = type(transport).__module__.startswith("aiofastnet")
+        self._attach(self._transport, self._loop, direct, polling)
 
     def eof_received(self) -> None:
         """The peer sends no more, which ends the connection."""

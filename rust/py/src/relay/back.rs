@@ -56,7 +56,7 @@ impl RelayBack {
     }
 
     fn buffer_updated(slf: &Bound<'_, Self>, nbytes: usize) -> PyResult<()> {
-        if slf.as_super().get().received(slf.py(), nbytes) {
+        if slf.as_super().get().received(slf.py(), nbytes)? {
             Self::handle(slf)
         } else {
             Ok(())

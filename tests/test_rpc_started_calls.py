@@ -1,0 +1,304 @@
+"""``client.unary(request).start(answered)``: a call without a task, and the future that it is from then on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.rpc_support import CODEC, closed_port, message, served, until
+
+from protosocket import rpc
+from protosocket.errors import (
+    CancelledRemotely,
+    ConnectError,
+    ConnectionClosed,
+    DeadlineExceeded,
+    EncodeError,
+)
+
+pytestmark = pytest.mark.every_loop
+
+
+async def test_answered_is_called_with_the_call_and_finds_its_result() -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        ended: list[Any] = []
+        calls = [client.unary(message(b"echo %d" % number)).start(ended.append) for number in range(3)]
+        assert not any(call.done() for call in calls)
+        await until(lambda: len(ended) == 3)
+        assert all(call.done() for call in calls)
+        assert {id(call) for call in ended} == {id(call) for call in calls}
+        assert [call.result().body for call in calls] == [b"echo 0", b"echo 1", b"echo 2"]
+        assert [call.exception() for call in calls] == [None] * 3
+
+
+async def test_a_started_call_is_a_future_for_any_number_of_tasks() -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        call = client.unary(message(b"wait a")).start()
+        assert asyncio.isfuture(call)
+        assert asyncio.ensure_future(call) is call  # type: ignore[comparison-overlap]
+
+        async def wait() -> bytes:
+            body: bytes = (await call).body
+            return body
+
+        tasks = [asyncio.create_task(wait()) for _ in range(3)]
+        await until(lambda: service.running == 1)
+        service.open("a")
+        assert await asyncio.gather(*tasks) == [b"wait a"] * 3
+        assert await wait() == b"wait a"
+        assert (await asyncio.wait_for(call, 5)).body == b"wait a"
+        assert [answer.body for answer in await asyncio.gather(call, call)] == [b"wait a"] * 2
+        assert service.started == 1
+
+
+async def test_many_calls_are_in_flight_before_any_is_awaited() -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        calls = [client.unary(message(b"wait a")).start() for _ in range(10)]
+        await until(lambda: service.running == 10)
+        service.open("a")
+        for call in calls:
+            assert (await call).body == b"wait a"
+
+
+@pytest.mark.parametrize("is_ready", [True, False])
+async def test_errors_are_the_calls_result(is_ready: bool) -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        if is_ready:
+            await client.ready()
+        ended: list[Any] = []
+        failing = client.unary(message(b"fail")).start(ended.append)
+        late = client.unary(message(b"wait a"), timeout=0.05).start(ended.append)
+        await until(lambda: len(ended) == 2)
+        for _ in range(2):
+            with pytest.raises(CancelledRemotely):
+                failing.result()
+            with pytest.raises(CancelledRemotely):
+                await failing
+        assert isinstance(late.exception(), DeadlineExceeded)
+        assert late.exception().timeout == 0.05  # type: ignore[union-attr]
+        await until(lambda: service.running == 0)
+        lost = client.unary(message(b"wait b")).start(ended.append)
+        await until(lambda: service.running == 1)
+        await client.close()
+        await until(lambda: len(ended) == 3)
+        assert isinstance(lost.exception(), ConnectionClosed)
+
+
+async def test_a_call_that_cannot_be_sent_raises_at_once_and_calls_nobody() -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        ended: list[Any] = []
+        unencodable = client.unary("no message")
+        with pytest.raises(EncodeError):
+            unencodable.start(ended.append)
+        with pytest.raises(RuntimeError, match="already awaited"):
+            await unencodable
+        call = client.unary(message(b"echo")).start()
+        with pytest.raises(RuntimeError, match="begun already"):
+            call.start(ended.append)
+        await call
+        with pytest.raises(RuntimeError, match="begun already"):
+            call.start(ended.append)
+        assert not ended
+
+
+async def test_a_call_without_a_connection_is_answered_too() -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        ended: list[Any] = []
+        call = client.unary(message(b"echo on")).start(ended.append)
+        assert not call.done()
+        with pytest.raises(asyncio.InvalidStateError):
+            call.result()
+        assert (await call).body == b"echo on"
+        await until(lambda: ended == [call])
+        assert service.started == 1
+    async with rpc.connect(closed_port(), CODEC) as client:
+        call = client.unary(message(b"echo")).start(ended.append)
+        with pytest.raises(ConnectError):
+            await call
+        await until(lambda: ended[1:] == [call])
+
+
+@pytest.mark.parametrize("is_ready", [True, False])
+async def test_cancelling_a_call_tells_the_server_and_everybody_who_waits(is_ready: bool) -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        if is_ready:
+            await client.ready()
+        ended: list[Any] = []
+        call = client.unary(message(b"wait a")).start(ended.append)
+        await until(lambda: service.running == 1)
+        assert call.cancel()
+        assert not call.cancel()
+        assert call.cancelled()
+        await until(lambda: ended == [call])
+        await until(lambda: service.running == 0)
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        with pytest.raises(asyncio.CancelledError):
+            call.result()
+        with pytest.raises(asyncio.CancelledError):
+            call.exception()
+        assert (await client.unary(message(b"echo on"))).body == b"echo on"
+
+
+async def test_a_task_that_is_cancelled_while_it_waits_gives_the_call_up() -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        call = client.unary(message(b"wait a")).start()
+
+        async def wait() -> None:
+            await call
+
+        tasks = [asyncio.create_task(wait()) for _ in range(2)]
+        await until(lambda: service.running == 1)
+        tasks[0].cancel()
+        assert [type(error) for error in await asyncio.gather(*tasks, return_exceptions=True)] == [
+            asyncio.CancelledError
+        ] * 2
+        await until(lambda: service.running == 0)
+        shielded = client.unary(message(b"wait b")).start()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(shielded), 0.02)
+        service.open("b")
+        assert (await shielded).body == b"wait b"
+
+
+async def test_answered_runs_in_the_context_of_the_start_and_may_start_the_next() -> None:
+    name: contextvars.ContextVar[str] = contextvars.ContextVar("name")
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        seen: list[tuple[str, bytes]] = []
+
+        def answered(call: Any) -> None:
+            seen.append((name.get(), call.result().body))
+            assert asyncio.current_task() is None
+            if len(seen) < 500:
+                client.unary(message(b"echo %d" % len(seen))).start(answered)
+
+        name.set("first")
+        client.unary(message(b"echo 0")).start(answered)
+        name.set("second")
+        await until(lambda: len(seen) == 500)
+        assert seen == [("first", b"echo %d" % number) for number in range(500)]
+
+
+async def test_an_answered_that_raises_disturbs_no_other_call() -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        reported: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+
+        def answered(call: Any) -> None:
+            raise ZeroDivisionError
+
+        call = client.unary(message(b"echo")).start(answered)
+        assert (await client.unary(message(b"echo on"))).body == b"echo on"
+        assert [type(context["exception"]) for context in reported] == [ZeroDivisionError]
+        assert call.result().body == b"echo"
+
+
+async def test_callbacks_that_asyncio_adds_have_their_turn() -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        order: list[str] = []
+        call = client.unary(message(b"echo")).start(lambda _: order.append("started"))
+        call.add_done_callback(lambda _: order.append("added"))
+        await until(lambda: len(order) == 2)
+        assert order == ["started", "added"]
+        call.add_done_callback(lambda _: order.append("late"))
+        assert len(order) == 2
+        await until(lambda: order[2:] == ["late"])
+        lazy = client.unary(message(b"echo"))
+        with pytest.raises(RuntimeError, match=r"start\(\)"):
+            lazy.add_done_callback(order.append)
+        await lazy
+
+
+async def test_an_error_that_nobody_asks_for_is_told_to_the_event_loop() -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        reported: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+        ended = 0
+
+        def answered(_: object) -> None:
+            nonlocal ended
+            ended += 1
+
+        client.unary(message(b"fail")).start(answered)
+        asked = client.unary(message(b"fail")).start(answered)
+        fine = client.unary(message(b"echo")).start(answered)
+        await until(lambda: ended == 3)
+        assert isinstance(asked.exception(), CancelledRemotely)
+        del asked, fine
+        gc.collect()
+        await until(lambda: reported)
+        assert [type(context["exception"]) for context in reported] == [CancelledRemotely]
+        assert "never retrieved" in reported[0]["message"]
+
+
+async def test_closing_or_throwing_into_a_started_call_leaves_it_alone() -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        call: Any = client.unary(message(b"wait a")).start()
+        call.close()
+        with pytest.raises(KeyError):
+            call.throw(KeyError("why"))
+        await until(lambda: service.running == 1)
+        service.open("a")
+        assert (await call).body == b"wait a"
+
+
+class Steps:
+    """What a started call is told in a random order, and what its future must then say."""
+
+    def __init__(self, client: rpc.Client[Any, Any], service: Any, name: str) -> None:
+        self.gate = name
+        self.service = service
+        self.ended: list[Any] = []
+        self.call = client.unary(message(b"wait " + name.encode())).start(self.ended.append)
+        self.cancelled = False
+        self.opened = False
+
+    async def take(self, step: str) -> None:
+        if step == "cancel":
+            self.cancelled |= self.call.cancel()
+        elif step == "open":
+            self.opened = True
+            self.service.open(self.gate)
+        elif step == "await":
+            waiter = asyncio.create_task(asyncio.wait_for(asyncio.shield(self.call), 0.005))
+            await asyncio.gather(waiter, return_exceptions=True)
+        else:
+            await asyncio.sleep(0.002)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from(["cancel", "open", "await", "sleep"]), max_size=5), st.booleans())
+def test_it_ends_once_whatever_happens(steps: list[str], is_ready: bool) -> None:
+    async def run() -> None:
+        async with served() as (url, service), rpc.connect(url, CODEC) as client:
+            if is_ready:
+                await client.ready()
+            one = Steps(client, service, "gate")
+            for step in steps:
+                await one.take(step)
+            await one.take("open")
+            await until(lambda: len(one.ended) == 1)
+            assert one.call.done()
+            assert one.call.cancelled() == one.cancelled
+            if not one.cancelled:
+                assert one.call.result().body == b"wait gate"
+            await asyncio.sleep(0.002)
+            assert len(one.ended) == 1
+            assert (await client.unary(message(b"echo on"))).body == b"echo on"
+
+    asyncio.run(run())
