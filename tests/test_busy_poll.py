@@ -1,4 +1,4 @@
-"""``ConnectionOptions(busy_poll=...)``: the event loop does not sleep for a while after each read and write."""
+"""``ConnectionOptions(busy_poll=...)``: the event loop does not sleep for a while after a read or write."""
 
 from __future__ import annotations
 

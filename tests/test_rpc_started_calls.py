@@ -1,4 +1,4 @@
-"""``client.unary(request).start(answered)``: a call without a task, and the future that it is from then on."""
+"""``client.unary(request).start(answered)``: a call without a task, and the future that it is then."""
 
 from __future__ import annotations
 
