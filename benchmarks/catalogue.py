@@ -48,7 +48,8 @@ class System:
     ``sweep`` systems are also measured against message size, connections and offered load;
     ``multiplexed`` ones carry many calls at once on one connection, the others have a connection per call
     in flight. ``own_load`` is the Rust
-    crate, whose client is its own load generator.
+    crate, whose client is its own load generator. ``tries``: how often it is started until its first call is
+    answered.
     """
 
     name: str
@@ -60,6 +61,7 @@ class System:
     sweep: bool = False
     multiplexed: bool = True
     own_load: bool = False
+    tries: int = 1
 
     @property
     def module(self) -> str:
@@ -125,6 +127,13 @@ SYSTEMS: tuple[System, ...] = (
         sweep=True,
     ),
     System(
+        name="protosocket_busy",
+        title="protosocket, native protobuf, busy polling",
+        kind="ours",
+        packages=("protosocket", "protobuf", "aiofastnet", "uvloop"),
+        attributes=("protosocket.rpc:NativeCodec", "protosocket.options:ConnectionOptions"),
+    ),
+    System(
         name="protosocket_messagepack",
         title="protosocket, MessagePack (msgspec)",
         kind="ours",
@@ -188,7 +197,7 @@ SYSTEMS: tuple[System, ...] = (
         kind="peer",
         packages=("pyzmq", "msgspec", "uvloop"),
     ),
-    System(name="pycapnp_rpc", title="pycapnp", kind="peer", packages=("pycapnp", "uvloop")),
+    System(name="pycapnp_rpc", title="pycapnp", kind="peer", packages=("pycapnp", "uvloop"), tries=10),
     System(
         name="redis_pool",
         title="redis-py, pool",

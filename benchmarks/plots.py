@@ -120,23 +120,32 @@ def _sizes(axes: Axes, report: Report) -> None:
 
 def _connections(axes: Axes, report: Report) -> None:
     for number, name in enumerate(_names([point.system for point in report.connections])):
-        points = sorted(
-            (point for point in report.connections if point.system == name and point.error is None),
-            key=lambda point: point.connections,
-        )
-        _cpu_line(
-            axes,
-            [point.connections for point in points],
-            [point.client_cpu_us + point.server_cpu_us for point in points],
-            number,
-            _title(report, name),
-        )
+        for calls, style, note in (("all", "-", ""), ("each", ":", ", calls on each")):
+            points = sorted(
+                (
+                    point
+                    for point in report.connections
+                    if (point.system, point.calls) == (name, calls) and point.error is None
+                ),
+                key=lambda point: point.connections,
+            )
+            if points:
+                _cpu_line(
+                    axes,
+                    [point.connections for point in points],
+                    [point.client_cpu_us + point.server_cpu_us for point in points],
+                    number,
+                    _title(report, name) + note,
+                    style,
+                )
     _logarithmic(axes, "connections")
     _dress(axes, "CPU µs per operation, both sides", "both")
 
 
-def _cpu_line(axes: Axes, x: Sequence[float], y: Sequence[float], number: int, label: str) -> None:
-    axes.plot(x, y, marker="o", ms=3, color=LINES[number % len(LINES)], label=label)
+def _cpu_line(
+    axes: Axes, x: Sequence[float], y: Sequence[float], number: int, label: str, style: str = "-"
+) -> None:
+    axes.plot(x, y, style, marker="o", ms=3, color=LINES[number % len(LINES)], label=label)
 
 
 def _logarithmic(axes: Axes, label: str) -> None:

@@ -219,24 +219,31 @@ def _sizes(report: Report) -> str:
 def _connections(report: Report) -> str:
     if not report.connections:
         return ""
-    header = ["system", "connections", "operations/s", "p99.9 ms", "client CPU µs/op", "server CPU µs/op"]
+    header = ["system", "in flight", "connections", "operations/s", "p99.9 ms"]
+    header += ["client CPU µs/op", "server CPU µs/op"]
     header += ["client KiB/connection", "server KiB/connection", "errors"]
     rows = [
         [
             _name(report, point.system),
+            point.calls,
             f"{point.connections:,}",
             point.error or f"{point.ops_per_second:,.0f}",
             *(_number(value) for value in (point.p999_ms, point.client_cpu_us, point.server_cpu_us)),
-            _number(point.client_bytes_a_connection / 1024),
-            _number(point.server_bytes_a_connection / 1024),
+            *(
+                "" if held is None else _number(held / 1024)
+                for held in (point.client_bytes_a_connection, point.server_bytes_a_connection)
+            ),
             f"{point.errors:,}",
         ]
-        for point in sorted(report.connections, key=lambda point: (point.system, point.connections))
+        for point in sorted(
+            report.connections,
+            key=lambda point: (point.system, point.calls, point.connections),
+        )
     ]
     return (
-        f"## Connections\n\n{report.settings.connections_concurrency} in flight over all connections in "
-        "turn. Memory: what each further idle connection added to the resident set of the process.\n\n"
-        + _table(header, rows)
+        f"## Connections\n\n*all*: {report.settings.connections_concurrency} in flight over all connections "
+        f"in turn; *each*: {report.settings.connections_each} on every connection. Memory: what each further "
+        "idle connection added to the resident set of the process.\n\n" + _table(header, rows)
     )
 
 

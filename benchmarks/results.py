@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     size_concurrency: int = 16
     sizes: tuple[int, ...] = ()
     connections_concurrency: int = 256
+    connections_each: int = 16
+    connections_each_most: int = 1_000
     connections: tuple[int, ...] = ()
     offered_fractions: tuple[float, ...] = ()
     two_hops_concurrencies: tuple[int, ...] = ()
@@ -112,16 +114,20 @@ class SizePoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConnectionsPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A closed loop over ``connections``; memory is what each idle one added to the resident set."""
+    """A closed loop of ``in_flight`` calls over ``connections``: at every point as many over ``all`` of them,
+    or as many on ``each``. Memory is what each idle one added to the resident set; None if it was not read.
+    """
 
     system: str
     connections: int
+    calls: Literal["all", "each"]
+    in_flight: int
     ops_per_second: float = 0.0
     client_cpu_us: float = 0.0
     server_cpu_us: float = 0.0
     p999_ms: float = 0.0
-    client_bytes_a_connection: float = 0.0
-    server_bytes_a_connection: float = 0.0
+    client_bytes_a_connection: float | None = None
+    server_bytes_a_connection: float | None = None
     errors: int = 0
     error: str | None = None
 

@@ -117,10 +117,14 @@ class _Table:
         if reason is not None:
             self._skipped[system.name] = reason
             return
-        try:
-            self.running.append(await start_system(processes, system, self._settings))
-        except (ProcessError, TimeoutError) as error:
-            self._failed[system.name] = in_a_line(error)
+        for _ in range(system.tries):
+            try:
+                self.running.append(await start_system(processes, system, self._settings))
+            except (ProcessError, TimeoutError) as error:
+                self._failed[system.name] = in_a_line(error)
+            else:
+                self._failed.pop(system.name, None)
+                break
 
     async def measure(self) -> None:
         """The repeats: every system once for each concurrency, then all of them again."""

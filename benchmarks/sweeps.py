@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import psutil
 
@@ -97,42 +97,72 @@ async def sweep_sizes(
 async def sweep_connections(
     systems: Sequence[System], settings: Settings, steps: Steps, part: float
 ) -> list[ConnectionsPoint]:
-    """CPU per operation against the connections, which take turns, and the memory of each idle one."""
-    points = []
-    seconds = steps.share(part, len(settings.connections) * len(systems))
-    for system in systems:
-        # What the processes hold without a second connection.
-        base: tuple[int, int] | None = None
-        for connections in settings.connections:
-            steps.begin(f"{system.name}: {connections:,} connections", seconds)
-            try:
-                async with Programs() as processes:
-                    server = await start_server(processes, system)
-                    one = await start_load(processes, system, server, settings, connections=connections)
-                    memory = _resident(one.client_pid), _resident(one.server_pid)
-                    result = await one.measure(closed(settings.connections_concurrency, seconds))
-            except (ProcessError, TimeoutError) as error:
-                points.append(
-                    ConnectionsPoint(system=system.name, connections=connections, error=in_a_line(error))
-                )
-                continue
-            if base is None:
-                base = memory
-            more = max(1, connections - settings.connections[0])
-            points.append(
+    """CPU per operation against the connections, which take turns, and the memory of each idle one.
+
+    Each time the same number of calls is in flight over all of them; for this project's systems then also a
+    number on each connection, which leaves a connection as much to do as before.
+    """
+    points: list[ConnectionsPoint] = []
+    places = [(system, connections) for system in systems for connections in settings.connections]
+    seconds = steps.share(part, sum(len(_loads(*place, settings)) for place in places))
+    # What the processes hold without a second connection.
+    bases: dict[str, tuple[int, int]] = {}
+    for system, connections in places:
+        left = _loads(system, connections, settings)
+        try:
+            async with Programs() as processes:
+                server = await start_server(processes, system)
+                one = await start_load(processes, system, server, settings, connections=connections)
+                held = _resident(one.client_pid), _resident(one.server_pid)
+                base = bases.setdefault(system.name, held)
+                more = max(1, connections - settings.connections[0])
+                memory: list[float | None] = [
+                    max(0.0, (now - at) / more) for now, at in zip(held, base, strict=True)
+                ]
+                while left:
+                    calls, in_flight = left[0]
+                    steps.begin(f"{system.name}: {in_flight:,} calls, {connections:,} connections", seconds)
+                    result = await one.measure(closed(in_flight, seconds))
+                    points.append(
+                        ConnectionsPoint(
+                            system=system.name,
+                            connections=connections,
+                            calls=calls,
+                            in_flight=in_flight,
+                            ops_per_second=result.ops_per_second,
+                            client_cpu_us=_cpu(result, "client"),
+                            server_cpu_us=_cpu(result, "server"),
+                            p999_ms=result.latency.p999_ms,
+                            client_bytes_a_connection=memory[0],
+                            server_bytes_a_connection=memory[1],
+                            errors=result.error_count + result.misses,
+                        )
+                    )
+                    left, memory = left[1:], [None, None]
+        except (ProcessError, TimeoutError) as error:
+            points.extend(
                 ConnectionsPoint(
                     system=system.name,
                     connections=connections,
-                    ops_per_second=result.ops_per_second,
-                    client_cpu_us=_cpu(result, "client"),
-                    server_cpu_us=_cpu(result, "server"),
-                    p999_ms=result.latency.p999_ms,
-                    client_bytes_a_connection=max(0.0, (memory[0] - base[0]) / more),
-                    server_bytes_a_connection=max(0.0, (memory[1] - base[1]) / more),
-                    errors=result.error_count + result.misses,
+                    calls=calls,
+                    in_flight=in_flight,
+                    error=in_a_line(error),
                 )
+                for calls, in_flight in left
             )
     return points
+
+
+Load = tuple[Literal["all", "each"], int]
+"""What calls are counted by, and how many are in flight."""
+
+
+def _loads(system: System, connections: int, settings: Settings) -> list[Load]:
+    """What is measured over so many connections."""
+    loads: list[Load] = [("all", settings.connections_concurrency)]
+    if system.kind == "ours" and connections <= settings.connections_each_most:
+        loads.append(("each", connections * settings.connections_each))
+    return loads
 
 
 def _cpu(result: LoadResult, name: str) -> float:

@@ -53,18 +53,24 @@ async def test_run_and_report(tmp_path: Path) -> None:
     settings = msgspec.structs.replace(
         SHORT,
         sizes=(16,),
-        connections=(1, 3),
+        connections=(1, 3, 5),
         offered_fractions=(0.2,),
         connections_concurrency=8,
+        connections_each=4,
+        connections_each_most=3,
         two_hops_concurrencies=(4,),
         fixed_rate=200.0,
     )
-    report = await run(settings, silent, names=("protosocket_async", "echo"))
+    report = await run(settings, silent, names=("protosocket_native", "echo"))
     assert report.error_count == 0
     assert [system.state for system in report.systems] == ["measured", "measured"]
     assert [point.concurrency for point in report.systems[0].points] == [1, 8]
     assert len(report.offered) == len(report.sizes) == 1
-    assert [point.connections for point in report.connections] == [1, 3]
+    loads = [(point.connections, point.calls, point.in_flight) for point in report.connections]
+    assert loads == [(1, "all", 8), (1, "each", 4), (3, "all", 8), (3, "each", 12), (5, "all", 8)]
+    assert [point.server_bytes_a_connection is None for point in report.connections] == [
+        point.calls == "each" for point in report.connections
+    ]
 
     assert report.two_hops is not None
     assert [point.system for point in report.two_hops.points] == ["grpc-unary", "protosocket"]
@@ -88,7 +94,7 @@ async def test_run_and_report(tmp_path: Path) -> None:
         again.commit,
     ):
         assert part in text
-    assert "protosocket, protobuf, async handler" in summary(again)
+    assert "protosocket, native protobuf" in summary(again)
 
 
 def report_of(*systems: SystemReport) -> Report:

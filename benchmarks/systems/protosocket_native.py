@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from benchmarks.store import Store
     from protosocket.bench.driver import Driver, Endpoint
     from protosocket.bench.operations import Operations
+    from protosocket.options import ConnectionOptions
 
-__all__ = ["driver", "serve"]
+__all__ = ["CODEC", "Cache", "NativeDriver", "driver", "serve"]
 
 MESSAGES: Any = NativeMessages(protosocket_cache_pb2)
 CacheCommand, Unary = MESSAGES.CacheCommand, MESSAGES.Unary
@@ -60,12 +61,16 @@ async def serve(announce: Callable[[str], None]) -> None:
 class NativeDriver(CacheDriver):
     """Calls through ``rpc.Client``."""
 
+    options: ConnectionOptions | None = None
+
     async def start(self) -> None:
         """Make every connection."""
         url, left = self.endpoint.urls[0], self.endpoint.connections
         self._clients: list[rpc.Client[Any, Any]] = []
         while left > 0:
-            client = await rpc.connect(url, CODEC, connections=min(left, CONNECTIONS_A_CLIENT))
+            client = await rpc.connect(
+                url, CODEC, connections=min(left, CONNECTIONS_A_CLIENT), options=self.options
+            )
             self._clients.append(client)
             await client.ready()
             left -= CONNECTIONS_A_CLIENT
