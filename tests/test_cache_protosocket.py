@@ -215,6 +215,35 @@ async def test_get_set_delete(through_router: bool) -> None:
             assert caught.value.code == pb.INVALID_ARGUMENT
 
 
+@pytest.mark.every_loop
+@pytest.mark.parametrize("is_connected", [True, False])
+async def test_calls_are_started_without_tasks(is_connected: bool) -> None:
+    async with system() as made:
+        client = made.another()
+        if is_connected:
+            await client.get("ns", b"key")
+        ended: list[Any] = []
+        stored: Any = client.set("ns", b"key", b"value", 60).start(ended.append)
+        assert await stored is None
+        calls: list[Any] = [
+            client.get("ns", b"key").start(ended.append),
+            client.get("ns", b"other").start(ended.append),
+            client.get("", b"key").start(ended.append),
+        ]
+        await until(lambda: len(ended) == 4)
+        assert [call.result() for call in (stored, *calls[:2])] == [None, Hit(b"value"), Miss()]
+        assert calls[0].exception() is None
+        for _ in range(2):
+            with pytest.raises(CacheError, match="namespace"):
+                calls[2].result()
+        assert isinstance(calls[2].exception(), CacheError)
+        await made.router.close()
+        failed: Any = client.get("ns", b"key").start()
+        with pytest.raises(CacheUnavailable):
+            await failed
+        assert isinstance(failed.exception(), CacheUnavailable)
+
+
 async def test_thousands_in_flight_get_their_own_answers() -> None:
     chance = random.Random(7)
     async with system(3, connections=2) as made:
