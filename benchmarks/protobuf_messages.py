@@ -34,8 +34,10 @@ def set_command(key: bytes, value: bytes) -> CacheCommand:
 
 def read_get(response: CacheResponse) -> bytes | None:
     """What a read found. Raises WrongAnswer."""
-    if response.HasField("get"):
-        return response.get.value
+    # Of a message that is not there, this is an empty value: it is quicker to look at it first.
+    value = response.get.value
+    if value or response.HasField("get"):
+        return value
     if response.error.code == NOT_FOUND:
         return None
     raise WrongAnswer(f"a get was answered with {response.WhichOneof('kind')}")
@@ -51,8 +53,9 @@ def answer(store: Store, command: CacheCommand) -> CacheResponse:
     """A server's response to ``command``, without an id."""
     unary = command.unary
     response = CacheResponse()
-    if unary.HasField("get"):
-        value = store.get(unary.get.key)
+    key = unary.get.key
+    if key or unary.HasField("get"):
+        value = store.get(key)
         if value is None:
             response.error.CopyFrom(MISS)
         else:
