@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import resource
 import time
@@ -98,6 +99,27 @@ async def test_connections_with_different_times_share_one_event_loop() -> None:
         assert slept <= NAPS / 4 or time.monotonic() - began > 0.4
         for client in clients:
             await client.close()
+
+
+class Held:
+    """Something that a context holds."""
+
+
+async def test_polling_does_not_keep_the_context_it_began_in() -> None:
+    held: contextvars.ContextVar[Held] = contextvars.ContextVar("held")
+    options = ConnectionOptions(busy_poll=1.0)
+    async with served() as (url, _), rpc.connect(url, CODEC, options=options) as client:
+        await client.ready()
+
+        async def first() -> weakref.ref[Held]:
+            held.set(Held())
+            await client.unary(message(b"echo"))
+            return weakref.ref(held.get())
+
+        left = await asyncio.create_task(first())
+        await asyncio.sleep(0.01)
+        gc.collect()
+        assert left() is None
 
 
 def test_an_event_loop_that_polled_is_collected() -> None:

@@ -56,6 +56,8 @@ def test_options_cannot_be_changed_in_place() -> None:
         ("busy_poll", 50),
         ("busy_poll", math.nan),
         ("busy_poll", True),
+        ("busy_poll", False),
+        ("busy_poll", 0j),
         ("busy_poll", None),
         ("transport", "uvloop"),
     ],

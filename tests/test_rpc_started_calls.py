@@ -19,6 +19,7 @@ from protosocket.errors import (
     ConnectionClosed,
     DeadlineExceeded,
     EncodeError,
+    OptionError,
 )
 
 pytestmark = pytest.mark.every_loop
@@ -100,8 +101,14 @@ async def test_a_call_that_cannot_be_sent_raises_at_once_and_calls_nobody() -> N
         unencodable = client.unary("no message")
         with pytest.raises(EncodeError):
             unencodable.start(ended.append)
-        with pytest.raises(RuntimeError, match="already awaited"):
-            await unencodable
+        assert unencodable.done()
+        assert isinstance(unencodable.exception(), EncodeError)
+        for again in (unencodable, asyncio.gather(unencodable)):
+            with pytest.raises(EncodeError):
+                await again
+        endless = client.unary(message(b"echo"), timeout=-1)
+        with pytest.raises(OptionError, match="timeout"):
+            endless.start(ended.append)
         call = client.unary(message(b"echo")).start()
         with pytest.raises(RuntimeError, match="begun already"):
             call.start(ended.append)
@@ -109,6 +116,13 @@ async def test_a_call_that_cannot_be_sent_raises_at_once_and_calls_nobody() -> N
         with pytest.raises(RuntimeError, match="begun already"):
             call.start(ended.append)
         assert not ended
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        with pytest.raises(OptionError, match="timeout"):
+            client.unary(message(b"echo"), timeout=-1).start(ended.append)
+        unencodable = client.unary("no message").start(ended.append)
+        with pytest.raises(EncodeError):
+            await unencodable
+        await until(lambda: ended == [unencodable])
 
 
 async def test_a_call_without_a_connection_is_answered_too() -> None:
@@ -148,6 +162,114 @@ async def test_cancelling_a_call_tells_the_server_and_everybody_who_waits(is_rea
         with pytest.raises(asyncio.CancelledError):
             call.exception()
         assert (await client.unary(message(b"echo on"))).body == b"echo on"
+
+
+@pytest.mark.parametrize("return_exceptions", [True, False])
+@pytest.mark.parametrize("who", ["call", "gatherer"])
+async def test_gather_ends_when_a_call_is_cancelled(who: str, return_exceptions: bool) -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        calls = [client.unary(message(b"wait a")).start() for _ in range(2)]
+        gathered = asyncio.gather(*calls, return_exceptions=return_exceptions)
+        await until(lambda: service.running == 2)
+        if who == "gatherer":
+            gathered.cancel()
+        else:
+            calls[0].cancel("enough")
+            service.open("a")
+        if return_exceptions and who == "call":
+            async with asyncio.timeout(5):
+                first, second = await gathered
+            assert isinstance(first, asyncio.CancelledError)
+            assert not isinstance(second, BaseException)
+            assert first.args == ("enough",)
+            assert second.body == b"wait a"
+        else:
+            with pytest.raises(asyncio.CancelledError):
+                async with asyncio.timeout(5):
+                    await gathered
+        service.open("a")
+        await until(lambda: service.running == 0)
+
+
+async def test_a_client_that_is_closed_while_it_connects_cancels_nobody() -> None:
+    async with served() as (url, _):
+        client = await rpc.connect(url, CODEC)
+        ended: list[Any] = []
+        started = client.unary(message(b"echo")).start(ended.append)
+        task = asyncio.create_task(client.unary(message(b"echo")))
+        await asyncio.sleep(0)
+        await client.close()
+        with pytest.raises(ConnectionClosed, match="closed"):
+            await task
+        await until(lambda: len(ended) == 1)
+        assert not started.cancelled()
+        assert isinstance(started.exception(), ConnectionClosed)
+
+
+async def test_what_a_call_gives_is_read_and_explained_once() -> None:
+    read: list[bytes] = []
+    failed: list[BaseException] = []
+
+    def reader(answer: Any) -> str:
+        read.append(answer.body)
+        return f"read {answer.body.decode()}"
+
+    def explain(error: BaseException) -> BaseException:
+        failed.append(error)
+        return LookupError(type(error).__name__)
+
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        loop = asyncio.get_running_loop()
+        reported: list[dict[str, Any]] = []
+        loop.set_exception_handler(lambda _, context: reported.append(context))
+
+        async def call(body: bytes) -> str:
+            return await client.unary_read(message(body), None, reader, explain)
+
+        assert await call(b"echo") == "read echo"
+        with pytest.raises(LookupError, match="CancelledRemotely"):
+            await call(b"fail")
+        assert (read, [type(error) for error in failed]) == ([b"echo"], [CancelledRemotely])
+
+        started = client.unary_read(message(b"echo on"), None, reader, explain).start()
+        assert list(await asyncio.gather(started, started)) == ["read echo on"] * 2
+        assert started.result() == await started == "read echo on"
+        assert read == [b"echo", b"echo on"]
+        failing = client.unary_read(message(b"fail"), None, reader, explain).start()
+        for _ in range(2):
+            with pytest.raises(LookupError):
+                await failing
+            assert isinstance(failing.exception(), LookupError)
+        assert len(failed) == 2
+
+        # By one that is no task of asyncio's, and asks for the result to be woken.
+        class Calling(rpc.Service):
+            async def unary(self, request: Any) -> Any:
+                with pytest.raises(LookupError):
+                    await call(b"fail")
+                return message((await call(request.body)).encode())
+
+        async with (
+            rpc.serve("tcp://127.0.0.1:0", Calling, CODEC) as server,
+            rpc.connect(server.addresses[0], CODEC) as outer,
+        ):
+            assert (await outer.unary(message(b"echo"))).body == b"read echo"
+        assert (len(read), len(failed)) == (3, 3)
+
+        # Nobody asks: then reading it is what finds the error.
+        def refuse(answer: Any) -> None:
+            raise ZeroDivisionError
+
+        ended: list[None] = []
+        client.unary_read(message(b"echo"), None, refuse, lambda error: error).start(
+            lambda _: ended.append(None)
+        )
+        await until(lambda: ended)
+        gc.collect()
+        await until(lambda: reported)
+        assert [type(context["exception"]) for context in reported] == [ZeroDivisionError]
 
 
 async def test_a_task_that_is_cancelled_while_it_waits_gives_the_call_up() -> None:
@@ -217,10 +339,15 @@ async def test_callbacks_that_asyncio_adds_have_their_turn() -> None:
         call.add_done_callback(lambda _: order.append("late"))
         assert len(order) == 2
         await until(lambda: order[2:] == ["late"])
-        lazy = client.unary(message(b"echo"))
-        with pytest.raises(RuntimeError, match=r"start\(\)"):
-            lazy.add_done_callback(order.append)
-        await lazy
+        for context in (None, contextvars.copy_context()):
+            lazy: Any = client.unary(message(b"echo"))
+            with pytest.raises(RuntimeError, match=r"start\(\)"):
+                lazy.add_done_callback(order.append, context=context)
+            await lazy
+            with pytest.raises(RuntimeError, match=r"start\(\)"):
+                lazy.add_done_callback(order.append, context=context)
+        await asyncio.sleep(0.01)
+        assert len(order) == 3
 
 
 async def test_an_error_that_nobody_asks_for_is_told_to_the_event_loop() -> None:
@@ -244,6 +371,12 @@ async def test_an_error_that_nobody_asks_for_is_told_to_the_event_loop() -> None
         await until(lambda: reported)
         assert [type(context["exception"]) for context in reported] == [CancelledRemotely]
         assert "never retrieved" in reported[0]["message"]
+        cycle: list[Any] = []
+        cycle.append([client.unary(message(b"fail")).start(answered), cycle])
+        await until(lambda: ended == 4)
+        del cycle
+        gc.collect()
+        await until(lambda: len(reported) == 2)
 
 
 async def test_closing_or_throwing_into_a_started_call_leaves_it_alone() -> None:

@@ -2,8 +2,8 @@
 
 uvloop on both sides, one two-party connection, any number of calls in flight on it; the quick way to fill a
 request (keyword arguments) and to answer one (``_context.results``). On uvloop its server often crashes when
-it accepts its first connection (a segmentation fault, one start in three; never on asyncio's own loop, which is
-a tenth slower at 64 in flight); then it is started again.
+it accepts its first connection (a segmentation fault, one start in three; never on asyncio's own loop, which
+is a tenth slower at 64 in flight); then it is started again.
 """
 
 from __future__ import annotations

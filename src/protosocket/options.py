@@ -69,9 +69,11 @@ class ConnectionOptions:
             _require_count(name, getattr(self, name))
         for name in ("connect_timeout", "close_timeout"):
             _require_seconds(name, getattr(self, name))
-        if self.busy_poll != 0:
-            _require_seconds("busy_poll", self.busy_poll)
-        if not self.busy_poll <= _LONGEST_BUSY_POLL:
+        if (
+            isinstance(self.busy_poll, bool)
+            or not isinstance(self.busy_poll, int | float)
+            or not 0 <= self.busy_poll <= _LONGEST_BUSY_POLL
+        ):
             raise OptionError(f"busy_poll is 0 to {_LONGEST_BUSY_POLL} seconds, not {self.busy_poll!r}")
         if not isinstance(self.nodelay, bool):
             raise OptionError(f"nodelay is True or False, not {self.nodelay!r}")

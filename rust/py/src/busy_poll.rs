@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use crate::guarded::Guarded;
 
@@ -16,6 +17,8 @@ use crate::guarded::Guarded;
 #[pyclass(frozen, weakref, module = "protosocket._core")]
 pub struct BusyPoller {
     call_soon: Py<PyAny>,
+    /// A context of its own for the turns: they would keep the one they were first asked for in.
+    keywords: Py<PyDict>,
     state: Guarded<State>,
 }
 
@@ -30,11 +33,15 @@ struct State {
 impl BusyPoller {
     /// `call_soon` is the event loop's.
     #[new]
-    fn new(call_soon: Py<PyAny>) -> Self {
-        BusyPoller {
+    fn new(py: Python<'_>, call_soon: Py<PyAny>) -> PyResult<Self> {
+        let keywords = PyDict::new(py);
+        let context = py.import("contextvars")?.getattr("Context")?.call0()?;
+        keywords.set_item("context", context)?;
+        Ok(BusyPoller {
             call_soon,
+            keywords: keywords.unbind(),
             state: Guarded::new(State::default()),
-        }
+        })
     }
 
     /// A turn of the event loop: the next one follows at once until the time has passed.
@@ -50,7 +57,8 @@ impl BusyPoller {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.call_soon)
+        visit.call(&self.call_soon)?;
+        visit.call(&self.keywords)
     }
 }
 
@@ -71,10 +79,14 @@ impl BusyPoller {
     }
 
     fn schedule(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let turn = slf.getattr(intern!(slf.py(), "_turn"))?;
-        let scheduled = slf.get().call_soon.bind(slf.py()).call1((turn,));
+        let (this, py) = (slf.get(), slf.py());
+        let turn = slf.getattr(intern!(py, "_turn"))?;
+        let scheduled = this
+            .call_soon
+            .bind(py)
+            .call((turn,), Some(this.keywords.bind(py)));
         scheduled.map(drop).inspect_err(|_| {
-            slf.get().state.borrow(slf.py()).is_scheduled = false;
+            this.state.borrow(py).is_scheduled = false;
         })
     }
 }

@@ -404,12 +404,7 @@ impl ClientReactor {
         let py = slf.py();
         let this = slf.get();
         let link = slf.as_super().get();
-        if timeout.is_some_and(|timeout| !(timeout >= 0.0 && timeout.is_finite())) {
-            return Err(errors::option(
-                py,
-                "timeout is a number of seconds, 0 or more; None means no limit",
-            ));
-        }
+        check_timeout(py, timeout)?;
         // Room is looked for first: a request that must wait is encoded when it is its turn.
         {
             let state = link.state(py);
@@ -715,6 +710,16 @@ impl ClientReactor {
         state.consume(total);
         Ok(Some((answer, payload)))
     }
+}
+
+/// Raises OptionError for a timeout that is none.
+#[inline]
+pub fn check_timeout(py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
+    if timeout.is_some_and(|timeout| !(timeout >= 0.0 && timeout.is_finite())) {
+        let rule = "timeout is a number of seconds, 0 or more; None means no limit";
+        return Err(errors::option(py, rule));
+    }
+    Ok(())
 }
 
 /// Takes a call out of the table; `answer` is for who waits for it.

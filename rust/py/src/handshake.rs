@@ -197,6 +197,7 @@ unsafe extern "C" fn add_done_callback(
                 && ffi::PyTuple_GET_SIZE(names) == 1
                 && ffi::PyUnicode_CompareWithASCIIString(ffi::PyTuple_GET_ITEM(names, 0), c"context".as_ptr())
                     == 0
+                && *arguments.add(1) != ffi::Py_None()
         };
         let added = catch_unwind(AssertUnwindSafe(|| {
             if in_context {

@@ -404,6 +404,16 @@ impl Link {
         }
         state.counts.reads += 1;
         state.counts.bytes_received += count as u64;
+        let handles = Self::take_in(&mut state, count);
+        let poller = state.polling(py);
+        drop(state);
+        keep_awake(py, poller)?;
+        Ok(handles)
+    }
+
+    /// Keeps bytes read; whether they are to be handled now.
+    #[inline]
+    fn take_in(state: &mut LinkState, count: usize) -> bool {
         match state.reading {
             Reading::Own => state.receive.filled(count),
             Reading::Shared => state.receive.adopt(READ_BUFFER.take(), count),
@@ -411,7 +421,7 @@ impl Link {
                 if let Some(assembly) = &mut state.assembly {
                     assembly.filled(count);
                     if assembly.whole().is_none() {
-                        return Ok(false);
+                        return false;
                     }
                 }
             }
@@ -421,10 +431,7 @@ impl Link {
         if !handles {
             state.settle();
         }
-        let poller = state.polling(py);
-        drop(state);
-        keep_awake(py, poller)?;
-        Ok(handles)
+        handles
     }
 
     /// Hands everything queued to the transport, unless it has enough.
@@ -461,14 +468,13 @@ impl Link {
             let poller = state.polling(py);
             (std::mem::take(&mut state.segments), last, write, poller)
         };
-        keep_awake(py, poller)?;
         for segment in segments {
             write.bind(py).call1((segment,))?;
         }
         if let Some(last) = last {
             write.bind(py).call1((last,))?;
         }
-        Ok(())
+        keep_awake(py, poller)
     }
 
     /// Flushes, then tells senders that wait that there is room.

@@ -10,7 +10,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use pyo3::exceptions::asyncio::InvalidStateError;
+use pyo3::exceptions::asyncio::{CancelledError, InvalidStateError};
 use pyo3::exceptions::{
     PyKeyboardInterrupt, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PySystemExit, PyTypeError,
 };
@@ -21,7 +21,7 @@ use pyo3::types::{PyDict, PyType};
 use pyo3::{ffi, intern};
 
 use crate::caller::Caller;
-use crate::client::ClientReactor;
+use crate::client::{ClientReactor, check_timeout};
 use crate::guarded::Guarded;
 use crate::handshake::{fill_attribute_slots, given_back, wake};
 use crate::task::cancelled;
@@ -54,8 +54,10 @@ struct State {
     is_yielded: bool,
     /// It was begun with `start`: a future from then on.
     is_started: bool,
-    /// Somebody was told of the error that ended it.
+    /// Somebody was told how it ended.
     is_seen: bool,
+    /// What ended it went through `reading` already.
+    is_read: bool,
 }
 
 /// A callback with the context it runs in.
@@ -70,6 +72,12 @@ impl Phase {
 }
 
 impl State {
+    /// Whether it is under way by itself, or has ended so and nobody has taken the result away.
+    #[inline]
+    fn is_future(&self) -> bool {
+        !matches!(self.phase, Phase::New(_) | Phase::Delegated(_) | Phase::Over)
+    }
+
     fn callbacks(&mut self) -> impl Iterator<Item = Callback> + use<> {
         self.waiter
             .take()
@@ -120,6 +128,7 @@ impl UnaryCall {
                 is_yielded: false,
                 is_started: false,
                 is_seen: false,
+                is_read: false,
             }),
         }
     }
@@ -186,6 +195,9 @@ impl UnaryCall {
     ) -> PyResult<()> {
         {
             let mut state = slf.get().state.borrow(slf.py());
+            if !state.is_future() {
+                return Err(PyRuntimeError::new_err(NO_FUTURE));
+            }
             if state.phase.is_pending() {
                 if state.waiter.is_none() {
                     state.waiter = Some((callback, context));
@@ -231,16 +243,6 @@ impl UnaryCall {
             .map(drop)
     }
 
-    /// A step of the coroutine.
-    #[inline]
-    fn advance(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Step> {
-        match Self::step(slf, value) {
-            Ok(Step::Returns(message)) => slf.get().read(slf.py(), Ok(message)).map(Step::Returns),
-            Ok(step) => Ok(step),
-            Err(error) => Err(slf.get().explain(slf.py(), error)),
-        }
-    }
-
     /// The call's result, or the exception to raise, of what ended it.
     #[inline]
     fn read(&self, py: Python<'_>, outcome: PyResult<Py<PyAny>>) -> PyResult<Py<PyAny>> {
@@ -251,22 +253,39 @@ impl UnaryCall {
         read.map_err(|error| self.explain(py, error))
     }
 
-    /// What ended it, as it came; None if nothing has.
+    /// How it ended, or None if it has not: read and explained when somebody asks first, and kept.
     fn outcome(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
-        let mut state = self.state.borrow(py);
-        let outcome = match &state.phase {
-            Phase::Answered(message) => Ok(message.clone_ref(py)),
-            Phase::Failed(error) => Err(error.clone_ref(py)),
-            Phase::Cancelled(message) => {
-                let message = message.as_ref().map(|message| message.clone_ref(py));
-                drop(state);
-                return Some(Err(cancelled(py, message)));
-            }
-            _ => return None,
+        let (outcome, is_read) = {
+            let mut state = self.state.borrow(py);
+            let outcome = match &state.phase {
+                Phase::Answered(message) => Ok(message.clone_ref(py)),
+                Phase::Failed(error) => Err(error.clone_ref(py)),
+                Phase::Cancelled(message) => {
+                    let message = message.as_ref().map(|message| message.clone_ref(py));
+                    drop(state);
+                    return Some(Err(cancelled(py, message)));
+                }
+                _ => return None,
+            };
+            state.is_seen = true;
+            (
+                outcome,
+                std::mem::replace(&mut state.is_read, true) || self.reading.is_none(),
+            )
         };
-        state.is_seen |= outcome.is_err();
-        drop(state);
-        Some(outcome.map_err(|error| PyErr::from_value(error.into_bound(py))))
+        let outcome = outcome.map_err(|error| PyErr::from_value(error.into_bound(py)));
+        if is_read {
+            return Some(outcome);
+        }
+        let outcome = self.read(py, outcome);
+        let phase = match &outcome {
+            Ok(result) => Phase::Answered(result.clone_ref(py)),
+            Err(error) => Phase::Failed(error.value(py).clone().into_any().unbind()),
+        };
+        let before = std::mem::replace(&mut self.state.borrow(py).phase, phase);
+        // Dropped outside the borrow: the last reference may run Python code.
+        drop(before);
+        Some(outcome)
     }
 
     /// The exception to raise for the one that ended the call.
@@ -280,12 +299,12 @@ impl UnaryCall {
         }
     }
 
-    /// The first step, and the one after the end.
+    /// A step of the coroutine: the first, and the one after the end.
     #[inline]
     fn step(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Step> {
         let py = slf.py();
         let this = slf.get();
-        let phase = {
+        let (phase, is_read) = {
             let mut state = this.state.borrow(py);
             if state.is_started {
                 state.is_yielded = state.phase.is_pending();
@@ -304,14 +323,19 @@ impl UnaryCall {
                     drop(state);
                     return this.delegate(coroutine.bind(py), value);
                 }
-                _ => std::mem::replace(&mut state.phase, Phase::Over),
+                _ => (
+                    std::mem::replace(&mut state.phase, Phase::Over),
+                    state.is_read || this.reading.is_none(),
+                ),
             }
         };
         match phase {
-            Phase::Answered(message) => Ok(Step::Returns(message)),
+            Phase::Answered(message) if is_read => Ok(Step::Returns(message)),
+            Phase::Answered(message) => this.read(py, Ok(message)).map(Step::Returns),
             Phase::New(request) => Self::first_step(slf, request.bind(py)),
-            Phase::Failed(error) => Err(PyErr::from_value(error.into_bound(py))),
-            Phase::Cancelled(message) => Err(cancelled(py, message)),
+            Phase::Failed(error) if is_read => Err(PyErr::from_value(error.into_bound(py))),
+            Phase::Failed(error) => Err(this.explain(py, PyErr::from_value(error.into_bound(py)))),
+            Phase::Cancelled(message) => Err(this.explain(py, cancelled(py, message))),
             Phase::Waiting(..) | Phase::Delegated(_) | Phase::Handed(_) | Phase::Over => Err(over()),
         }
     }
@@ -320,7 +344,7 @@ impl UnaryCall {
     fn first_step(slf: &Bound<'_, Self>, request: &Bound<'_, PyAny>) -> PyResult<Step> {
         let py = slf.py();
         let this = slf.get();
-        if let Some(coroutine) = Self::begin(slf, request)? {
+        if let Some(coroutine) = Self::begin(slf, request).map_err(|error| this.explain(py, error))? {
             this.state.borrow(py).phase = Phase::Delegated(coroutine.clone().unbind());
             return this.delegate(&coroutine, py.None().bind(py));
         }
@@ -355,6 +379,23 @@ impl UnaryCall {
         caller.call_method1(intern!(py, "_unary_later"), later).map(Some)
     }
 
+    /// Has a task do it all.
+    fn hand_over(slf: &Bound<'_, Self>, coroutine: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let event_loop = slf.get().caller.get().event_loop(py)?;
+        let task = match event_loop.call_method1(intern!(py, "create_task"), (coroutine,)) {
+            Ok(task) => task,
+            Err(error) => {
+                coroutine.call_method0(intern!(py, "close"))?;
+                return Err(error);
+            }
+        };
+        slf.get().state.borrow(py).phase = Phase::Handed(task.clone().unbind());
+        let settle = slf.getattr(intern!(py, "_settle"))?;
+        task.call_method1(intern!(py, "add_done_callback"), (settle,))
+            .map(drop)
+    }
+
     /// The request is on its way: called before anything can answer it.
     #[inline]
     pub fn sent(&self, py: Python<'_>, channel: &Bound<'_, ClientReactor>, handle: u64) {
@@ -374,13 +415,41 @@ impl UnaryCall {
                 }));
             }
             // SAFETY: see above.
-            ffi::PySendResult::PYGEN_RETURN => Ok(Step::Returns(unsafe {
-                Bound::from_owned_ptr(py, result).unbind()
-            })),
+            ffi::PySendResult::PYGEN_RETURN => Ok(unsafe { Bound::from_owned_ptr(py, result).unbind() }),
             ffi::PySendResult::PYGEN_ERROR => Err(PyErr::fetch(py)),
         };
         self.end(py);
-        step
+        self.read(py, step).map(Step::Returns)
+    }
+
+    /// Tells the event loop of an error of a call that was started, if nobody has asked how it ended.
+    fn report_unseen(&self, py: Python<'_>) {
+        let is_of_interest = {
+            let state = self.state.borrow(py);
+            let may_fail = match state.phase {
+                Phase::Answered(_) => self.reading.is_some(),
+                Phase::Failed(_) => true,
+                _ => false,
+            };
+            may_fail && state.is_started && !state.is_seen
+        };
+        if is_of_interest {
+            aside(py, || {
+                let Some(Err(error)) = self.outcome(py) else {
+                    return Ok(());
+                };
+                let context = PyDict::new(py);
+                context.set_item(
+                    "message",
+                    "the error of a call that was started was never retrieved",
+                )?;
+                context.set_item("exception", error.value(py))?;
+                let event_loop = self.caller.get().event_loop(py)?;
+                event_loop
+                    .call_method1(intern!(py, "call_exception_handler"), (context,))
+                    .map(drop)
+            });
+        }
     }
 
     /// Ends it in whatever phase it is, and tells the server to stop if that works on it; what was before.
@@ -429,8 +498,9 @@ impl UnaryCall {
     /// that wait for their turn, in a copy of the context that `start` was called in. It finds what ended the call
     /// in `call.result()`, which gives the response or raises. From now on the call is a future: it may be awaited
     /// by any number of tasks, `call.cancel()` gives it up, and the event loop's exception handler is told of an
-    /// error that nobody asked for. Raises EncodeError and OptionError, as awaiting the call does, and RuntimeError
-    /// for a call that has begun; then nothing was sent and `answered` is not called.
+    /// error that nobody asked for. Raises OptionError for a timeout that is none and RuntimeError for a call that
+    /// has begun, and EncodeError for the request unless it has to wait for a connection or for room: then that is
+    /// how the call ends. When it raises nothing was sent, and `answered` is not called.
     #[pyo3(signature = (answered=None, /))]
     fn start<'a, 'py>(
         slf: &'a Bound<'py, Self>,
@@ -456,13 +526,24 @@ impl UnaryCall {
                 }
             }
         };
-        let later = Self::begin(slf, request.bind(py)).map_err(|error| this.explain(py, error))?;
-        if let Some(coroutine) = later {
-            let event_loop = this.caller.get().event_loop(py)?;
-            let task = event_loop.call_method1(intern!(py, "create_task"), (coroutine,))?;
-            this.state.borrow(py).phase = Phase::Handed(task.clone().unbind());
-            let settle = slf.getattr(intern!(py, "_settle"))?;
-            task.call_method1(intern!(py, "add_done_callback"), (settle,))?;
+        let begun = check_timeout(py, this.timeout)
+            .and_then(|()| Self::begin(slf, request.bind(py)))
+            .and_then(|later| match later {
+                Some(coroutine) => Self::hand_over(slf, &coroutine),
+                None => Ok(()),
+            });
+        if let Err(error) = begun {
+            let error = this.explain(py, error);
+            let before = {
+                let mut state = this.state.borrow(py);
+                (state.is_seen, state.is_read) = (true, true);
+                let phase = Phase::Failed(error.value(py).clone().into_any().unbind());
+                let callbacks = state.callbacks();
+                (std::mem::replace(&mut state.phase, phase), callbacks)
+            };
+            // Dropped outside the borrow: the last reference may run Python code.
+            drop(before);
+            return Err(error);
         }
         Ok(slf)
     }
@@ -493,7 +574,7 @@ impl UnaryCall {
 
     /// The next step of the coroutine, as every coroutine has it.
     fn send(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        match Self::advance(slf, value)? {
+        match Self::step(slf, value)? {
             Step::Yields(awaited) => Ok(awaited),
             Step::Returns(value) => Err(PyStopIteration::new_err((value,))),
         }
@@ -521,14 +602,24 @@ impl UnaryCall {
                 slf.get().explain(py, error)
             });
         }
+        let error = exception(kind, value)?;
+        let is_own = {
+            let state = slf.get().state.borrow(py);
+            state.is_read && matches!(&state.phase, Phase::Failed(own) if own.is(&error))
+        };
         if !slf.get().state.borrow(py).is_started {
             Self::give_up(slf)?;
         }
-        let error = exception(kind, value)?;
         if let Some(traceback) = traceback.filter(|traceback| !traceback.is_none()) {
             error.setattr(intern!(py, "__traceback__"), traceback)?;
         }
-        Err(slf.get().explain(py, PyErr::from_value(error)))
+        let error = PyErr::from_value(error);
+        // What `result` raised to whoever woke the task has been explained.
+        Err(if is_own {
+            error
+        } else {
+            slf.get().explain(py, error)
+        })
     }
 
     /// Ends the coroutine: the server is told to stop. A call that was started is no coroutine, and goes on.
@@ -590,18 +681,15 @@ impl UnaryCall {
         callback: Py<PyAny>,
         context: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        if matches!(
-            slf.get().state.borrow(slf.py()).phase,
-            Phase::New(_) | Phase::Delegated(_)
-        ) {
-            return Err(PyRuntimeError::new_err(NO_FUTURE));
-        }
         if context.is_some() {
             return Self::add_callback(slf, callback, context);
         }
         let context = Some(current_context(slf.py())?);
         {
             let mut state = slf.get().state.borrow(slf.py());
+            if !state.is_future() {
+                return Err(PyRuntimeError::new_err(NO_FUTURE));
+            }
             if state.phase.is_pending() {
                 // Not as the one that goes on at once: what asyncio's own tools give here expects its turn.
                 state.others.push((callback, context));
@@ -666,10 +754,8 @@ impl UnaryCall {
 
     /// The response; raises what ended the call otherwise, and InvalidStateError before it has ended.
     fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match self.outcome(py) {
-            Some(outcome) => self.read(py, outcome),
-            None => Err(InvalidStateError::new_err("the call has no result yet")),
-        }
+        self.outcome(py)
+            .unwrap_or_else(|| Err(InvalidStateError::new_err("the call has no result yet")))
     }
 
     /// What `result` would raise, or None; CancelledError and InvalidStateError are raised.
@@ -677,10 +763,25 @@ impl UnaryCall {
         let Some(outcome) = self.outcome(py) else {
             return Err(InvalidStateError::new_err("the call has no exception yet"));
         };
-        match self.read(py, outcome) {
+        match outcome {
             Ok(_) => Ok(None),
-            Err(error) if self.cancelled(py) => Err(error),
+            Err(error) if error.is_instance_of::<CancelledError>(py) => Err(error),
             Err(error) => Ok(Some(error.into_value(py).into_any())),
+        }
+    }
+
+    // What `asyncio.gather` asks a cancelled future.
+
+    fn _make_cancelled_error(&self, py: Python<'_>) -> Py<PyAny> {
+        let message = self._cancel_message(py);
+        cancelled(py, message).into_value(py).into_any()
+    }
+
+    #[getter]
+    fn _cancel_message(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match &self.state.borrow(py).phase {
+            Phase::Cancelled(Some(message)) => Some(message.clone_ref(py)),
+            _ => None,
         }
     }
 
@@ -722,6 +823,7 @@ impl UnaryCall {
     }
 
     fn __clear__(&self, py: Python<'_>) {
+        self.report_unseen(py);
         drop(self.end(py));
     }
 }
@@ -736,20 +838,7 @@ impl Drop for UnaryCall {
                 let text = c"coroutine 'Client.unary' was never awaited";
                 aside(py, || PyErr::warn(py, &kind, text, 1));
             }),
-            Phase::Failed(error) if state.is_started && !state.is_seen => Python::attach(|py| {
-                aside(py, || {
-                    let context = PyDict::new(py);
-                    context.set_item(
-                        "message",
-                        "the error of a call that was started was never retrieved",
-                    )?;
-                    context.set_item("exception", error)?;
-                    let event_loop = self.caller.get().event_loop(py)?;
-                    event_loop
-                        .call_method1(intern!(py, "call_exception_handler"), (context,))
-                        .map(drop)
-                });
-            }),
+            Phase::Answered(_) | Phase::Failed(_) => Python::attach(|py| self.report_unseen(py)),
             _ => {}
         }
     }
@@ -853,7 +942,7 @@ unsafe extern "C" fn am_send(
             // SAFETY: the slot is this class's alone, and nobody derives from it.
             let call = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
             // SAFETY: a live object, by the slot's contract.
-            UnaryCall::advance(&call, &unsafe { Bound::from_borrowed_ptr(py, value) })
+            UnaryCall::step(&call, &unsafe { Bound::from_borrowed_ptr(py, value) })
         }));
         match step {
             Ok(Ok(Step::Yields(awaited))) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import TracebackType
 from typing import Self
 
@@ -48,7 +47,6 @@ class ProtosocketCacheClient(CacheCalls[GetResult]):
     ) -> None:
         self._url = url
         self._token = token
-        self._failures = _Failures()
         self._client: rpc.Client[bytes, bytes] = rpc.Client(
             parse_address(url),
             EncodedCodec(),
@@ -58,11 +56,10 @@ class ProtosocketCacheClient(CacheCalls[GetResult]):
             greet=None if token is None else self._authenticate,
         )
         readers = (read_get, read_set, read_delete)
-        self._call_with(self._client, readers, self._failures, ttl_milliseconds)
+        self._call_with(self._client, readers, _failure, ttl_milliseconds)
 
     async def close(self) -> None:
         """Close the connections; calls still waiting fail with ``CacheUnavailable``. Again does nothing."""
-        self._failures.client_is_closed = True
         await self._client.close()
 
     async def _authenticate(self, call: rpc.FirstCall[bytes, bytes]) -> None:
@@ -78,19 +75,10 @@ class ProtosocketCacheClient(CacheCalls[GetResult]):
         await self.close()
 
 
-class _Failures:
-    """Says what a call raises for what ended it."""
-
-    client_is_closed = False
-
-    def __call__(self, error: BaseException) -> BaseException:
-        if isinstance(error, _NO_ANSWER):
-            unavailable = cache_error(UNAVAILABLE, str(error))
-            unavailable.__cause__ = error
-            return unavailable
-        if isinstance(error, asyncio.CancelledError) and self.client_is_closed:
-            # Closing cancels a call that waits for its connection.
-            task = asyncio.current_task()
-            if task is not None and not task.cancelling():
-                return cache_error(UNAVAILABLE, "the client was closed")
+def _failure(error: BaseException) -> BaseException:
+    """What a call raises for what ended it."""
+    if not isinstance(error, _NO_ANSWER):
         return error
+    unavailable = cache_error(UNAVAILABLE, str(error))
+    unavailable.__cause__ = error
+    return unavailable

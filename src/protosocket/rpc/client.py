@@ -170,8 +170,15 @@ class Client(Caller[S, R]):
         if task is None:
             task = self._loop.create_task(self._connect(index))
             self._connecting[index] = task
-        # Several calls may wait for this connection: one that is cancelled does not take it from the others.
-        return await asyncio.shield(task)
+        try:
+            # Several calls may wait for it: one that is cancelled does not take it from the others.
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            waiting = asyncio.current_task()
+            if not task.cancelled() or (waiting is not None and waiting.cancelling()):
+                raise
+            text = f"the client of {self._address} was closed while it connected"
+            raise ConnectionClosed(text, peer=str(self._address)) from None
 
     async def _connect(self, index: int) -> Channel:
         try:
