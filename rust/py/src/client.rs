@@ -1,5 +1,7 @@
 //! The client's reactor: calls out, answers in, deadlines, cancellation.
 
+use std::time::Instant;
+
 use protosocket_core::deadlines::Deadlines;
 use protosocket_core::header::{Control, Header, Layout};
 use protosocket_core::table::Pending;
@@ -582,8 +584,13 @@ impl ClientReactor {
         let at_once = !is_task_running(py)?;
         // What tasks that go on at once send is written when the batch ends, unless that is due earlier.
         link.state(py).in_batch = true;
+        let began = Instant::now();
         let result = Self::batch(slf, at_once);
-        link.state(py).in_batch = false;
+        {
+            let mut state = link.state(py);
+            state.in_batch = false;
+            state.policy.observe_work(began, Instant::now());
+        }
         link.flush(py)?;
         if result.is_err() {
             // What stops the program is for the event loop; the answers behind it still wait here.
