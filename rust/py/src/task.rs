@@ -145,7 +145,7 @@ impl HandlerTask {
             state.is_stream = is_stream;
             state.coroutine = Some(coroutine.clone().unbind());
         }
-        match send(py, &coroutine) {
+        match send(&coroutine, py.None().bind(py)) {
             Sent::Returned(value) => Ok(Step::Returned(value)),
             Sent::Raised(error) => Ok(Step::Raised(error)),
             Sent::Yielded(awaited) => {
@@ -215,7 +215,7 @@ impl HandlerTask {
         Self::enter(slf, &r#loop)?;
         // The loop runs the callback in the handler's context: `suspend` asked for that.
         let sent = match error {
-            None => send(py, coroutine),
+            None => send(coroutine, py.None().bind(py)),
             Some(error) => throw(py, coroutine, error),
         };
         let suspended = match &sent {
@@ -467,7 +467,8 @@ impl HandlerTask {
     }
 }
 
-enum Sent {
+/// What the next step of a coroutine led to.
+pub enum Sent {
     Yielded(Py<PyAny>),
     Returned(Py<PyAny>),
     Raised(PyErr),
@@ -527,14 +528,16 @@ pub fn is_plain(result: &Bound<'_, PyAny>) -> bool {
     }
 }
 
+/// The next step of a coroutine, which finds `value` where it waits.
 #[inline]
-fn send(py: Python<'_>, coroutine: &Bound<'_, PyAny>) -> Sent {
-    let mut value = std::ptr::null_mut();
-    // SAFETY: both arguments are live objects; `value` receives a new reference unless an error is set.
+pub fn send(coroutine: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> Sent {
+    let py = coroutine.py();
+    let mut result = std::ptr::null_mut();
+    // SAFETY: both arguments are live objects; `result` receives a new reference unless an error is set.
     unsafe {
-        match ffi::PyIter_Send(coroutine.as_ptr(), ffi::Py_None(), &mut value) {
-            ffi::PySendResult::PYGEN_RETURN => Sent::Returned(Bound::from_owned_ptr(py, value).unbind()),
-            ffi::PySendResult::PYGEN_NEXT => Sent::Yielded(Bound::from_owned_ptr(py, value).unbind()),
+        match ffi::PyIter_Send(coroutine.as_ptr(), value.as_ptr(), &mut result) {
+            ffi::PySendResult::PYGEN_RETURN => Sent::Returned(Bound::from_owned_ptr(py, result).unbind()),
+            ffi::PySendResult::PYGEN_NEXT => Sent::Yielded(Bound::from_owned_ptr(py, result).unbind()),
             ffi::PySendResult::PYGEN_ERROR => Sent::Raised(PyErr::fetch(py)),
         }
     }

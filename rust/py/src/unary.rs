@@ -24,7 +24,7 @@ use crate::caller::Caller;
 use crate::client::{ClientReactor, check_timeout};
 use crate::guarded::Guarded;
 use crate::handshake::{fill_attribute_slots, given_back, wake};
-use crate::task::cancelled;
+use crate::task::{Sent, cancelled, current_context, send};
 
 const AWAITED_ALREADY: &str = "this call is awaited already, and has not ended";
 const NO_FUTURE: &str = "callbacks are for a call that was begun with start()";
@@ -403,20 +403,11 @@ impl UnaryCall {
     }
 
     fn delegate(&self, coroutine: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<Step> {
-        let mut result = std::ptr::null_mut();
         let py = coroutine.py();
-        // SAFETY: both arguments are live; `result` receives a new reference unless an error is set.
-        let status = unsafe { ffi::PyIter_Send(coroutine.as_ptr(), value.as_ptr(), &mut result) };
-        let step = match status {
-            // SAFETY: see above.
-            ffi::PySendResult::PYGEN_NEXT => {
-                return Ok(Step::Yields(unsafe {
-                    Bound::from_owned_ptr(py, result).unbind()
-                }));
-            }
-            // SAFETY: see above.
-            ffi::PySendResult::PYGEN_RETURN => Ok(unsafe { Bound::from_owned_ptr(py, result).unbind() }),
-            ffi::PySendResult::PYGEN_ERROR => Err(PyErr::fetch(py)),
+        let step = match send(coroutine, value) {
+            Sent::Yielded(awaited) => return Ok(Step::Yields(awaited)),
+            Sent::Returned(result) => Ok(result),
+            Sent::Raised(error) => Err(error),
         };
         self.end(py);
         self.read(py, step).map(Step::Returns)
@@ -509,7 +500,7 @@ impl UnaryCall {
         let py = slf.py();
         let this = slf.get();
         let waiter = match answered {
-            Some(answered) => Some((answered, Some(current_context(py)?))),
+            Some(answered) => Some((answered, Some(current_context(py)?.unbind()))),
             None => None,
         };
         let request = {
@@ -684,7 +675,7 @@ impl UnaryCall {
         if context.is_some() {
             return Self::add_callback(slf, callback, context);
         }
-        let context = Some(current_context(slf.py())?);
+        let context = Some(current_context(slf.py())?.unbind());
         {
             let mut state = slf.get().state.borrow(slf.py());
             if !state.is_future() {
@@ -858,13 +849,6 @@ fn aside(py: Python<'_>, act: impl FnOnce() -> PyResult<()>) {
 #[cold]
 fn over() -> PyErr {
     PyRuntimeError::new_err("cannot reuse already awaited coroutine")
-}
-
-/// A copy of the current context, for a callback to run in.
-#[inline]
-fn current_context(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    // SAFETY: gives a new reference or null with an error set.
-    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }.map(Bound::unbind)
 }
 
 fn stops_the_program(py: Python<'_>, error: &PyErr) -> bool {
