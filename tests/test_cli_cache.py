@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 if TYPE_CHECKING:
@@ -76,6 +78,30 @@ def test_the_programs(tmp_path: Path) -> None:
     assert codes == [0, -signal.SIGKILL]
 
 
+def busy_seconds(program: Program) -> float:
+    """Processor time that a program takes in half a second in which nothing happens."""
+    process = psutil.Process(program.process.pid)
+    before = process.cpu_times()
+    time.sleep(0.5)
+    after = process.cpu_times()
+    return after.user + after.system - before.user - before.system
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_programs_poll_as_long_as_they_are_told(workers: int) -> None:
+    server = Program("storage", "--listen", ANYWHERE, "--busy-poll", "1000000")
+    router = Program(
+        *("router", "--listen", ANYWHERE, "--storage", server.url, "--busy-poll", "50"),
+        *(() if workers == 1 else ("--workers", str(workers))),
+    )
+    try:
+        assert run("cache", "set", "key", "value", "--router", router.url).returncode == 0
+        assert busy_seconds(server) > 0.1
+        assert busy_seconds(router) < 0.1
+    finally:
+        assert [server.stop(), router.stop()] == [0, 0]
+
+
 def test_the_programs_over_tls(certificates: Certificates, tmp_path: Path) -> None:
     listen = ("--listen", "tls://127.0.0.1:0")
     both = tmp_path / "both.pem"
@@ -108,6 +134,7 @@ def test_the_programs_over_tls(certificates: Certificates, tmp_path: Path) -> No
         (("storage", "--listen", "tcp://0.0.0.0:0"), "tokens are needed"),
         (("storage", "--listen", "tcp://192.0.2.1:1", "--token-file", "/nowhere"), "/nowhere"),
         (("router", "--listen", ANYWHERE, "--storage", ","), "at least one storage"),
+        (("storage", "--grpc-listen", "grpc://127.0.0.1:0", "--busy-poll", "50"), "--busy-poll is for"),
         (("cache", "get", "key", "--router", "tcp://127.0.0.1:1"), "cannot connect to tcp://127.0.0.1:1"),
         (("storage", "--listen", "tls://127.0.0.1:0"), "a certificate is needed: --tls-cert FILE"),
         (("storage", "--listen", ANYWHERE, "--tls-key", "k"), f"tls://..., not for {ANYWHERE}"),

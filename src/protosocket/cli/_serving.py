@@ -8,11 +8,22 @@ import signal
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
+import click
+
 from protosocket.cache.auth import TokenPolicy, read_tokens
 from protosocket.cache.interface import Listening
 from protosocket.connection import new_event_loop
+from protosocket.errors import OptionError
+from protosocket.options import ConnectionOptions
 
-__all__ = ["read_policy", "run", "serve_until_stopped", "tune_garbage_collector"]
+__all__ = [
+    "options_of",
+    "read_policy",
+    "run",
+    "serve_until_stopped",
+    "tune_garbage_collector",
+    "with_busy_poll",
+]
 
 # Containers allocated and not freed before the collector looks at them; Python's own default is 700.
 _GARBAGE_THRESHOLD = 50_000
@@ -64,6 +75,24 @@ async def serve_until_stopped(
         for unstarted in waiting:
             unstarted.close()
         await asyncio.gather(*(listener.close() for listener in started))
+
+
+def with_busy_poll(command: Callable[..., None]) -> Callable[..., None]:
+    """The option ``--busy-poll``; its value is for ``options_of``."""
+    return click.option(
+        "--busy-poll",
+        metavar="MICROSECONDS",
+        type=click.FloatRange(0, 1e6),
+        default=0.0,
+        help="Look for more for so long instead of sleeping: lower latency, a busier processor.",
+    )(command)
+
+
+def options_of(busy_poll: float, listen: str | None) -> ConnectionOptions:
+    """How a server's protosocket connections are; raises ``OptionError`` if it has none."""
+    if busy_poll and listen is None:
+        raise OptionError("--busy-poll is for --listen: gRPC does its own waiting")
+    return ConnectionOptions(busy_poll=busy_poll / 1e6)
 
 
 def read_policy(token_file: Path | None) -> TokenPolicy:

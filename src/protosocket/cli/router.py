@@ -11,10 +11,18 @@ import click
 from protosocket.cache.auth import TokenPolicy, read_tokens
 from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.interface import Backend, Listening
-from protosocket.cli._serving import read_policy, run, serve_until_stopped, tune_garbage_collector
+from protosocket.cli._serving import (
+    options_of,
+    read_policy,
+    run,
+    serve_until_stopped,
+    tune_garbage_collector,
+    with_busy_poll,
+)
 from protosocket.cli._tls import client_tls, file_option, server_tls, with_server_tls
 from protosocket.connection import TLS, run_workers
 from protosocket.errors import OptionError
+from protosocket.options import ConnectionOptions
 
 __all__ = ["command"]
 
@@ -59,6 +67,7 @@ _CONNECT_SECONDS = 5.0
 )
 @file_option("--token-file", "Tokens to accept, one a line; needed where other machines can connect.")
 @file_option("--storage-token-file", "The first token in it is shown to the storages.")
+@with_busy_poll
 @with_server_tls
 @file_option("--storage-tls-ca", "Whom to trust at tls:// storages, instead of the system's roots.")
 def command(
@@ -72,6 +81,7 @@ def command(
     workers: int,
     token_file: Path | None,
     storage_token_file: Path | None,
+    busy_poll: float,
     tls_cert: Path | None,
     tls_key: Path | None,
     storage_tls_ca: Path | None,
@@ -90,12 +100,15 @@ def command(
     storage_token = None if storage_token_file is None else read_tokens(storage_token_file)[0]
     tls = server_tls(listen, tls_cert, tls_key)
     storage_tls = client_tls("--storage-tls-ca", storages, storage_tls_ca)
-    make_backend = partial(_backend, transport, storages, connections, storage_token, storage_tls)
+    options = options_of(busy_poll, listen)
+    make_backend = partial(_backend, transport, storages, connections, storage_token, options, storage_tls)
     if workers > 1:
         if listen is None or grpc_listen is not None or momento_listen is not None:
             raise OptionError("--workers is for --listen; a router that serves gRPC is one process")
         run_workers(
-            partial(_serve_in_worker, make_backend, tokens, tls_cert, tls_key), listen, workers=workers
+            partial(_serve_in_worker, make_backend, tokens, options, tls_cert, tls_key),
+            listen,
+            workers=workers,
         )
         return
 
@@ -107,7 +120,7 @@ def command(
             if listen is not None:
                 from protosocket.cache.protosocket_router import serve_router
 
-                listeners.append(serve_router(listen, backend, tokens=tokens, tls=tls))
+                listeners.append(serve_router(listen, backend, tokens=tokens, options=options, tls=tls))
             if grpc_listen is not None:
                 prepare_grpc()
                 from protosocket.cache.grpc_router import serve_router_grpc
@@ -142,7 +155,12 @@ class _Worker:
 
 
 async def _serve_in_worker(
-    make_backend: Callable[[], Backend], tokens: TokenPolicy, cert: Path | None, key: Path | None, url: str
+    make_backend: Callable[[], Backend],
+    tokens: TokenPolicy,
+    options: ConnectionOptions,
+    cert: Path | None,
+    key: Path | None,
+    url: str,
 ) -> _Worker:
     from protosocket.cache.protosocket_router import serve_router
 
@@ -151,19 +169,25 @@ async def _serve_in_worker(
     backend = make_backend()
     try:
         await backend.connect(_CONNECT_SECONDS)
-        return _Worker(await serve_router(url, backend, tokens=tokens, tls=tls, reuse_port=True), backend)
+        listening = await serve_router(url, backend, tokens=tokens, options=options, tls=tls, reuse_port=True)
+        return _Worker(listening, backend)
     except BaseException:
         await backend.close()
         raise
 
 
 def _backend(
-    transport: str, storages: Sequence[str], connections: int, token: str | None, tls: TLS | None
+    transport: str,
+    storages: Sequence[str],
+    connections: int,
+    token: str | None,
+    options: ConnectionOptions,
+    tls: TLS | None,
 ) -> Backend:
     if transport == "protosocket":
         from protosocket.cache.protosocket_router import ProtosocketBackend
 
-        return ProtosocketBackend(storages, connections=connections, token=token, tls=tls)
+        return ProtosocketBackend(storages, connections=connections, token=token, options=options, tls=tls)
     prepare_grpc()
     from protosocket.cache.grpc_backend import GrpcStreamBackend, GrpcUnaryBackend
 

@@ -13,7 +13,7 @@ from protosocket.cache.engine import Engine, create_engine
 from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.interface import Listening
 from protosocket.cache.storage import StorageHandler
-from protosocket.cli._serving import read_policy, run, serve_until_stopped
+from protosocket.cli._serving import options_of, read_policy, run, serve_until_stopped, with_busy_poll
 from protosocket.cli._tls import file_option, server_tls, with_server_tls
 from protosocket.errors import OptionError
 from protosocket.options import parse_size
@@ -30,12 +30,14 @@ _SWEEP_ENTRIES = 1000
 @click.option("--grpc-listen", metavar="URL", help="Serve gRPC here, such as grpc://127.0.0.1:7401.")
 @click.option("--max-memory", metavar="SIZE", default="256MiB", show_default=True, help="The most to hold.")
 @file_option("--token-file", "Tokens to accept, one a line; needed where other machines can connect.")
+@with_busy_poll
 @with_server_tls
 def command(
     listen: str | None,
     grpc_listen: str | None,
     max_memory: str,
     token_file: Path | None,
+    busy_poll: float,
     tls_cert: Path | None,
     tls_key: Path | None,
 ) -> None:
@@ -43,6 +45,7 @@ def command(
     if listen is None and grpc_listen is None:
         raise OptionError("a storage needs --listen, --grpc-listen or both")
     tls = server_tls(listen, tls_cert, tls_key)
+    options = options_of(busy_poll, listen)
     engine = create_engine(parse_size(max_memory))
     tokens = read_policy(token_file)
     handler = StorageHandler(engine)
@@ -52,7 +55,7 @@ def command(
         if listen is not None:
             from protosocket.cache.protosocket_storage import serve_storage
 
-            listeners.append(serve_storage(listen, handler, tokens=tokens, tls=tls))
+            listeners.append(serve_storage(listen, handler, tokens=tokens, options=options, tls=tls))
         if grpc_listen is not None:
             prepare_grpc()
             from protosocket.cache.grpc_storage import serve_storage_grpc
