@@ -90,10 +90,9 @@ def _calls(
     get: Callable[[bytes], Awaitable[Any]],
     put: Callable[[bytes, bytes], Awaitable[Any]],
 ) -> Callable[[int], Awaitable[object]]:
-    mask, keys, values = operations.mask, operations.keys, operations.values
+    keys, values = operations.keys, operations.values
 
     def call(index: int) -> Awaitable[object]:
-        index &= mask
         if gets[index]:
             return get(keys[index])
         return put(keys[index], values[index])
@@ -107,10 +106,9 @@ def _verdicts(
     found: Callable[[Any], bytes | None],
     stored: Callable[[Any], None],
 ) -> Callable[[int, object], Verdict]:
-    mask, lengths = operations.mask, operations.lengths
+    lengths = operations.lengths
 
     def verify(index: int, answer: object) -> Verdict:
-        index &= mask
         if not gets[index]:
             stored(answer)
             return None

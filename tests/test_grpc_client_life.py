@@ -57,6 +57,20 @@ async def test_a_done_callback_that_raises_harms_no_other_call() -> None:
         assert [type(error) for error in told] == [Mistake, Mistake]
 
 
+async def test_done_callbacks_of_a_stream_that_is_cancelled_with_messages_unread() -> None:
+    called: list[Any] = []
+    async with Backend("x") as backend, protosocket.grpc.insecure_channel(backend.target) as channel:
+        stream: Any = channel.unary_stream(method("Count"))(b"3")
+        stream.add_done_callback(called.append)
+        assert await stream.code() is grpc.StatusCode.OK
+        stream.add_done_callback(called.append)
+        assert not stream.done()
+        assert not called
+        stream.cancel()
+        assert stream.done()
+        assert called == [stream, stream]
+
+
 async def test_a_done_callback_that_raises_while_the_connection_is_lost() -> None:
     async def serve(peer: RawPeer) -> None:
         await peer.greet()

@@ -61,12 +61,10 @@ class LineDriver(asyncio.Protocol):
         return future
 
     def call(self, index: int) -> Awaitable[object]:
-        index &= self._operations.mask
         operations = self._operations
         return self._send(operations.verbs[index], operations.keys[index], operations.values[index])
 
     def verify(self, index: int, answer: object) -> Verdict:
-        index &= self._operations.mask
         assert isinstance(answer, bytes)
         if self._operations.verbs[index] is not Verb.GET:
             return None

@@ -66,13 +66,13 @@ class LoadGenerator:
 
     async def measure(self, job: Closed | Open) -> LoadResult:
         """Run ``job``. Raises psutil.NoSuchProcess or OSError if a watched process or address is gone."""
-        watch = Watch(self._spec.pids, self._spec.hops)
+        watch, operations = Watch(self._spec.pids, self._spec.hops), len(self._operations)
         gc.collect()
         gc.freeze()
         try:
             if isinstance(job, Closed):
-                return await run_closed(self._driver, job, watch)
-            return await run_open(self._driver, job, watch, self._spec.seed, self._spec.part)
+                return await run_closed(self._driver, operations, job, watch)
+            return await run_open(self._driver, operations, job, watch, self._spec.seed, self._spec.part)
         finally:
             gc.unfreeze()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 from contextlib import suppress
-from itertools import count
+from itertools import cycle
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -32,9 +32,9 @@ TICK_SECONDS = 0.000_25
 MOST_A_TICK = 4096
 
 
-async def run_closed(driver: Driver, job: Closed, watch: Watch) -> LoadResult:
-    """Run ``job`` on ``driver``; cancelling it cancels the calls in flight."""
-    loop = _ClosedLoop(driver)
+async def run_closed(driver: Driver, operations: int, job: Closed, watch: Watch) -> LoadResult:
+    """Run ``job`` on ``driver``, which has so many operations; cancelling it cancels the calls in flight."""
+    loop = _ClosedLoop(driver, operations)
     origin = await _origin(job.start_at)
     workers = [asyncio.create_task(loop.worker()) for _ in range(job.concurrency)]
     try:
@@ -52,7 +52,9 @@ async def run_closed(driver: Driver, job: Closed, watch: Watch) -> LoadResult:
     return loop.records.closed(begin, end, cost, job.interval)
 
 
-async def run_open(driver: Driver, job: Open, watch: Watch, seed: str, part: int) -> LoadResult:
+async def run_open(
+    driver: Driver, operations: int, job: Open, watch: Watch, seed: str, part: int
+) -> LoadResult:
     """Run ``job`` on ``driver`` with the arrivals of ``seed`` and ``part``; cancelling it cancels the calls
     in flight.
     """
@@ -62,7 +64,7 @@ async def run_open(driver: Driver, job: Open, watch: Watch, seed: str, part: int
     due = np.concatenate([warm, job.warmup + measured])
     origin = await _origin(job.start_at)
     begin, end = origin + job.warmup, origin + job.warmup + seconds
-    loop = _OpenLoop(driver, (origin + due).tolist(), job.in_flight)
+    loop = _OpenLoop(driver, operations, (origin + due).tolist(), job.in_flight)
     loop.begin()
     try:
         await _until(begin)
@@ -78,11 +80,11 @@ async def run_open(driver: Driver, job: Open, watch: Watch, seed: str, part: int
 class _ClosedLoop:
     """Workers that each make one call after the other."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, operations: int) -> None:
         self.records = Records()
         self.running = True
         self._driver = driver
-        self._numbers = count()
+        self._numbers = cycle(range(operations))
 
     async def worker(self) -> None:
         # This loop shares its processor with what it measures: everything that is looked up once an operation
@@ -119,9 +121,10 @@ class _OpenLoop:
     up to the limit.
     """
 
-    def __init__(self, driver: Driver, due: list[float], limit: int) -> None:
+    def __init__(self, driver: Driver, operations: int, due: list[float], limit: int) -> None:
         self.records = Records()
         self._driver = driver
+        self._operations = operations
         self._due = due
         self._limit = limit
         self._next = 0
@@ -179,6 +182,7 @@ class _OpenLoop:
         call, verify, records, clock = self._driver.call, self._driver.verify, self.records, perf_counter
         begun, answered, sent = records.intended.append, records.ended.append, records.started.append
         due, total, calls, idle = self._due, len(self._due), self._calls, self._idle
+        operations = self._operations
         create_future = asyncio.get_running_loop().create_future
         started = clock()
         while True:
@@ -194,6 +198,7 @@ class _OpenLoop:
                 continue
             self._next = index + 1
             calls[number] = intended
+            index %= operations
             try:
                 verdict = verify(index, await call(index))
             except Exception as error:

@@ -35,7 +35,7 @@ class Verb(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """Operation number ``n`` is entry ``n & mask`` of each list; a run that outlasts them begins again.
+    """Operation number ``n`` is entry ``n`` of each list; a run that outlasts them begins again.
 
     ``values`` holds what a set sends (``b""`` for the other verbs), ``lengths`` how long the value of a get
     must be, ``ttls`` seconds or None. ``prefill`` is every key with a value and its ttl.
@@ -48,10 +48,8 @@ class Operations:
     ttls: list[float | None]
     prefill: list[tuple[bytes, bytes, float | None]]
 
-    @property
-    def mask(self) -> int:
-        """One less than the number of operations, which is a power of two."""
-        return len(self.verbs) - 1
+    def __len__(self) -> int:
+        return len(self.verbs)
 
 
 def generate(keyspaces: Sequence[Keyspace], seed: str, part: int = 0) -> Operations:

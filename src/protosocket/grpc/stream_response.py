@@ -151,6 +151,8 @@ class StreamResponse(ClientCall):
             # What has arrived is not wanted any more.
             self._responses.items.clear()
         self._responses.end(end)
+        # It may have ended before, and only waited to be read.
+        self._settle()
 
     def __del__(self) -> None:
         responses = getattr(self, "_responses", None)

@@ -70,14 +70,13 @@ def _not_started(index: int) -> Awaitable[object]:
 def _calls(
     clients: Sequence[CacheClient], endpoint: Endpoint, operations: Operations
 ) -> Callable[[int], Awaitable[object]]:
-    mask, verbs, keys, values = operations.mask, operations.verbs, operations.keys, operations.values
+    verbs, keys, values = operations.verbs, operations.keys, operations.values
     gets = [verb is Verb.GET for verb in verbs]
     ttls = [LONGEST_TTL if ttl is None else ttl for ttl in operations.ttls]
     namespace, timeout, count = endpoint.cache_name, endpoint.request_timeout, len(clients)
 
     def call(index: int) -> Awaitable[object]:
         client = clients[index % count]
-        index &= mask
         if gets[index]:
             return client.get(namespace, keys[index], timeout=timeout)
         if verbs[index] is Verb.SET:
@@ -88,11 +87,10 @@ def _calls(
 
 
 def _verdicts(operations: Operations) -> Callable[[int, object], Verdict]:
-    mask, lengths = operations.mask, operations.lengths
+    lengths = operations.lengths
     gets = [verb is Verb.GET for verb in operations.verbs]
 
     def verify(index: int, answer: object) -> Verdict:
-        index &= mask
         if gets[index]:
             if isinstance(answer, Hit):
                 return None if len(answer.value) == lengths[index] else "wrong length"
