@@ -60,7 +60,8 @@ async def test_a_done_callback_that_raises_harms_no_other_call() -> None:
 async def test_done_callbacks_of_a_stream_that_is_cancelled_with_messages_unread() -> None:
     called: list[Any] = []
     async with Backend("x") as backend, protosocket.grpc.insecure_channel(backend.target) as channel:
-        stream: Any = channel.unary_stream(method("Count"))(b"3")
+        count: Any = channel.unary_stream(method("Count"))
+        stream = count(b"3")
         stream.add_done_callback(called.append)
         assert await stream.code() is grpc.StatusCode.OK
         stream.add_done_callback(called.append)
