@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import traceback
 from typing import Any
 
 import pytest
@@ -371,12 +372,72 @@ async def test_an_error_that_nobody_asks_for_is_told_to_the_event_loop() -> None
         await until(lambda: reported)
         assert [type(context["exception"]) for context in reported] == [CancelledRemotely]
         assert "never retrieved" in reported[0]["message"]
-        cycle: list[Any] = []
-        cycle.append([client.unary(message(b"fail")).start(answered), cycle])
-        await until(lambda: ended == 4)
-        del cycle
-        gc.collect()
-        await until(lambda: len(reported) == 2)
+
+
+async def test_an_error_in_a_cycle_is_told_before_it_is_taken_apart() -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    async with served() as (url, _):
+        for keeps_client in (False, True):
+            client = await rpc.connect(url, CODEC)
+            await client.ready()
+            ended: list[Any] = []
+            cycle: list[Any] = []
+            cycle.append([client.unary(message(b"fail")).start(ended.append), cycle])
+            await until(lambda: ended)  # noqa: B023 - waited for here
+            ended.clear()
+            await client.close()
+            if keeps_client:
+                cycle.append(client)
+            del client
+            gc.collect()
+            assert not reported
+            del cycle
+            gc.collect()
+            gc.collect()
+            assert len(reported) == 1
+            told = reported.pop()
+            assert isinstance(told["exception"], CancelledRemotely)
+            assert str(told["exception"])
+
+
+async def test_an_error_that_is_raised_often_keeps_its_traceback_short() -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        call = client.unary(message(b"fail")).start()
+
+        async def wait() -> None:
+            with pytest.raises(CancelledRemotely):
+                await call
+
+        await asyncio.gather(*(wait() for _ in range(20)))
+        for _ in range(20):
+            await wait()
+            with pytest.raises(CancelledRemotely):
+                call.result()
+        error = call.exception()
+        assert error is not None
+        assert len(list(traceback.walk_tb(error.__traceback__))) < 5
+
+
+async def test_a_cancellation_that_nobody_asked_for_reaches_who_waits() -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        await client.ready()
+
+        def refuse(answer: Any) -> None:
+            raise asyncio.CancelledError
+
+        told = client.unary(message(b"wait a")).start()
+        told.set_exception(asyncio.CancelledError())
+        read = client.unary_read(message(b"echo"), None, refuse, lambda error: error).start()
+        for call in (told, read):
+            with pytest.raises(asyncio.CancelledError):
+                async with asyncio.timeout(5):
+                    await asyncio.gather(call)
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        assert (told.cancelled(), read.cancelled()) == (True, False)
+        service.open("a")
 
 
 async def test_closing_or_throwing_into_a_started_call_leaves_it_alone() -> None:

@@ -12,12 +12,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::exceptions::asyncio::{CancelledError, InvalidStateError};
 use pyo3::exceptions::{
-    PyKeyboardInterrupt, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PySystemExit, PyTypeError,
+    PyBaseException, PyKeyboardInterrupt, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PySystemExit,
+    PyTypeError,
 };
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyDict, PyTraceback, PyType};
 use pyo3::{ffi, intern};
 
 use crate::caller::Caller;
@@ -58,12 +59,23 @@ struct State {
     is_seen: bool,
     /// What ended it went through `reading` already.
     is_read: bool,
+    /// The traceback of the error that ended it, when it was raised first: each time it is raised adds to it.
+    traceback: Option<Option<Py<PyTraceback>>>,
 }
 
 /// A callback with the context it runs in.
 type Callback = (Py<PyAny>, Option<Py<PyAny>>);
 
 impl Phase {
+    /// Ended by this exception.
+    fn ended_by(error: &Bound<'_, PyBaseException>) -> Self {
+        if error.is_instance_of::<CancelledError>() {
+            Phase::Cancelled(None)
+        } else {
+            Phase::Failed(error.clone().into_any().unbind())
+        }
+    }
+
     /// Whether it is under way and ends by itself.
     #[inline]
     fn is_pending(&self) -> bool {
@@ -129,6 +141,7 @@ impl UnaryCall {
                 is_started: false,
                 is_seen: false,
                 is_read: false,
+                traceback: None,
             }),
         }
     }
@@ -268,24 +281,38 @@ impl UnaryCall {
                 _ => return None,
             };
             state.is_seen = true;
-            (
-                outcome,
-                std::mem::replace(&mut state.is_read, true) || self.reading.is_none(),
-            )
+            (outcome, state.is_read || self.reading.is_none())
         };
         let outcome = outcome.map_err(|error| PyErr::from_value(error.into_bound(py)));
         if is_read {
-            return Some(outcome);
+            return Some(outcome.inspect_err(|error| self.rewind(py, error)));
         }
         let outcome = self.read(py, outcome);
         let phase = match &outcome {
             Ok(result) => Phase::Answered(result.clone_ref(py)),
+            Err(error) if stops_the_program(py, error) => return Some(outcome),
             Err(error) => Phase::Failed(error.value(py).clone().into_any().unbind()),
         };
-        let before = std::mem::replace(&mut self.state.borrow(py).phase, phase);
+        let before = {
+            let mut state = self.state.borrow(py);
+            state.is_read = true;
+            std::mem::replace(&mut state.phase, phase)
+        };
         // Dropped outside the borrow: the last reference may run Python code.
         drop(before);
-        Some(outcome)
+        Some(outcome.inspect_err(|error| self.rewind(py, error)))
+    }
+
+    /// Gives the error that ended it the traceback that it had when it was raised first.
+    fn rewind(&self, py: Python<'_>, error: &PyErr) {
+        let kept = {
+            let mut state = self.state.borrow(py);
+            let kept = state
+                .traceback
+                .get_or_insert_with(|| error.traceback(py).map(Bound::unbind));
+            kept.as_ref().map(|traceback| traceback.bind(py).clone())
+        };
+        error.set_traceback(py, kept);
     }
 
     /// The exception to raise for the one that ended the call.
@@ -756,7 +783,7 @@ impl UnaryCall {
         };
         match outcome {
             Ok(_) => Ok(None),
-            Err(error) if error.is_instance_of::<CancelledError>(py) => Err(error),
+            Err(error) if self.cancelled(py) => Err(error),
             Err(error) => Ok(Some(error.into_value(py).into_any())),
         }
     }
@@ -777,14 +804,14 @@ impl UnaryCall {
     }
 
     /// Ends it with an error, as the connection does when it ends or time has passed.
-    fn set_exception(slf: &Bound<'_, Self>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn set_exception(slf: &Bound<'_, Self>, error: &Bound<'_, PyBaseException>) -> PyResult<()> {
         if let Some(timeout) = slf.get().timeout {
             let name = intern!(slf.py(), "timeout");
             if error.hasattr(name)? {
                 error.setattr(name, timeout)?;
             }
         }
-        Self::finish(slf, Phase::Failed(error.clone().unbind())).map(drop)
+        Self::finish(slf, Phase::ended_by(error)).map(drop)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -806,6 +833,9 @@ impl UnaryCall {
             | Phase::Handed(held) => visit.call(held)?,
             Phase::Over => {}
         }
+        if let Some(Some(traceback)) = &state.traceback {
+            visit.call(traceback)?;
+        }
         for (callback, context) in state.waiter.iter().chain(&state.others) {
             visit.call(callback)?;
             visit.call(context)?;
@@ -814,8 +844,8 @@ impl UnaryCall {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        self.report_unseen(py);
-        drop(self.end(py));
+        let traceback = self.state.borrow(py).traceback.take();
+        drop((self.end(py), traceback));
     }
 }
 
@@ -891,8 +921,23 @@ pub fn fill_slots(py: Python<'_>) {
             slots.am_send = Some(am_send);
             slots.am_await = Some(am_await);
         }
+        (*kind).tp_finalize = Some(finalize);
         fill_attribute_slots(kind);
     }
+}
+
+/// The garbage collector asks before it takes anything apart; what it drops then is too late to be told of.
+///
+/// # Safety
+///
+/// Called by the interpreter, with a live object.
+unsafe extern "C" fn finalize(call: *mut ffi::PyObject) {
+    Python::attach(|py| {
+        // SAFETY: the slot is this class's alone, and nobody derives from it.
+        let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
+        // A panic must not leave the function; there is nobody to tell.
+        drop(catch_unwind(AssertUnwindSafe(|| this.get().report_unseen(py))));
+    });
 }
 
 /// # Safety
