@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import psutil
+from msgspec.structs import replace
 
 from benchmarks.results import ConnectionsPoint, OfferedPoint, SizePoint
 from benchmarks.running import Programs, in_a_line, start_load, start_server
@@ -104,11 +105,11 @@ async def sweep_connections(
     """
     points: list[ConnectionsPoint] = []
     places = [(system, connections) for system in systems for connections in settings.connections]
-    seconds = steps.share(part, sum(len(_loads(*place, settings)) for place in places))
+    seconds = steps.share(part, sum(len(_unmeasured(*place, settings)) for place in places))
     # What the processes hold without a second connection.
     bases: dict[str, tuple[int, int]] = {}
     for system, connections in places:
-        left = _loads(system, connections, settings)
+        left = _unmeasured(system, connections, settings)
         try:
             async with Programs() as processes:
                 server = await start_server(processes, system)
@@ -116,53 +117,42 @@ async def sweep_connections(
                 held = _resident(one.client_pid), _resident(one.server_pid)
                 base = bases.setdefault(system.name, held)
                 more = max(1, connections - settings.connections[0])
-                memory: list[float | None] = [
+                client_bytes, server_bytes = (
                     max(0.0, (now - at) / more) for now, at in zip(held, base, strict=True)
-                ]
+                )
                 while left:
-                    calls, in_flight = left[0]
-                    steps.begin(f"{system.name}: {in_flight:,} calls, {connections:,} connections", seconds)
-                    result = await one.measure(closed(in_flight, seconds))
+                    point = left[0]
+                    text = f"{system.name}: {point.in_flight:,} calls, {connections:,} connections"
+                    steps.begin(text, seconds)
+                    result = await one.measure(closed(point.in_flight, seconds))
+                    was_idle = point.calls == "all"
                     points.append(
-                        ConnectionsPoint(
-                            system=system.name,
-                            connections=connections,
-                            calls=calls,
-                            in_flight=in_flight,
+                        replace(
+                            point,
                             ops_per_second=result.ops_per_second,
                             client_cpu_us=_cpu(result, "client"),
                             server_cpu_us=_cpu(result, "server"),
                             p999_ms=result.latency.p999_ms,
-                            client_bytes_a_connection=memory[0],
-                            server_bytes_a_connection=memory[1],
+                            client_bytes_a_connection=client_bytes if was_idle else None,
+                            server_bytes_a_connection=server_bytes if was_idle else None,
                             errors=result.error_count + result.misses,
                         )
                     )
-                    left, memory = left[1:], [None, None]
+                    left = left[1:]
         except (ProcessError, TimeoutError) as error:
-            points.extend(
-                ConnectionsPoint(
-                    system=system.name,
-                    connections=connections,
-                    calls=calls,
-                    in_flight=in_flight,
-                    error=in_a_line(error),
-                )
-                for calls, in_flight in left
-            )
+            points.extend(replace(point, error=in_a_line(error)) for point in left)
     return points
 
 
-Load = tuple[Literal["all", "each"], int]
-"""What calls are counted by, and how many are in flight."""
-
-
-def _loads(system: System, connections: int, settings: Settings) -> list[Load]:
-    """What is measured over so many connections."""
-    loads: list[Load] = [("all", settings.connections_concurrency)]
+def _unmeasured(system: System, connections: int, settings: Settings) -> list[ConnectionsPoint]:
+    """What is to be measured over so many connections."""
+    loads: list[tuple[Literal["all", "each"], int]] = [("all", settings.connections_concurrency)]
     if system.kind == "ours" and connections <= settings.connections_each_most:
         loads.append(("each", connections * settings.connections_each))
-    return loads
+    return [
+        ConnectionsPoint(system=system.name, connections=connections, calls=calls, in_flight=in_flight)
+        for calls, in_flight in loads
+    ]
 
 
 def _cpu(result: LoadResult, name: str) -> float:

@@ -461,13 +461,11 @@ class Steps:
         self.ended: list[Any] = []
         self.call = client.unary(message(b"wait " + name.encode())).start(self.ended.append)
         self.cancelled = False
-        self.opened = False
 
     async def take(self, step: str) -> None:
         if step == "cancel":
             self.cancelled |= self.call.cancel()
         elif step == "open":
-            self.opened = True
             self.service.open(self.gate)
         elif step == "await":
             waiter = asyncio.create_task(asyncio.wait_for(asyncio.shield(self.call), 0.005))

@@ -208,7 +208,7 @@ unsafe extern "C" fn add_done_callback(
                         Bound::from_borrowed_ptr(py, *arguments.add(1)).unbind(),
                     )
                 };
-                return UnaryCall::add_callback(&this, callback, Some(context))
+                return UnaryCall::add_callback(&this, callback, context, true)
                     .map(|()| py.None().into_bound(py));
             }
             // SAFETY: live objects; both functions give a new reference or null with an error set.

@@ -64,16 +64,11 @@ struct State {
 }
 
 /// A callback with the context it runs in.
-type Callback = (Py<PyAny>, Option<Py<PyAny>>);
+type Callback = (Py<PyAny>, Py<PyAny>);
 
 impl Phase {
-    /// Ended by this exception.
-    fn ended_by(error: &Bound<'_, PyBaseException>) -> Self {
-        if error.is_instance_of::<CancelledError>() {
-            Phase::Cancelled(None)
-        } else {
-            Phase::Failed(error.clone().into_any().unbind())
-        }
+    fn failed(error: &Bound<'_, PyBaseException>) -> Self {
+        Phase::Failed(error.clone().into_any().unbind())
     }
 
     /// Whether it is under way and ends by itself.
@@ -164,12 +159,12 @@ impl UnaryCall {
             }
         };
         match only {
-            Some((callback, Some(context))) => {
+            Some((callback, context)) => {
                 // SAFETY: a live Context object, left below.
                 if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
                     // Somebody runs in it: that ends before the event loop's next turn.
                     drop(PyErr::take(py));
-                    return slf.get().call_soon(slf, callback, Some(context));
+                    return slf.get().call_soon(slf, callback, context);
                 }
                 let result = wake(callback.bind(py), slf);
                 // SAFETY: the context that was entered above; leaving it fails only if it is not the current one.
@@ -177,21 +172,22 @@ impl UnaryCall {
                     return Err(PyErr::fetch(py));
                 }
                 match result {
-                    Err(error) if !stops_the_program(py, &error) => slf.get().report(py, error),
+                    Err(error) if !stops_the_program(py, &error) => {
+                        slf.get().report(py, "a callback of a call raised", &error)
+                    }
                     result => result.map(drop),
                 }
             }
-            Some((callback, None)) => slf.get().call_soon(slf, callback, None),
             None => Self::tell(slf),
         }
     }
 
-    /// Tells the event loop of a callback that raised, as it would have seen by itself.
+    /// Tells the event loop of an error that nobody else hears of.
     #[cold]
-    fn report(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
+    fn report(&self, py: Python<'_>, message: &str, error: &PyErr) -> PyResult<()> {
         let context = PyDict::new(py);
-        context.set_item("message", "a callback of a call raised")?;
-        context.set_item("exception", error.into_value(py))?;
+        context.set_item("message", message)?;
+        context.set_item("exception", error.value(py))?;
         self.caller
             .get()
             .event_loop(py)?
@@ -199,12 +195,14 @@ impl UnaryCall {
             .map(drop)
     }
 
-    /// Has `callback` called with this when it has ended.
+    /// Has `callback` called with this when it has ended, in `context`: where its task would go on if `goes_on`,
+    /// else in a later turn of the event loop.
     #[inline]
     pub fn add_callback(
         slf: &Bound<'_, Self>,
         callback: Py<PyAny>,
-        context: Option<Py<PyAny>>,
+        context: Py<PyAny>,
+        goes_on: bool,
     ) -> PyResult<()> {
         {
             let mut state = slf.get().state.borrow(slf.py());
@@ -212,7 +210,7 @@ impl UnaryCall {
                 return Err(PyRuntimeError::new_err(NO_FUTURE));
             }
             if state.phase.is_pending() {
-                if state.waiter.is_none() {
+                if goes_on && state.waiter.is_none() {
                     state.waiter = Some((callback, context));
                 } else {
                     state.others.push((callback, context));
@@ -238,17 +236,10 @@ impl UnaryCall {
         Ok(())
     }
 
-    fn call_soon(
-        &self,
-        slf: &Bound<'_, Self>,
-        callback: Py<PyAny>,
-        context: Option<Py<PyAny>>,
-    ) -> PyResult<()> {
+    fn call_soon(&self, slf: &Bound<'_, Self>, callback: Py<PyAny>, context: Py<PyAny>) -> PyResult<()> {
         let py = slf.py();
         let kwargs = PyDict::new(py);
-        if let Some(context) = context {
-            kwargs.set_item(intern!(py, "context"), context)?;
-        }
+        kwargs.set_item(intern!(py, "context"), context)?;
         self.caller
             .get()
             .event_loop(py)?
@@ -291,7 +282,7 @@ impl UnaryCall {
         let phase = match &outcome {
             Ok(result) => Phase::Answered(result.clone_ref(py)),
             Err(error) if stops_the_program(py, error) => return Some(outcome),
-            Err(error) => Phase::Failed(error.value(py).clone().into_any().unbind()),
+            Err(error) => Phase::failed(error.value(py)),
         };
         let before = {
             let mut state = self.state.borrow(py);
@@ -402,6 +393,7 @@ impl UnaryCall {
                 return Ok(None);
             }
         }
+        check_timeout(py, this.timeout)?;
         let later = (index, request, this.timeout);
         caller.call_method1(intern!(py, "_unary_later"), later).map(Some)
     }
@@ -456,16 +448,8 @@ impl UnaryCall {
                 let Some(Err(error)) = self.outcome(py) else {
                     return Ok(());
                 };
-                let context = PyDict::new(py);
-                context.set_item(
-                    "message",
-                    "the error of a call that was started was never retrieved",
-                )?;
-                context.set_item("exception", error.value(py))?;
-                let event_loop = self.caller.get().event_loop(py)?;
-                event_loop
-                    .call_method1(intern!(py, "call_exception_handler"), (context,))
-                    .map(drop)
+                let message = "the error of a call that was started was never retrieved";
+                self.report(py, message, &error)
             });
         }
     }
@@ -527,7 +511,7 @@ impl UnaryCall {
         let py = slf.py();
         let this = slf.get();
         let waiter = match answered {
-            Some(answered) => Some((answered, Some(current_context(py)?.unbind()))),
+            Some(answered) => Some((answered, current_context(py)?.unbind())),
             None => None,
         };
         let request = {
@@ -544,18 +528,16 @@ impl UnaryCall {
                 }
             }
         };
-        let begun = check_timeout(py, this.timeout)
-            .and_then(|()| Self::begin(slf, request.bind(py)))
-            .and_then(|later| match later {
-                Some(coroutine) => Self::hand_over(slf, &coroutine),
-                None => Ok(()),
-            });
+        let begun = Self::begin(slf, request.bind(py)).and_then(|later| match later {
+            Some(coroutine) => Self::hand_over(slf, &coroutine),
+            None => Ok(()),
+        });
         if let Err(error) = begun {
             let error = this.explain(py, error);
             let before = {
                 let mut state = this.state.borrow(py);
                 (state.is_seen, state.is_read) = (true, true);
-                let phase = Phase::Failed(error.value(py).clone().into_any().unbind());
+                let phase = Phase::failed(error.value(py));
                 let callbacks = state.callbacks();
                 (std::mem::replace(&mut state.phase, phase), callbacks)
             };
@@ -699,22 +681,11 @@ impl UnaryCall {
         callback: Py<PyAny>,
         context: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        if context.is_some() {
-            return Self::add_callback(slf, callback, context);
+        match context {
+            Some(context) => Self::add_callback(slf, callback, context, true),
+            // What asyncio's own tools give here expects its turn.
+            None => Self::add_callback(slf, callback, current_context(slf.py())?.unbind(), false),
         }
-        let context = Some(current_context(slf.py())?.unbind());
-        {
-            let mut state = slf.get().state.borrow(slf.py());
-            if !state.is_future() {
-                return Err(PyRuntimeError::new_err(NO_FUTURE));
-            }
-            if state.phase.is_pending() {
-                // Not as the one that goes on at once: what asyncio's own tools give here expects its turn.
-                state.others.push((callback, context));
-                return Ok(());
-            }
-        }
-        slf.get().call_soon(slf, callback, context)
     }
 
     fn remove_done_callback(&self, py: Python<'_>, callback: &Bound<'_, PyAny>) -> PyResult<usize> {
@@ -811,7 +782,12 @@ impl UnaryCall {
                 error.setattr(name, timeout)?;
             }
         }
-        Self::finish(slf, Phase::ended_by(error)).map(drop)
+        let phase = if error.is_instance_of::<CancelledError>() {
+            Phase::Cancelled(None)
+        } else {
+            Phase::failed(error)
+        };
+        Self::finish(slf, phase).map(drop)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
