@@ -1,6 +1,7 @@
 """This project's RPC with protobuf messages and an ``async def`` handler.
 
-Defaults throughout: one connection, uvloop, aiofastnet's transport, upb messages of the generated classes.
+Defaults throughout: one connection, uvloop, aiofastnet's transport, upb messages of the generated classes;
+the client's tasks are those of ``rpc.task_factory``.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class ProtobufDriver(CacheDriver):
 
     async def start(self) -> None:
         """Make every connection."""
+        asyncio.get_running_loop().set_task_factory(rpc.task_factory)
         url, left = self.endpoint.urls[0], self.endpoint.connections
         self._clients: list[rpc.Client[CacheCommand, CacheResponse]] = []
         while left > 0:

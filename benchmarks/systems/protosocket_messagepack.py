@@ -50,6 +50,7 @@ class MessagePackDriver(CacheDriver):
 
     async def start(self) -> None:
         """Connect."""
+        asyncio.get_running_loop().set_task_factory(rpc.task_factory)
         self._client = await rpc.connect(self.endpoint.urls[0], CODEC, connections=self.endpoint.connections)
         await self._client.ready()
 

@@ -65,6 +65,7 @@ class NativeDriver(CacheDriver):
 
     async def start(self) -> None:
         """Make every connection."""
+        asyncio.get_running_loop().set_task_factory(rpc.task_factory)
         url, left = self.endpoint.urls[0], self.endpoint.connections
         self._clients: list[rpc.Client[Any, Any]] = []
         while left > 0:

@@ -19,6 +19,7 @@ __all__ = [
     "Caller",
     "ClientReactor",
     "DoneReader",
+    "DrivenCoroutine",
     "HandlerTask",
     "HeaderLayout",
     "Link",
@@ -274,6 +275,19 @@ class HandlerTask:
     def _fut_waiter(self) -> asyncio.Future[Any] | None: ...
     @property
     def _must_cancel(self) -> bool: ...
+
+@final
+class DrivenCoroutine(Coroutine[Any, Any, _R]):
+    """A coroutine that goes on from one ``UnaryCall`` to the next while its task waits for the first."""
+
+    __name__: str
+    __qualname__: str
+    def __new__(cls, coroutine: Coroutine[Any, Any, _R]) -> Self: ...
+    def __next__(self) -> Any: ...
+    def __await__(self) -> Generator[Any, Any, _R]: ...
+    def send(self, value: object) -> Any: ...
+    def throw(self, kind: Any, value: Any = None, traceback: TracebackType | None = None) -> Any: ...
+    def close(self) -> None: ...
 
 @final
 class RelayRoutes:

@@ -53,6 +53,16 @@ pub fn wake<'py>(callback: &Bound<'py, PyAny>, call: &Bound<'py, UnaryCall>) -> 
     }
 }
 
+/// The task that a callback wakes, if it is one of asyncio's C code.
+#[inline]
+pub fn woken_task<'py>(callback: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    if !wakes_a_task(callback) {
+        return None;
+    }
+    // SAFETY: it is a bound function of a task.
+    unsafe { Bound::from_borrowed_ptr_or_opt(callback.py(), ffi::PyCFunction_GetSelf(callback.as_ptr())) }
+}
+
 /// Has the class answer the names that asyncio asks for at every wait, before it looks for others.
 ///
 /// # Safety

@@ -7,6 +7,7 @@ mod caller;
 mod client;
 mod codec;
 mod commands;
+mod driven;
 mod engine;
 mod errors;
 mod framing;
@@ -38,6 +39,8 @@ mod _core {
         CacheCalls, CacheCommands, DoneReader, ValueReader, delete_command, get_command, set_command,
     };
     #[pymodule_export]
+    use crate::driven::DrivenCoroutine;
+    #[pymodule_export]
     use crate::engine::{CacheEngine, key_hash, value_hash};
     #[pymodule_export]
     use crate::framing::next_frame;
@@ -59,6 +62,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::unary::fill_slots(module.py());
+        crate::driven::fill_slots(module.py());
         crate::caller::shorten_unary(module.py())
     }
 }

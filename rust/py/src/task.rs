@@ -54,6 +54,8 @@ struct Asyncio {
     enter_task: Py<PyAny>,
     leave_task: Py<PyAny>,
     current_task: Py<PyAny>,
+    /// Where the interpreter keeps the task of each event loop, if it has such a dictionary: until Python 3.13.
+    current_tasks: Option<Py<PyDict>>,
 }
 
 static ASYNCIO: PyOnceLock<Asyncio> = PyOnceLock::new();
@@ -61,7 +63,11 @@ static ASYNCIO: PyOnceLock<Asyncio> = PyOnceLock::new();
 fn asyncio(py: Python<'_>) -> PyResult<&Asyncio> {
     ASYNCIO.get_or_try_init(py, || {
         let tasks = py.import("asyncio.tasks")?;
+        let current_tasks = py.import("_asyncio")?.getattr_opt("_current_tasks")?;
         Ok(Asyncio {
+            current_tasks: current_tasks
+                .and_then(|tasks| tasks.cast_into().ok())
+                .map(Bound::unbind),
             enter_task: tasks.getattr("_enter_task")?.unbind(),
             leave_task: tasks.getattr("_leave_task")?.unbind(),
             current_task: tasks.getattr("current_task")?.unbind(),
@@ -72,6 +78,33 @@ fn asyncio(py: Python<'_>) -> PyResult<&Asyncio> {
 /// Whether a task of the running event loop runs now: then no other may.
 pub fn is_task_running(py: Python<'_>) -> PyResult<bool> {
     Ok(!asyncio(py)?.current_task.bind(py).call0()?.is_none())
+}
+
+/// A task that is the current one of its event loop, until it is left.
+pub struct CurrentTask<'a, 'py>(&'a Bound<'py, PyAny>, &'a Bound<'py, PyAny>);
+
+impl<'a, 'py> CurrentTask<'a, 'py> {
+    /// No other task of the event loop runs.
+    #[inline]
+    pub fn enter(event_loop: &'a Bound<'py, PyAny>, task: &'a Bound<'py, PyAny>) -> PyResult<Self> {
+        let py = task.py();
+        let asyncio = asyncio(py)?;
+        match &asyncio.current_tasks {
+            Some(tasks) => tasks.bind(py).set_item(event_loop, task)?,
+            None => drop(asyncio.enter_task.bind(py).call1((event_loop, task))?),
+        }
+        Ok(CurrentTask(event_loop, task))
+    }
+
+    #[inline]
+    pub fn leave(self) -> PyResult<()> {
+        let (CurrentTask(event_loop, task), py) = (&self, self.1.py());
+        let asyncio = asyncio(py)?;
+        match &asyncio.current_tasks {
+            Some(tasks) => tasks.bind(py).del_item(event_loop),
+            None => asyncio.leave_task.bind(py).call1((event_loop, task)).map(drop),
+        }
+    }
 }
 
 impl HandlerTask {
@@ -543,7 +576,7 @@ pub fn send(coroutine: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> Sent {
     }
 }
 
-fn throw(py: Python<'_>, coroutine: &Bound<'_, PyAny>, error: PyErr) -> Sent {
+pub fn throw(py: Python<'_>, coroutine: &Bound<'_, PyAny>, error: PyErr) -> Sent {
     match coroutine.call_method1(intern!(py, "throw"), (error.value(py),)) {
         Ok(yielded) => Sent::Yielded(yielded.unbind()),
         Err(error) => match error.value(py).cast::<pyo3::exceptions::PyStopIteration>() {

@@ -23,8 +23,9 @@ use pyo3::{ffi, intern};
 
 use crate::caller::Caller;
 use crate::client::{ClientReactor, check_timeout};
+use crate::driven::DrivenCoroutine;
 use crate::guarded::Guarded;
-use crate::handshake::{fill_attribute_slots, given_back, wake};
+use crate::handshake::{fill_attribute_slots, given_back, wake, woken_task};
 use crate::task::{Sent, cancelled, current_context, send};
 
 const AWAITED_ALREADY: &str = "this call is awaited already, and has not ended";
@@ -49,6 +50,8 @@ struct State {
     phase: Phase,
     /// What waits for the end: its task, as a rule.
     waiter: Option<Callback>,
+    /// What goes on when it is answered, in place of the task that waits; or went on, and waits for another call.
+    driver: Option<Py<DrivenCoroutine>>,
     /// What else does.
     others: Vec<Callback>,
     /// Set when this is yielded to a task and not taken by it yet.
@@ -64,7 +67,7 @@ struct State {
 }
 
 /// A callback with the context it runs in.
-type Callback = (Py<PyAny>, Py<PyAny>);
+pub type Callback = (Py<PyAny>, Py<PyAny>);
 
 impl Phase {
     fn failed(error: &Bound<'_, PyBaseException>) -> Self {
@@ -131,6 +134,7 @@ impl UnaryCall {
             state: Guarded::new(State {
                 phase: Phase::New(request),
                 waiter: None,
+                driver: None,
                 others: Vec::new(),
                 is_yielded: false,
                 is_started: false,
@@ -146,16 +150,16 @@ impl UnaryCall {
     #[inline]
     pub fn answer(slf: &Bound<'_, Self>, message: Bound<'_, PyAny>, at_once: bool) -> PyResult<()> {
         let py = slf.py();
-        let only = {
+        let (only, driver) = {
             let mut state = slf.get().state.borrow(py);
             if !matches!(state.phase, Phase::Waiting(..)) {
                 return Ok(());
             }
             state.phase = Phase::Answered(message.unbind());
             if at_once && state.others.is_empty() {
-                state.waiter.take()
+                (state.waiter.take(), state.driver.take())
             } else {
-                None
+                (None, None)
             }
         };
         match only {
@@ -166,7 +170,13 @@ impl UnaryCall {
                     drop(PyErr::take(py));
                     return slf.get().call_soon(slf, callback, context);
                 }
-                let result = wake(callback.bind(py), slf);
+                let result = match (driver, woken_task(callback.bind(py))) {
+                    (Some(driver), Some(task)) => {
+                        let waiter = (callback, context.clone_ref(py));
+                        DrivenCoroutine::go_on(driver.into_bound(py), slf, &task, waiter)
+                    }
+                    _ => wake(callback.bind(py), slf).map(drop),
+                };
                 // SAFETY: the context that was entered above; leaving it fails only if it is not the current one.
                 if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
                     return Err(PyErr::fetch(py));
@@ -175,7 +185,7 @@ impl UnaryCall {
                     Err(error) if !stops_the_program(py, &error) => {
                         slf.get().report(py, "a callback of a call raised", &error)
                     }
-                    result => result.map(drop),
+                    result => result,
                 }
             }
             None => Self::tell(slf),
@@ -219,6 +229,31 @@ impl UnaryCall {
             }
         }
         slf.get().call_soon(slf, callback, context)
+    }
+
+    /// Whether a coroutine waits for it and no one else does: it was yielded, and is no future.
+    #[inline]
+    pub fn is_drivable(&self, py: Python<'_>) -> bool {
+        let state = self.state.borrow(py);
+        state.is_yielded && !state.is_started && matches!(state.phase, Phase::Waiting(..))
+    }
+
+    /// When it is answered, `driver` goes on before the task that waits for it.
+    #[inline]
+    pub fn driven_by(&self, py: Python<'_>, driver: Option<Py<DrivenCoroutine>>) {
+        let before = std::mem::replace(&mut self.state.borrow(py).driver, driver);
+        drop(before);
+    }
+
+    /// `driver` waits for it while its task waits for another call; `waiter` wakes that task.
+    #[inline]
+    pub fn drive(&self, py: Python<'_>, driver: Py<DrivenCoroutine>, waiter: Callback) {
+        let before = {
+            let mut state = self.state.borrow(py);
+            state.is_yielded = false;
+            (state.driver.replace(driver), state.waiter.replace(waiter))
+        };
+        drop(before);
     }
 
     /// Whose call it is.
@@ -716,12 +751,20 @@ impl UnaryCall {
     /// Give the call up: the server is told to stop. False if it has ended. A task that waits for it asks for this
     /// when it is cancelled.
     #[pyo3(signature = (msg=None))]
-    fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
+    pub fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
         let py = slf.py();
-        let (channel, handle) = match &slf.get().state.borrow(py).phase {
-            Phase::Waiting(channel, handle) => (channel.clone_ref(py).into_any(), Some(*handle)),
-            Phase::Handed(task) => (task.clone_ref(py), None),
-            _ => return Ok(false),
+        let (channel, handle) = {
+            let state = slf.get().state.borrow(py);
+            match (&state.phase, &state.driver) {
+                (Phase::Waiting(channel, handle), _) => (channel.clone_ref(py).into_any(), Some(*handle)),
+                (Phase::Handed(task), _) => (task.clone_ref(py), None),
+                (Phase::Over, Some(driver)) => {
+                    let driver = driver.clone_ref(py);
+                    drop(state);
+                    return driver.get().cancel(py, msg);
+                }
+                _ => return Ok(false),
+            }
         };
         Self::finish(slf, Phase::Cancelled(msg))?;
         match (channel.bind(py).cast::<ClientReactor>(), handle) {
@@ -731,10 +774,13 @@ impl UnaryCall {
     }
 
     fn done(&self, py: Python<'_>) -> bool {
-        !matches!(
-            self.state.borrow(py).phase,
-            Phase::New(_) | Phase::Waiting(..) | Phase::Delegated(_) | Phase::Handed(_)
-        )
+        let state = self.state.borrow(py);
+        match state.phase {
+            Phase::New(_) | Phase::Waiting(..) | Phase::Delegated(_) | Phase::Handed(_) => false,
+            // What the task that waits for it waits for now.
+            Phase::Over => state.driver.is_none(),
+            _ => true,
+        }
     }
 
     fn cancelled(&self, py: Python<'_>) -> bool {
@@ -812,6 +858,7 @@ impl UnaryCall {
         if let Some(Some(traceback)) = &state.traceback {
             visit.call(traceback)?;
         }
+        visit.call(&state.driver)?;
         for (callback, context) in state.waiter.iter().chain(&state.others) {
             visit.call(callback)?;
             visit.call(context)?;
@@ -820,8 +867,11 @@ impl UnaryCall {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let traceback = self.state.borrow(py).traceback.take();
-        drop((self.end(py), traceback));
+        let held = {
+            let mut state = self.state.borrow(py);
+            (state.traceback.take(), state.driver.take())
+        };
+        drop((self.end(py), held));
     }
 }
 
@@ -862,7 +912,7 @@ fn stops_the_program(py: Python<'_>, error: &PyErr) -> bool {
 }
 
 /// The exception that the arguments of `throw` name.
-fn exception<'py>(
+pub fn exception<'py>(
     kind: &Bound<'py, PyAny>,
     value: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {

@@ -9,6 +9,7 @@ from protosocket.rpc.handling import HandlingConnection
 from protosocket.rpc.native_codec import NativeCodec
 from protosocket.rpc.server import ServedConnection, serve
 from protosocket.rpc.service import Service
+from protosocket.rpc.tasks import task_factory
 
 __all__ = [
     "CancelledRemotely",
@@ -28,4 +29,5 @@ __all__ = [
     "Unavailable",
     "connect",
     "serve",
+    "task_factory",
 ]

@@ -1,0 +1,310 @@
+//! A task's coroutine that goes from call to call by itself: what `rpc.task_factory` gives its tasks to run.
+//!
+//! Each time a coroutine waits, asyncio's task looks at what it waits for, leaves a callback there, and does the
+//! same again a call later. This object stands between the two: its task waits for the first of some calls while
+//! the coroutine goes on from one to the next, and takes a step when the coroutine ends, waits for anything else,
+//! or is to be cancelled. It is then told what the coroutine led to.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::exceptions::PyStopIteration;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::panic::PanicException;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+use pyo3::{ffi, intern};
+
+use crate::guarded::Guarded;
+use crate::handshake::wake;
+use crate::task::{CurrentTask, Sent, send, throw};
+use crate::unary::{Callback, UnaryCall, exception};
+
+/// A coroutine around a coroutine.
+#[pyclass(frozen, weakref, module = "protosocket._core")]
+pub struct DrivenCoroutine {
+    coroutine: Py<PyAny>,
+    state: Guarded<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The call that its task waits for, and the one that the coroutine does.
+    first: Option<Py<UnaryCall>>,
+    current: Option<Py<UnaryCall>>,
+    /// What the coroutine led to while its task waited.
+    outcome: Option<Sent>,
+    /// The coroutine runs while its task waits.
+    is_running: bool,
+    /// The task was cancelled meanwhile.
+    is_cancelled: bool,
+}
+
+impl DrivenCoroutine {
+    /// Goes on with the coroutine, which waits for this call that was answered. No task runs; `callback` wakes this
+    /// one's task in the context that was entered.
+    #[inline]
+    pub fn go_on(
+        slf: Bound<'_, Self>,
+        call: &Bound<'_, UnaryCall>,
+        task: &Bound<'_, PyAny>,
+        waiter: Callback,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let event_loop = call.get().caller().event_loop(py)?;
+        if this.state.borrow(py).first.is_none() {
+            // It stays what the task waits for.
+            call.get().driven_by(py, Some(slf.clone().unbind()));
+            this.state.borrow(py).first = Some(call.clone().unbind());
+        }
+        let current = CurrentTask::enter(&event_loop, task)?;
+        this.state.borrow(py).is_running = true;
+        let sent = send(this.coroutine.bind(py), py.None().bind(py));
+        let is_cancelled = {
+            let mut state = this.state.borrow(py);
+            state.is_running = false;
+            std::mem::take(&mut state.is_cancelled)
+        };
+        let left = current.leave();
+        if let (Sent::Yielded(awaited), false, Ok(())) = (&sent, is_cancelled, &left) {
+            if let Some(next) = drivable(awaited.bind(py)) {
+                if next.get().caller().event_loop(py)?.is(&event_loop) {
+                    let before = this.state.borrow(py).current.replace(next.clone().unbind());
+                    drop(before);
+                    next.get().drive(py, slf.unbind(), waiter);
+                    return Ok(());
+                }
+            }
+        }
+        this.state.borrow(py).outcome = Some(sent);
+        wake(waiter.0.bind(py), call).map(drop).and(left)
+    }
+
+    /// Cancels the call that the coroutine waits for, while its task waits for another.
+    pub fn cancel(&self, py: Python<'_>, message: Option<Py<PyAny>>) -> PyResult<bool> {
+        let current = {
+            let mut state = self.state.borrow(py);
+            state.is_cancelled = state.is_running;
+            state
+                .current
+                .as_ref()
+                .filter(|_| !state.is_running)
+                .map(|call| call.clone_ref(py))
+        };
+        match current {
+            Some(call) => UnaryCall::cancel(call.bind(py), message),
+            None => Ok(false),
+        }
+    }
+
+    /// Its task takes a step: it waits for nothing.
+    #[inline]
+    fn woken(&self, py: Python<'_>) -> Option<Sent> {
+        let (outcome, first, current) = {
+            let mut state = self.state.borrow(py);
+            (state.outcome.take(), state.first.take(), state.current.take())
+        };
+        if let Some(first) = first {
+            first.get().driven_by(py, None);
+        }
+        drop(current);
+        outcome
+    }
+
+    #[inline]
+    fn step(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Sent {
+        let py = slf.py();
+        match slf.get().woken(py) {
+            Some(outcome) => outcome,
+            None => Self::waits(slf, send(slf.get().coroutine.bind(py), value)),
+        }
+    }
+
+    /// Takes note of a call that the coroutine waits for: when it is answered the coroutine goes on.
+    #[inline]
+    fn waits(slf: &Bound<'_, Self>, sent: Sent) -> Sent {
+        if let Sent::Yielded(awaited) = &sent {
+            if let Some(call) = drivable(awaited.bind(slf.py())) {
+                call.get().driven_by(slf.py(), Some(slf.clone().unbind()));
+            }
+        }
+        sent
+    }
+
+    fn given(sent: Sent) -> PyResult<Py<PyAny>> {
+        match sent {
+            Sent::Yielded(awaited) => Ok(awaited),
+            Sent::Returned(value) => Err(PyStopIteration::new_err((value,))),
+            Sent::Raised(error) => Err(error),
+        }
+    }
+}
+
+/// The call that a coroutine waits for, if it alone does.
+#[inline]
+fn drivable<'a, 'py>(awaited: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, UnaryCall>> {
+    let call = awaited.cast_exact::<UnaryCall>().ok()?;
+    call.get().is_drivable(call.py()).then_some(call)
+}
+
+#[pymethods]
+impl DrivenCoroutine {
+    #[new]
+    fn new(coroutine: Py<PyAny>) -> Self {
+        DrivenCoroutine {
+            coroutine,
+            state: Guarded::new(State::default()),
+        }
+    }
+
+    fn __await__<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, Self> {
+        slf
+    }
+
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Self::send(slf, slf.py().None().bind(slf.py()))
+    }
+
+    /// The next step of the coroutine, as every coroutine has it.
+    fn send(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        Self::given(Self::step(slf, value))
+    }
+
+    /// Raises an exception where the coroutine waits, as every coroutine does.
+    #[pyo3(signature = (kind, value=None, traceback=None))]
+    fn throw(
+        slf: &Bound<'_, Self>,
+        kind: &Bound<'_, PyAny>,
+        value: Option<&Bound<'_, PyAny>>,
+        traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let (py, this) = (slf.py(), slf.get());
+        let error = exception(kind, value)?;
+        if let Some(traceback) = traceback.filter(|traceback| !traceback.is_none()) {
+            error.setattr(intern!(py, "__traceback__"), traceback)?;
+        }
+        // If the coroutine went on before it was heard that its task is cancelled, this is what asyncio's tasks do
+        // when they are cancelled while they run.
+        match this.woken(py) {
+            None => {}
+            Some(Sent::Raised(raised)) => return Err(raised),
+            Some(Sent::Returned(_)) => return Err(PyErr::from_value(error)),
+            Some(Sent::Yielded(awaited)) => {
+                let awaited = awaited.bind(py);
+                if awaited.hasattr(intern!(py, "_asyncio_future_blocking"))? {
+                    if cancel_as(awaited, &error)? {
+                        return Ok(awaited.clone().unbind());
+                    }
+                    awaited.setattr(intern!(py, "_asyncio_future_blocking"), false)?;
+                }
+            }
+        }
+        let thrown = throw(py, this.coroutine.bind(py), PyErr::from_value(error));
+        Self::given(Self::waits(slf, thrown))
+    }
+
+    /// Ends the coroutine.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        drop(self.woken(py));
+        self.coroutine
+            .bind(py)
+            .call_method0(intern!(py, "close"))
+            .map(drop)
+    }
+
+    /// What else there is to see of the coroutine.
+    fn __getattr__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        self.coroutine.bind(py).getattr(name)
+    }
+
+    #[getter(__name__)]
+    fn name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.coroutine.bind(py).getattr(intern!(py, "__name__"))
+    }
+
+    #[getter(__qualname__)]
+    fn qualified_name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.coroutine.bind(py).getattr(intern!(py, "__qualname__"))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("<driven {}>", self.coroutine.bind(py).repr()?))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.coroutine)?;
+        let Some(state) = self.state.peek() else {
+            return Ok(());
+        };
+        for call in [&state.first, &state.current] {
+            visit.call(call)?;
+        }
+        if let Some(Sent::Yielded(held) | Sent::Returned(held)) = &state.outcome {
+            visit.call(held)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self, py: Python<'_>) {
+        let held = std::mem::take(&mut *self.state.borrow(py));
+        drop(held);
+    }
+}
+
+/// Cancels a future with the message of an error.
+fn cancel_as(future: &Bound<'_, PyAny>, error: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = future.py();
+    let kwargs = PyDict::new(py);
+    if let Ok(message) = error.getattr(intern!(py, "args"))?.get_item(0) {
+        kwargs.set_item(intern!(py, "msg"), message)?;
+    }
+    future
+        .call_method(intern!(py, "cancel"), (), Some(&kwargs))?
+        .is_truthy()
+}
+
+/// Lets tasks take a step without a StopIteration for its result.
+pub fn fill_slots(py: Python<'_>) {
+    let kind = py.get_type::<DrivenCoroutine>().as_type_ptr();
+    // SAFETY: the module is being made, so nobody uses the class; as a heap type with `__await__` it has a table
+    // of these slots of its own.
+    unsafe {
+        if let Some(slots) = (*kind).tp_as_async.as_mut() {
+            slots.am_send = Some(am_send);
+        }
+    }
+}
+
+/// # Safety
+///
+/// Called by the interpreter, with a `DrivenCoroutine`, a live value and a place for the result.
+unsafe extern "C" fn am_send(
+    driven: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    let (status, object) = Python::attach(|py| {
+        let step = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: the slot is this class's alone, and nobody derives from it.
+            let driven =
+                unsafe { Bound::from_borrowed_ptr(py, driven).cast_into_unchecked::<DrivenCoroutine>() };
+            // SAFETY: a live object, by the slot's contract.
+            DrivenCoroutine::step(&driven, &unsafe { Bound::from_borrowed_ptr(py, value) })
+        }));
+        match step {
+            Ok(Sent::Yielded(awaited)) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),
+            Ok(Sent::Returned(value)) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
+            Ok(Sent::Raised(error)) => {
+                error.restore(py);
+                (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
+            }
+            Err(_) => {
+                PanicException::new_err("a coroutine's step panicked").restore(py);
+                (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
+            }
+        }
+    });
+    // SAFETY: the interpreter gave a place for the result.
+    unsafe { *result = object };
+    status
+}
