@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from protosocket.bench.driver import Endpoint, Verdict
     from protosocket.bench.operations import Operations
 
-__all__ = ["CacheDriver", "WrongAnswer", "host_and_port", "in_batches", "in_turns"]
+__all__ = ["CacheDriver", "WrongAnswer", "gets_among", "host_and_port", "in_batches", "in_turns"]
 
 
 T = TypeVar("T")
@@ -30,18 +30,16 @@ class CacheDriver(ABC):
     """A ``protosocket.bench.driver.Driver`` of a ``get`` and a ``set``.
 
     Both begin a call, and ``found`` and ``stored`` read its answer: a coroutine of the driver's own around a
-    system's call would cost as much as some of these systems do.
+    system's call would cost as much as some of these systems do. For the same reason the messages that
+    several systems share have functions that are ``call`` and ``verify`` without another one in between.
     """
 
     def __init__(self, endpoint: Endpoint, operations: Operations) -> None:
         self.endpoint = endpoint
-        self._keys = operations.keys
-        self._lengths = operations.lengths
-        self._prefill = operations.prefill
-        gets = [verb is Verb.GET for verb in operations.verbs]
-        self.call = _calls(operations, gets, self.get, self.set)
-        """Begin an operation by its number."""
-        self.verify = _verdicts(operations, gets, self.found, self.stored)
+        self.operations = operations
+        self.call = _calls(operations, self.get, self.set)
+        """Begin an operation by its number. ``start`` may put a function with fewer calls in its place."""
+        self.verify = self.verdicts(operations)
         """Judge the answer to an operation: its number, and the answer. Raises WrongAnswer."""
 
     @abstractmethod
@@ -75,9 +73,14 @@ class CacheDriver(ABC):
         if answer is not None:
             raise WrongAnswer(f"a set was answered with {type(answer).__name__}")
 
+    @classmethod
+    def verdicts(cls, operations: Operations) -> Callable[[int, Any], Verdict]:
+        """What ``verify`` is."""
+        return _verdicts(operations, cls.found, cls.stored)
+
     async def prefill(self, number: int) -> None:
         """Set entry ``number`` of the operations' ``prefill``."""
-        key, value, _ = self._prefill[number]
+        key, value, _ = self.operations.prefill[number]
         self.stored(await self.set(key, value))
 
 
@@ -86,11 +89,10 @@ class CacheDriver(ABC):
 
 def _calls(
     operations: Operations,
-    gets: list[bool],
     get: Callable[[bytes], Awaitable[Any]],
     put: Callable[[bytes, bytes], Awaitable[Any]],
 ) -> Callable[[int], Awaitable[object]]:
-    keys, values = operations.keys, operations.values
+    gets, keys, values = gets_among(operations), operations.keys, operations.values
 
     def call(index: int) -> Awaitable[object]:
         if gets[index]:
@@ -102,13 +104,12 @@ def _calls(
 
 def _verdicts(
     operations: Operations,
-    gets: list[bool],
     found: Callable[[Any], bytes | None],
     stored: Callable[[Any], None],
-) -> Callable[[int, object], Verdict]:
-    lengths = operations.lengths
+) -> Callable[[int, Any], Verdict]:
+    gets, lengths = gets_among(operations), operations.lengths
 
-    def verify(index: int, answer: object) -> Verdict:
+    def verify(index: int, answer: Any) -> Verdict:
         if not gets[index]:
             stored(answer)
             return None
@@ -118,6 +119,11 @@ def _verdicts(
         return None if len(value) == lengths[index] else "wrong length"
 
     return verify
+
+
+def gets_among(operations: Operations) -> list[bool]:
+    """For each operation, whether it is a get."""
+    return [verb is Verb.GET for verb in operations.verbs]
 
 
 def host_and_port(url: str) -> tuple[str, int]:

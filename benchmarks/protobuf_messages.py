@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from benchmarks.client import WrongAnswer
+from benchmarks.client import WrongAnswer, gets_among
 from protosocket.cache.protosocket_cache_pb2 import NOT_FOUND, CacheCommand, CacheResponse, CommandError
 
 if TYPE_CHECKING:
-    from benchmarks.store import Store
+    from collections.abc import Awaitable, Callable
 
-__all__ = ["answer", "get_command", "read_get", "read_set", "set_command"]
+    from benchmarks.store import Store
+    from protosocket.bench.driver import Verdict
+    from protosocket.bench.operations import Operations
+
+__all__ = ["answer", "calls", "get_command", "read_set", "set_command", "verdicts"]
+
+T = TypeVar("T", bound="Awaitable[object]")
 
 MISS = CommandError(code=NOT_FOUND, message="Key not found")
 
@@ -32,12 +38,10 @@ def set_command(key: bytes, value: bytes) -> CacheCommand:
     return command
 
 
-def read_get(response: CacheResponse) -> bytes | None:
-    """What a read found. Raises WrongAnswer."""
-    # Of a message that is not there, this is an empty value: it is quicker to look at it first.
-    value = response.get.value
-    if value or response.HasField("get"):
-        return value
+def _read_get(response: CacheResponse) -> bytes | None:
+    """What a read found that found no bytes. Raises WrongAnswer."""
+    if response.HasField("get"):
+        return b""
     if response.error.code == NOT_FOUND:
         return None
     raise WrongAnswer(f"a get was answered with {response.WhichOneof('kind')}")
@@ -47,6 +51,42 @@ def read_set(response: CacheResponse) -> None:
     """Nothing. Raises WrongAnswer."""
     if not response.HasField("set"):
         raise WrongAnswer(f"a set was answered with {response.WhichOneof('kind')}")
+
+
+def calls(
+    operations: Operations, get: Callable[[CacheCommand], T], put: Callable[[CacheCommand], T]
+) -> Callable[[int], T]:
+    """A driver's ``call``: makes an operation's command and has it sent."""
+    gets, keys, values = gets_among(operations), operations.keys, operations.values
+
+    def call(index: int) -> T:
+        command = CacheCommand()
+        if gets[index]:
+            command.unary.get.key = keys[index]
+            return get(command)
+        entry = command.unary.set
+        entry.key = keys[index]
+        entry.value = values[index]
+        return put(command)
+
+    return call
+
+
+def verdicts(operations: Operations) -> Callable[[int, CacheResponse], Verdict]:
+    """A driver's ``verify``."""
+    gets, lengths = gets_among(operations), operations.lengths
+
+    def verify(index: int, response: CacheResponse) -> Verdict:
+        if not gets[index]:
+            read_set(response)
+            return None
+        # Of a message that is not there, this is an empty value: it is quicker to look at it first.
+        value = response.get.value or _read_get(response)
+        if value is None:
+            return "miss"
+        return None if len(value) == lengths[index] else "wrong length"
+
+    return verify
 
 
 def answer(store: Store, command: CacheCommand) -> CacheResponse:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from benchmarks.client import WrongAnswer
+from benchmarks.client import WrongAnswer, gets_among
 
 if TYPE_CHECKING:
-    from benchmarks.store import Store
+    from collections.abc import Awaitable, Callable
 
-__all__ = ["Command", "Response", "answer", "read_get", "read_set"]
+    from benchmarks.store import Store
+    from protosocket.bench.driver import Verdict
+    from protosocket.bench.operations import Operations
+
+__all__ = ["Command", "Response", "answer", "calls", "read_set", "verdicts"]
+
+T = TypeVar("T", bound="Awaitable[object]")
 
 
 class Command(msgspec.Struct, array_like=True, gc=False):
@@ -41,11 +47,34 @@ def answer(store: Store, command: Command) -> Response:
     return Response(command.id, 0, True)
 
 
-def read_get(response: Response) -> bytes | None:
-    """What a read found. Raises WrongAnswer."""
-    if response.found and response.value is None:
-        raise WrongAnswer("a get was answered as a set")
-    return response.value
+def calls(operations: Operations, send: Callable[[Command], T]) -> Callable[[int], T]:
+    """A driver's ``call``: makes an operation's command and has it sent."""
+    gets, keys, values = gets_among(operations), operations.keys, operations.values
+
+    def call(index: int) -> T:
+        if gets[index]:
+            return send(Command(key=keys[index]))
+        return send(Command(key=keys[index], value=values[index]))
+
+    return call
+
+
+def verdicts(operations: Operations) -> Callable[[int, Response], Verdict]:
+    """A driver's ``verify``."""
+    gets, lengths = gets_among(operations), operations.lengths
+
+    def verify(index: int, response: Response) -> Verdict:
+        if not gets[index]:
+            read_set(response)
+            return None
+        value = response.value
+        if value is None:
+            if response.found:
+                raise WrongAnswer("a get was answered as a set")
+            return "miss"
+        return None if len(value) == lengths[index] else "wrong length"
+
+    return verify
 
 
 def read_set(response: Response) -> None:

@@ -19,7 +19,7 @@ from pyqwest import Client, HTTPTransport, HTTPVersion
 
 from benchmarks.client import CacheDriver
 from benchmarks.program import free_port, run_program
-from benchmarks.protobuf_messages import answer, get_command, read_get, read_set, set_command
+from benchmarks.protobuf_messages import answer, get_command, read_set, set_command, verdicts
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ async def serve(announce: Callable[[str], None]) -> None:
 class ConnectDriver(CacheDriver):
     """Calls through a Connect client."""
 
-    found = staticmethod(read_get)
     stored = staticmethod(read_set)
+    verdicts = staticmethod(verdicts)
 
     async def start(self) -> None:
         """Connect with a first call."""

@@ -94,8 +94,8 @@ class EchoDriver(CacheDriver):
 
         await in_batches([connect() for _ in range(self.endpoint.connections)])
         self._turn = 0
-        self._value = bytes(self._lengths[0])
-        self._message = bytes((len(self._keys[0]) + len(self._value) + OVERHEAD) // 2)
+        self._value = bytes(self.operations.lengths[0])
+        self._message = bytes((len(self.operations.keys[0]) + len(self._value) + OVERHEAD) // 2)
 
     def _connection(self) -> EchoConnection:
         self._turn = (self._turn + 1) % len(self._connections)

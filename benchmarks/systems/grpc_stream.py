@@ -14,7 +14,7 @@ import grpc
 from grpc import aio
 
 from benchmarks.client import CacheDriver, in_turns
-from benchmarks.protobuf_messages import answer, get_command, read_get, read_set, set_command
+from benchmarks.protobuf_messages import answer, calls, get_command, read_set, set_command, verdicts
 from benchmarks.systems.grpc_unary import make_server, open_channel, serve_methods
 from protosocket.cache.cache_service_pb2_grpc import CacheStub
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
@@ -106,8 +106,8 @@ class Stream:
 class StreamDriver(CacheDriver):
     """Calls over streams, one after the other."""
 
-    found = staticmethod(read_get)
     stored = staticmethod(read_set)
+    verdicts = staticmethod(verdicts)
 
     async def start(self) -> None:
         """Open every stream."""
@@ -115,6 +115,7 @@ class StreamDriver(CacheDriver):
         for first in range(0, len(self._streams), 100):
             await asyncio.gather(*(stream.open() for stream in self._streams[first : first + 100]))
         self._call = in_turns([stream.call for stream in self._streams])
+        self.call = calls(self.operations, self._call, self._call)
 
     def get(self, key: bytes) -> Awaitable[CacheResponse]:
         """One call."""

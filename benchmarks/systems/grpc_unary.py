@@ -13,7 +13,7 @@ import grpc
 from grpc import aio
 
 from benchmarks.client import CacheDriver, host_and_port, in_batches, in_turns
-from benchmarks.protobuf_messages import answer, get_command, read_get, read_set, set_command
+from benchmarks.protobuf_messages import answer, calls, get_command, read_set, set_command, verdicts
 from protosocket.cache.cache_service_pb2_grpc import CacheStub
 from protosocket.cache.grpc_channel import CHANNEL_OPTIONS, SERVER_OPTIONS
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
@@ -79,8 +79,8 @@ class UnaryDriver(CacheDriver):
     """Calls through the generated stub, one channel after the other."""
 
     open_channel = staticmethod(open_channel)
-    found = staticmethod(read_get)
     stored = staticmethod(read_set)
+    verdicts = staticmethod(verdicts)
 
     async def start(self) -> None:
         """Make every connection."""
@@ -89,6 +89,7 @@ class UnaryDriver(CacheDriver):
         stubs: list[Any] = [CacheStub(channel) for channel in self._channels]
         self._get = in_turns([stub.Get for stub in stubs])
         self._set = in_turns([stub.Set for stub in stubs])
+        self.call = calls(self.operations, self._get, self._set)
 
     def get(self, key: bytes) -> Awaitable[CacheResponse]:
         """One call."""

@@ -15,7 +15,7 @@ from grpclib.server import Server
 
 from benchmarks.client import CacheDriver, host_and_port
 from benchmarks.program import free_port
-from benchmarks.protobuf_messages import answer, get_command, read_get, read_set, set_command
+from benchmarks.protobuf_messages import answer, calls, get_command, read_set, set_command, verdicts
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ async def serve(announce: Callable[[str], None]) -> None:
 class GrpclibDriver(CacheDriver):
     """Calls on one channel."""
 
-    found = staticmethod(read_get)
     stored = staticmethod(read_set)
+    verdicts = staticmethod(verdicts)
 
     async def start(self) -> None:
         """Connect with a first call."""
@@ -73,6 +73,7 @@ class GrpclibDriver(CacheDriver):
         self._get = UnaryUnaryMethod(self._channel, GET, CacheCommand, CacheResponse)
         self._set = UnaryUnaryMethod(self._channel, SET, CacheCommand, CacheResponse)
         await self.get(b"")
+        self.call = calls(self.operations, self._get, self._set)
 
     def get(self, key: bytes) -> Awaitable[CacheResponse]:
         """One call."""

@@ -13,7 +13,7 @@ import msgspec
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect, ws_create_server
 
 from benchmarks.client import CacheDriver, host_and_port
-from benchmarks.struct_messages import Command, Response, answer, read_get, read_set
+from benchmarks.struct_messages import Command, Response, answer, calls, read_set, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -78,8 +78,8 @@ class Calls(WSListener):
 class WebSocketDriver(CacheDriver):
     """Calls over one WebSocket."""
 
-    found = staticmethod(read_get)
     stored = staticmethod(read_set)
+    verdicts = staticmethod(verdicts)
 
     async def start(self) -> None:
         """Connect."""
@@ -90,6 +90,7 @@ class WebSocketDriver(CacheDriver):
         )
         self._last_id = 0
         self._loop = asyncio.get_running_loop()
+        self.call = calls(self.operations, self._call)
 
     def _call(self, command: Command) -> asyncio.Future[Response]:
         self._last_id += 1

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from benchmarks.client import CacheDriver, in_turns
-from benchmarks.protobuf_messages import answer, get_command, read_get, read_set, set_command
+from benchmarks.protobuf_messages import answer, calls, get_command, read_set, set_command, verdicts
 from protosocket import rpc
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, CacheResponse
 
@@ -48,8 +48,8 @@ async def serve(announce: Callable[[str], None]) -> None:
 class ProtobufDriver(CacheDriver):
     """Calls through ``rpc.Client``."""
 
-    found = staticmethod(read_get)
     stored = staticmethod(read_set)
+    verdicts = staticmethod(verdicts)
 
     async def start(self) -> None:
         """Make every connection."""
@@ -62,6 +62,7 @@ class ProtobufDriver(CacheDriver):
             await client.ready()
             left -= CONNECTIONS_A_CLIENT
         self._unary = in_turns([client.unary for client in self._clients])
+        self.call = calls(self.operations, self._unary, self._unary)
 
     def get(self, key: bytes) -> Awaitable[CacheResponse]:
         """One call."""

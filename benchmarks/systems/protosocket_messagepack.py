@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from benchmarks.client import CacheDriver
-from benchmarks.struct_messages import Command, Response, answer, read_get, read_set
+from benchmarks.struct_messages import Command, Response, answer, calls, read_set, verdicts
 from protosocket import rpc
 
 if TYPE_CHECKING:
@@ -45,14 +45,15 @@ async def serve(announce: Callable[[str], None]) -> None:
 class MessagePackDriver(CacheDriver):
     """Calls through ``rpc.Client``."""
 
-    found = staticmethod(read_get)
     stored = staticmethod(read_set)
+    verdicts = staticmethod(verdicts)
 
     async def start(self) -> None:
         """Connect."""
         asyncio.get_running_loop().set_task_factory(rpc.task_factory)
         self._client = await rpc.connect(self.endpoint.urls[0], CODEC, connections=self.endpoint.connections)
         await self._client.ready()
+        self.call = calls(self.operations, self._client.unary)
 
     def get(self, key: bytes) -> Awaitable[Response]:
         """One call."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.client import CacheDriver, WrongAnswer, in_turns
+from benchmarks.client import CacheDriver, WrongAnswer, gets_among, in_turns
 from protosocket import rpc
 from protosocket.cache import protosocket_cache_pb2
 from protosocket.codecs import NativeMessages
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from benchmarks.store import Store
-    from protosocket.bench.driver import Driver, Endpoint
+    from protosocket.bench.driver import Driver, Endpoint, Verdict
     from protosocket.bench.operations import Operations
     from protosocket.options import ConnectionOptions
 
@@ -76,6 +76,7 @@ class NativeDriver(CacheDriver):
             await client.ready()
             left -= CONNECTIONS_A_CLIENT
         self._unary = in_turns([client.unary for client in self._clients])
+        self.call = _calls(self.operations, self._unary)
 
     def get(self, key: bytes) -> Awaitable[Any]:
         """One call."""
@@ -86,25 +87,46 @@ class NativeDriver(CacheDriver):
         return self._unary(CacheCommand(unary=Unary(set=SetCommand(key=key, value=value))))
 
     @staticmethod
-    def found(answer: Any) -> bytes | None:
-        """What a get found."""
-        if answer.get is not None:
-            value: bytes = answer.get.value
-            return value
-        if answer.error is not None and answer.error.code == protosocket_cache_pb2.NOT_FOUND:
-            return None
-        raise WrongAnswer("a get was answered with something else")
-
-    @staticmethod
     def stored(answer: Any) -> None:
         """Whether it answers a set."""
         if answer.set is None:
             raise WrongAnswer("a set was answered with something else")
 
+    @classmethod
+    def verdicts(cls, operations: Operations) -> Callable[[int, Any], Verdict]:
+        """What judges answers."""
+        gets, lengths, stored = gets_among(operations), operations.lengths, cls.stored
+
+        def verify(index: int, answer: Any) -> Verdict:
+            if not gets[index]:
+                stored(answer)
+                return None
+            found = answer.get
+            if found is not None:
+                return None if len(found.value) == lengths[index] else "wrong length"
+            if answer.error is not None and answer.error.code == protosocket_cache_pb2.NOT_FOUND:
+                return "miss"
+            raise WrongAnswer("a get was answered with something else")
+
+        return verify
+
     async def close(self) -> None:
         """Close the clients."""
         for client in self._clients:
             await client.close()
+
+
+def _calls(operations: Operations, unary: Callable[[Any], Awaitable[Any]]) -> Callable[[int], Awaitable[Any]]:
+    gets, keys, values = gets_among(operations), operations.keys, operations.values
+    # Found quicker here than in the module.
+    command, unary_command, get, put = CacheCommand, Unary, GetCommand, SetCommand
+
+    def call(index: int) -> Awaitable[Any]:
+        if gets[index]:
+            return unary(command(unary=unary_command(get=get(key=keys[index]))))
+        return unary(command(unary=unary_command(set=put(key=keys[index], value=values[index]))))
+
+    return call
 
 
 def driver(endpoint: Endpoint, operations: Operations) -> Driver:

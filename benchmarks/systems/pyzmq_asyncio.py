@@ -15,7 +15,7 @@ import zmq
 import zmq.asyncio
 
 from benchmarks.client import CacheDriver
-from benchmarks.struct_messages import Command, Response, answer, read_get, read_set
+from benchmarks.struct_messages import Command, Response, answer, calls, read_set, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -49,8 +49,8 @@ async def serve(announce: Callable[[str], None]) -> None:
 class ZeroDriver(CacheDriver):
     """Calls over one DEALER socket."""
 
-    found = staticmethod(read_get)
     stored = staticmethod(read_set)
+    verdicts = staticmethod(verdicts)
 
     async def start(self) -> None:
         """Connect with a first call."""
@@ -63,6 +63,7 @@ class ZeroDriver(CacheDriver):
         self._loop = asyncio.get_running_loop()
         self._reading = asyncio.create_task(self._read())
         await self.get(b"")
+        self.call = calls(self.operations, self._call)
 
     async def _call(self, command: Command) -> Response:
         self._last_id += 1

@@ -13,7 +13,7 @@ import msgspec
 import zmq
 
 from benchmarks.client import CacheDriver
-from benchmarks.struct_messages import Command, Response, answer, read_get, read_set
+from benchmarks.struct_messages import Command, Response, answer, calls, read_set, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -83,8 +83,8 @@ async def serve(announce: Callable[[str], None]) -> None:
 class DrainedDriver(CacheDriver):
     """Calls over one DEALER socket."""
 
-    found = staticmethod(read_get)
     stored = staticmethod(read_set)
+    verdicts = staticmethod(verdicts)
 
     async def start(self) -> None:
         """Connect with a first call."""
@@ -98,6 +98,7 @@ class DrainedDriver(CacheDriver):
         self._decode = msgspec.msgpack.Decoder(Response).decode
         self._drain = Drain(self._socket, self._take)
         await self.get(b"")
+        self.call = calls(self.operations, self._call)
 
     def _call(self, command: Command) -> asyncio.Future[Response]:
         self._last_id += 1
