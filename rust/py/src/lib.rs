@@ -17,6 +17,7 @@ mod link;
 mod native;
 mod relay;
 mod server;
+mod stopwatch;
 mod stream;
 mod task;
 mod unary;
@@ -52,6 +53,8 @@ mod _core {
     use crate::relay::{RelayBack, RelayFront, RelayRoutes};
     #[pymodule_export]
     use crate::server::ServerReactor;
+    #[pymodule_export]
+    use crate::stopwatch::Stopwatch;
     #[pymodule_export]
     use crate::stream::StreamReactor;
     #[pymodule_export]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from protosocket.bench.records import NO_CALL, Records
+from protosocket.bench.records import Records
 from protosocket.bench.schedule import arrivals
 from protosocket.bench.timer import PreciseTimer
 
@@ -88,27 +88,25 @@ class _ClosedLoop:
 
     async def worker(self) -> None:
         # This loop shares its processor with what it measures: everything that is looked up once an operation
-        # is a local, and one time is taken and kept for an operation.
-        call, verify, records, clock = self._driver.call, self._driver.verify, self.records, perf_counter
-        times = records.chain()
-        answered = times.append
-        answered(clock())
+        # is a local, and one moment is taken and kept for an operation.
+        call, verify, records = self._driver.call, self._driver.verify, self.records
+        watch = records.chain()
+        lap = watch.lap
+        lap()
         for index in self._numbers:
             try:
                 verdict = verify(index, await call(index))
             except Exception as error:
-                records.failed(error, clock())
-                answered(NO_CALL)
+                records.failed(error, perf_counter())
+                watch.void()
                 await asyncio.sleep(PAUSE_AFTER_ERROR)
-                answered(clock())
             else:
-                answered(clock())
                 if verdict == "miss":
-                    records.missed(times[-2])
+                    records.missed(watch.last)
                 elif verdict is not None:
-                    records.wrong(verdict, times[-2])
-                    times[-1] = NO_CALL
-                    answered(clock())
+                    records.wrong(verdict, watch.last)
+                    watch.void()
+            lap()
             if not self.running:
                 return
 

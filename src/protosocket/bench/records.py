@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from msgspec.structs import replace
 
+from protosocket._core import Stopwatch
 from protosocket.bench.jobs import Interval, LoadResult
 from protosocket.bench.latency import histogram_of, percentiles
 
@@ -16,12 +18,11 @@ if TYPE_CHECKING:
     from protosocket.bench.driver import Verdict
     from protosocket.bench.watch import Cost
 
-__all__ = ["NO_CALL", "Records"]
+__all__ = ["Records"]
 
 LATE_SECONDS = 0.001
 # Some hundred microseconds' work, ten times a second at the talk's rate.
 COMPACTED = 8192
-NO_CALL = float("nan")
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -31,11 +32,11 @@ class Records:
 
     An open loop appends to ``intended``, ``started`` and ``ended`` once for every answer, and calls
     ``compact`` now and then. A worker of a closed loop makes each call when the one before was answered, so
-    one time a call is enough: see ``chain``.
+    one moment a call is enough: see ``chain``.
     """
 
     def __init__(self) -> None:
-        self._chains: list[array[float]] = []
+        self._chains: list[Stopwatch] = []
         # An append to a list is the quickest way to keep a number, but it keeps four times its size.
         self.intended: list[float] = []
         self.started: list[float] = []
@@ -53,12 +54,12 @@ class Records:
             for times in lists:
                 times.clear()
 
-    def chain(self) -> array[float]:
-        """A worker's times: when its first call began, then when each was answered and the next one began.
+    def chain(self) -> Stopwatch:
+        """A worker's moments: when its first call began, then when each was answered and the next one began.
 
-        ``NO_CALL`` in place of a time says that what ends or begins there is no call that was answered.
+        A void one says that what ends or begins there is no call that was answered.
         """
-        self._chains.append(array("d"))
+        self._chains.append(Stopwatch(perf_counter()))
         return self._chains[-1]
 
     def missed(self, intended: float) -> None:
@@ -82,7 +83,7 @@ class Records:
 
     def closed(self, begin: float, end: float, cost: Cost, interval: float) -> LoadResult:
         """The result of a closed loop: what was answered in (begin, end]."""
-        chains = [np.frombuffer(times) for times in self._chains if times]
+        chains = [np.frombuffer(chain.moments()) for chain in self._chains]
         ended = np.concatenate([np.empty(0), *(times[1:] for times in chains)])
         latencies = np.concatenate([np.empty(0), *(np.diff(times) for times in chains)])
         inside = (ended > begin) & (ended <= end) & ~np.isnan(latencies)
