@@ -8,7 +8,7 @@ import gc
 import traceback
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -272,6 +272,118 @@ async def test_the_collector_finds_a_task_that_nobody_will_wake() -> None:
         gc.collect()
         assert ended() is None
         assert reported == ["Task was destroyed but it is pending!"]
+
+
+async def test_cancelling_a_call_that_has_ended_does_nothing_to_the_next_ones() -> None:
+    async with connected() as (client, service):
+        kept: list[Any] = []
+
+        async def work() -> str:
+            for text in (b"echo a", b"fail", b"wait late"):
+                kept.append(client.unary(message(text), timeout=0.02))
+                with suppress(rpc.RpcError):
+                    await kept[-1]
+                await echo(client, "b")
+            service.open("ready")
+            await client.unary(message(b"wait gate"))
+            return "done"
+
+        task = asyncio.create_task(work())
+        await until(lambda: service.gates.get("ready") and service.running == 1)
+        assert [call.done() for call in kept] == [True] * 3
+        assert [call.cancel() for call in kept] == [False] * 3
+        service.open("gate")
+        assert await task == "done"
+        assert task.cancelling() == 0
+
+
+class ByResult:
+    """Looks at a call's result itself when its task was woken."""
+
+    def __init__(self, call: Any, callback: Callable[..., object] | None = None) -> None:
+        self.call = call
+        self.callback = callback
+
+    def __await__(self) -> Any:
+        future = self.call.__await__().send(None)
+        if self.callback is not None:
+            future.add_done_callback(self.callback, context=contextvars.copy_context())
+        yield future
+        return future.result()
+
+
+async def test_what_looks_at_a_calls_result_itself_is_cancelled_as_ever() -> None:
+    async with connected() as (client, service):
+        called: list[object] = []
+
+        async def work() -> None:
+            await ByResult(client.unary(message(b"echo a")), called.append)
+            await ByResult(client.unary(message(b"echo a")))
+            await echo(client, "a")
+            await client.unary(message(b"wait gate"))
+
+        task = asyncio.create_task(work())
+        await until(lambda: service.running == 1)
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled()
+        assert len(called) == 1
+
+
+async def test_a_call_is_an_iterator_where_it_is_awaited_by_hand() -> None:
+    async with connected() as (client, _):
+
+        class Delegating:
+            def __await__(self) -> Any:
+                return (yield from client.unary(message(b"echo a")).__await__())
+
+        async def work() -> list[bytes]:
+            return [(await Delegating()).body for _ in range(3)]
+
+        assert await work() == [b"echo a"] * 3
+        assert await asyncio.create_task(work()) == [b"echo a"] * 3
+
+
+async def test_a_coroutine_that_takes_its_own_step_is_refused_and_goes_on() -> None:
+    async with connected() as (client, service):
+
+        async def work() -> None:
+            task: Any = asyncio.current_task()
+            for _ in range(2):
+                await echo(client, "a")
+            coroutine = task.get_coro()
+            with pytest.raises(ValueError, match="already executing"):
+                coroutine.send(None)
+            with pytest.raises(ValueError, match="already executing"):
+                coroutine.throw(LookupError)
+            await client.unary(message(b"wait gate"))
+
+        task = asyncio.create_task(work())
+        await until(lambda: service.running == 1)
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled()
+
+
+async def test_a_future_of_another_loop_is_left_alone() -> None:
+    other = asyncio.new_event_loop()
+    try:
+        futures: list[asyncio.Future[None]] = [other.create_future(), other.create_future()]
+        async with connected() as (client, _):
+
+            async def work(is_cancelled: bool) -> None:
+                await echo(client, "a")
+                if is_cancelled:
+                    asyncio.current_task().cancel("by myself")  # type: ignore[union-attr]
+                await futures[is_cancelled]
+
+            with pytest.raises(RuntimeError, match="attached to a different loop"):
+                await asyncio.create_task(work(False))
+            with pytest.raises(asyncio.CancelledError, match="by myself"):
+                await asyncio.create_task(work(True))
+            assert [future.cancelled() for future in futures] == [False, False]
+    finally:
+        other.close()
 
 
 async def test_coroutines_in_the_wrong_order_are_refused() -> None:

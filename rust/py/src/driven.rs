@@ -16,7 +16,7 @@ use pyo3::{ffi, intern};
 
 use crate::guarded::Guarded;
 use crate::handshake::wake;
-use crate::task::{CurrentTask, Sent, send, throw};
+use crate::task::{CurrentTask, Sent, running_task, send, throw};
 use crate::unary::{Callback, UnaryCall, exception};
 
 /// A coroutine around a coroutine.
@@ -28,7 +28,7 @@ pub struct DrivenCoroutine {
 
 #[derive(Default)]
 struct State {
-    /// The call that its task waits for, and the one that the coroutine does.
+    /// While the coroutine is ahead of its task: the call that the task waits for, and the one that the coroutine does.
     first: Option<Py<UnaryCall>>,
     current: Option<Py<UnaryCall>>,
     /// What the coroutine led to while its task waited.
@@ -40,8 +40,8 @@ struct State {
 }
 
 impl DrivenCoroutine {
-    /// Goes on with the coroutine, which waits for this call that was answered. No task runs; `callback` wakes this
-    /// one's task in the context that was entered.
+    /// Goes on with the coroutine, which waits for this call that was answered. No task runs; `waiter` wakes its
+    /// task in the context that was entered.
     #[inline]
     pub fn go_on(
         slf: Bound<'_, Self>,
@@ -52,12 +52,19 @@ impl DrivenCoroutine {
         let py = slf.py();
         let this = slf.get();
         let event_loop = call.get().caller().event_loop(py)?;
-        if this.state.borrow(py).first.is_none() {
+        let is_first = this.state.borrow(py).first.is_none();
+        // Who has kept the call may cancel it later, and means only that.
+        if is_first && has_other_owners(call) {
+            return wake(waiter.0.bind(py), call).map(drop);
+        }
+        let Ok(current) = CurrentTask::enter(&event_loop, task) else {
+            return wake(waiter.0.bind(py), call).map(drop);
+        };
+        if is_first {
             // It stays what the task waits for.
             call.get().driven_by(py, Some(slf.clone().unbind()));
             this.state.borrow(py).first = Some(call.clone().unbind());
         }
-        let current = CurrentTask::enter(&event_loop, task)?;
         this.state.borrow(py).is_running = true;
         let sent = send(this.coroutine.bind(py), py.None().bind(py));
         let is_cancelled = {
@@ -76,7 +83,8 @@ impl DrivenCoroutine {
                 }
             }
         }
-        this.state.borrow(py).outcome = Some(sent);
+        let before = this.state.borrow(py).outcome.replace(sent);
+        drop(before);
         wake(waiter.0.bind(py), call).map(drop).and(left)
     }
 
@@ -102,6 +110,10 @@ impl DrivenCoroutine {
     fn woken(&self, py: Python<'_>) -> Option<Sent> {
         let (outcome, first, current) = {
             let mut state = self.state.borrow(py);
+            if state.is_running {
+                // The coroutine itself says that this is not its turn.
+                return None;
+            }
             (state.outcome.take(), state.first.take(), state.current.take())
         };
         if let Some(first) = first {
@@ -120,7 +132,8 @@ impl DrivenCoroutine {
         }
     }
 
-    /// Takes note of a call that the coroutine waits for: when it is answered the coroutine goes on.
+    /// Takes note of a call that the coroutine waits for: when it is answered the coroutine goes on. If that is one
+    /// of another event loop the task refuses it.
     #[inline]
     fn waits(slf: &Bound<'_, Self>, sent: Sent) -> Sent {
         if let Sent::Yielded(awaited) = &sent {
@@ -138,6 +151,13 @@ impl DrivenCoroutine {
             Sent::Raised(error) => Err(error),
         }
     }
+}
+
+/// Whether others than the coroutine, its task and the reading of the connection hold a call.
+#[inline]
+fn has_other_owners(call: &Bound<'_, UnaryCall>) -> bool {
+    // SAFETY: a live object.
+    unsafe { ffi::Py_REFCNT(call.as_ptr()) > 3 }
 }
 
 /// The call that a coroutine waits for, if it alone does.
@@ -158,6 +178,10 @@ impl DrivenCoroutine {
     }
 
     fn __await__<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, Self> {
+        slf
+    }
+
+    fn __iter__<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, Self> {
         slf
     }
 
@@ -183,21 +207,11 @@ impl DrivenCoroutine {
         if let Some(traceback) = traceback.filter(|traceback| !traceback.is_none()) {
             error.setattr(intern!(py, "__traceback__"), traceback)?;
         }
-        // If the coroutine went on before it was heard that its task is cancelled, this is what asyncio's tasks do
-        // when they are cancelled while they run.
-        match this.woken(py) {
-            None => {}
-            Some(Sent::Raised(raised)) => return Err(raised),
-            Some(Sent::Returned(_)) => return Err(PyErr::from_value(error)),
-            Some(Sent::Yielded(awaited)) => {
-                let awaited = awaited.bind(py);
-                if awaited.hasattr(intern!(py, "_asyncio_future_blocking"))? {
-                    if cancel_as(awaited, &error)? {
-                        return Ok(awaited.clone().unbind());
-                    }
-                    awaited.setattr(intern!(py, "_asyncio_future_blocking"), false)?;
-                }
-            }
+        if let Some(outcome) = this.woken(py) {
+            // The coroutine has gone on since its task was cancelled: that is still to come, as for a task that is
+            // cancelled while it runs.
+            cancel_again(slf, &error)?;
+            return Self::given(Self::waits(slf, outcome));
         }
         let thrown = throw(py, this.coroutine.bind(py), PyErr::from_value(error));
         Self::given(Self::waits(slf, thrown))
@@ -217,16 +231,6 @@ impl DrivenCoroutine {
         self.coroutine.bind(py).getattr(name)
     }
 
-    #[getter(__name__)]
-    fn name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.coroutine.bind(py).getattr(intern!(py, "__name__"))
-    }
-
-    #[getter(__qualname__)]
-    fn qualified_name<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.coroutine.bind(py).getattr(intern!(py, "__qualname__"))
-    }
-
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         Ok(format!("<driven {}>", self.coroutine.bind(py).repr()?))
     }
@@ -239,6 +243,7 @@ impl DrivenCoroutine {
         for call in [&state.first, &state.current] {
             visit.call(call)?;
         }
+        // One that was raised is here only until the task has taken its step.
         if let Some(Sent::Yielded(held) | Sent::Returned(held)) = &state.outcome {
             visit.call(held)?;
         }
@@ -251,16 +256,20 @@ impl DrivenCoroutine {
     }
 }
 
-/// Cancels a future with the message of an error.
-fn cancel_as(future: &Bound<'_, PyAny>, error: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = future.py();
+/// Has the task that takes this step cancelled after it, with the message of an error, and counts it once.
+#[cold]
+fn cancel_again(slf: &Bound<'_, DrivenCoroutine>, error: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = slf.py();
+    let task = running_task(py)?;
+    if task.is_none() {
+        return Ok(());
+    }
     let kwargs = PyDict::new(py);
     if let Ok(message) = error.getattr(intern!(py, "args"))?.get_item(0) {
         kwargs.set_item(intern!(py, "msg"), message)?;
     }
-    future
-        .call_method(intern!(py, "cancel"), (), Some(&kwargs))?
-        .is_truthy()
+    task.call_method(intern!(py, "cancel"), (), Some(&kwargs))?;
+    task.call_method0(intern!(py, "uncancel")).map(drop)
 }
 
 /// Lets tasks take a step without a StopIteration for its result.

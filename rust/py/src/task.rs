@@ -75,9 +75,14 @@ fn asyncio(py: Python<'_>) -> PyResult<&Asyncio> {
     })
 }
 
+/// The task of the running event loop that runs now, or None.
+pub fn running_task(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    asyncio(py)?.current_task.bind(py).call0()
+}
+
 /// Whether a task of the running event loop runs now: then no other may.
 pub fn is_task_running(py: Python<'_>) -> PyResult<bool> {
-    Ok(!asyncio(py)?.current_task.bind(py).call0()?.is_none())
+    Ok(!running_task(py)?.is_none())
 }
 
 /// A task that is the current one of its event loop, until it is left.

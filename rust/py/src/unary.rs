@@ -50,7 +50,8 @@ struct State {
     phase: Phase,
     /// What waits for the end: its task, as a rule.
     waiter: Option<Callback>,
-    /// What goes on when it is answered, in place of the task that waits; or went on, and waits for another call.
+    /// What goes on when it is answered, in place of the task that waits; or has gone on, and waits for another
+    /// call, while the task still waits for this one. No other call that has ended has one.
     driver: Option<Py<DrivenCoroutine>>,
     /// What else does.
     others: Vec<Callback>,
@@ -86,6 +87,11 @@ impl State {
     #[inline]
     fn is_future(&self) -> bool {
         !matches!(self.phase, Phase::New(_) | Phase::Delegated(_) | Phase::Over)
+    }
+
+    /// What would go on when it is answered, if it waits for that.
+    fn undriven(&mut self) -> Option<Py<DrivenCoroutine>> {
+        self.driver.take_if(|_| self.phase.is_pending())
     }
 
     fn callbacks(&mut self) -> impl Iterator<Item = Callback> + use<> {
@@ -156,11 +162,12 @@ impl UnaryCall {
                 return Ok(());
             }
             state.phase = Phase::Answered(message.unbind());
-            if at_once && state.others.is_empty() {
-                (state.waiter.take(), state.driver.take())
+            let only = if at_once && state.others.is_empty() {
+                state.waiter.take()
             } else {
-                (None, None)
-            }
+                None
+            };
+            (only, state.driver.take())
         };
         match only {
             Some((callback, context)) => {
@@ -231,11 +238,15 @@ impl UnaryCall {
         slf.get().call_soon(slf, callback, context)
     }
 
-    /// Whether a coroutine waits for it and no one else does: it was yielded, and is no future.
+    /// Whether a coroutine waits for it, and nothing else does.
     #[inline]
     pub fn is_drivable(&self, py: Python<'_>) -> bool {
         let state = self.state.borrow(py);
-        state.is_yielded && !state.is_started && matches!(state.phase, Phase::Waiting(..))
+        state.is_yielded
+            && !state.is_started
+            && matches!(state.phase, Phase::Waiting(..))
+            && state.waiter.is_none()
+            && state.others.is_empty()
     }
 
     /// When it is answered, `driver` goes on before the task that waits for it.
@@ -491,14 +502,13 @@ impl UnaryCall {
 
     /// Ends it in whatever phase it is, and tells the server to stop if that works on it; what was before.
     fn end(&self, py: Python<'_>) -> Phase {
-        let (phase, callbacks) = {
+        let (phase, held) = {
             let mut state = self.state.borrow(py);
-            (
-                std::mem::replace(&mut state.phase, Phase::Over),
-                state.callbacks(),
-            )
+            let driver = state.undriven();
+            let phase = std::mem::replace(&mut state.phase, Phase::Over);
+            (phase, (state.callbacks(), driver))
         };
-        drop(callbacks);
+        drop(held);
         phase
     }
 
@@ -519,7 +529,7 @@ impl UnaryCall {
             if !state.phase.is_pending() {
                 return Ok(false);
             }
-            std::mem::replace(&mut state.phase, phase)
+            (state.undriven(), std::mem::replace(&mut state.phase, phase))
         };
         // Dropped outside the borrow: the last reference may run Python code.
         drop(before);
@@ -600,6 +610,10 @@ impl UnaryCall {
     }
 
     fn __await__<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, Self> {
+        slf
+    }
+
+    fn __iter__<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, Self> {
         slf
     }
 
@@ -758,7 +772,7 @@ impl UnaryCall {
             match (&state.phase, &state.driver) {
                 (Phase::Waiting(channel, handle), _) => (channel.clone_ref(py).into_any(), Some(*handle)),
                 (Phase::Handed(task), _) => (task.clone_ref(py), None),
-                (Phase::Over, Some(driver)) => {
+                (_, Some(driver)) => {
                     let driver = driver.clone_ref(py);
                     drop(state);
                     return driver.get().cancel(py, msg);
@@ -774,13 +788,10 @@ impl UnaryCall {
     }
 
     fn done(&self, py: Python<'_>) -> bool {
-        let state = self.state.borrow(py);
-        match state.phase {
-            Phase::New(_) | Phase::Waiting(..) | Phase::Delegated(_) | Phase::Handed(_) => false,
-            // What the task that waits for it waits for now.
-            Phase::Over => state.driver.is_none(),
-            _ => true,
-        }
+        !matches!(
+            self.state.borrow(py).phase,
+            Phase::New(_) | Phase::Waiting(..) | Phase::Delegated(_) | Phase::Handed(_)
+        )
     }
 
     fn cancelled(&self, py: Python<'_>) -> bool {
