@@ -24,7 +24,7 @@ def test_defaults() -> None:
     assert options.send_queue_bytes == 1024 * 1024
     assert options.nodelay is True
     assert options.keepalive is None
-    assert options.busy_poll == 0
+    assert options.busy_poll is None
     assert options.transport == "aiofastnet"
 
 
@@ -58,7 +58,7 @@ def test_options_cannot_be_changed_in_place() -> None:
         ("busy_poll", True),
         ("busy_poll", False),
         ("busy_poll", 0j),
-        ("busy_poll", None),
+        ("busy_poll", "1"),
         ("transport", "uvloop"),
     ],
 )

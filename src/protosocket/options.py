@@ -55,11 +55,11 @@ class ConnectionOptions:
     read_budget_messages: int = 1024
     """Messages of one connection that are handled in one turn of the event loop before others get theirs."""
 
-    busy_poll: float = 0.0
+    busy_poll: float | None = None
     """Time for which the event loop looks for more after each read and write instead of sleeping (0 to 1).
     A reply within that time needs no wake-up by the kernel, which takes most of a lone call's latency; in
-    exchange the process keeps a processor busy while it waits. 0.00005 suits a peer on the same machine; with
-    more such processes than processors they take the time from each other. 0: sleep."""
+    exchange the process keeps a processor busy while it waits. ``None``: for 20 µs, where messages have mostly
+    come sooner than that. 0: it sleeps."""
 
     transport: Literal["aiofastnet", "loop"] = "aiofastnet"
     """Who moves the bytes: ``aiofastnet``, or the running event ``loop``'s own transports."""
@@ -69,7 +69,7 @@ class ConnectionOptions:
             _require_count(name, getattr(self, name))
         for name in ("connect_timeout", "close_timeout"):
             _require_seconds(name, getattr(self, name))
-        if (
+        if self.busy_poll is not None and (
             isinstance(self.busy_poll, bool)
             or not isinstance(self.busy_poll, int | float)
             or not 0 <= self.busy_poll <= _LONGEST_BUSY_POLL

@@ -10,6 +10,7 @@ pub mod framing;
 pub mod header;
 pub mod light;
 pub mod messagepack;
+pub mod polling;
 pub mod protobuf;
 pub mod receive;
 pub mod relay;

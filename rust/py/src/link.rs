@@ -91,7 +91,7 @@ pub struct LinkState {
     flush_callback: Option<Py<PyAny>>,
     proceed_callback: Option<Py<PyAny>>,
     /// What keeps the event loop awake, and for how long after each read and write.
-    poller: Option<(Py<BusyPoller>, Duration)>,
+    poller: Option<(Py<BusyPoller>, Option<Duration>)>,
     writable: bool,
     flush_scheduled: bool,
     proceed_scheduled: bool,
@@ -331,7 +331,7 @@ impl LinkState {
 
     /// What keeps the event loop awake after a read or a write, if anything does.
     #[inline]
-    fn polling(&self, py: Python<'_>) -> Option<(Py<BusyPoller>, Duration)> {
+    fn polling(&self, py: Python<'_>) -> Option<(Py<BusyPoller>, Option<Duration>)> {
         self.poller
             .as_ref()
             .map(|(poller, time)| (poller.clone_ref(py), *time))
@@ -407,7 +407,9 @@ impl Link {
         let handles = Self::take_in(&mut state, count);
         let poller = state.polling(py);
         drop(state);
-        keep_awake(py, poller)?;
+        if let Some((poller, time)) = poller {
+            BusyPoller::read(poller.bind(py), time)?;
+        }
         Ok(handles)
     }
 
@@ -474,7 +476,10 @@ impl Link {
         if let Some(last) = last {
             write.bind(py).call1((last,))?;
         }
-        keep_awake(py, poller)
+        match poller {
+            Some((poller, time)) => BusyPoller::wrote(poller.bind(py), time),
+            None => Ok(()),
+        }
     }
 
     /// Flushes, then tells senders that wait that there is room.
@@ -593,14 +598,6 @@ impl Link {
     }
 }
 
-#[inline]
-fn keep_awake(py: Python<'_>, poller: Option<(Py<BusyPoller>, Duration)>) -> PyResult<()> {
-    match poller {
-        Some((poller, time)) => BusyPoller::extend(poller.bind(py), time),
-        None => Ok(()),
-    }
-}
-
 /// Ends the connection because of what the peer sent: `_broken(kind, detail, size)` of the Python class.
 #[cold]
 pub fn broken(link: &Bound<'_, PyAny>, state: &Link, why: Broken) -> PyResult<()> {
@@ -628,7 +625,7 @@ impl Link {
         transport: Bound<'_, PyAny>,
         r#loop: Bound<'_, PyAny>,
         direct: bool,
-        polling: Option<(Py<BusyPoller>, f64)>,
+        polling: Option<(Py<BusyPoller>, Option<f64>)>,
     ) -> PyResult<()> {
         let py = slf.py();
         let write = transport.getattr(intern!(py, "write"))?.unbind();
@@ -638,7 +635,7 @@ impl Link {
         let replaced = {
             let mut state = slf.get().state(py);
             state.direct = direct;
-            let polling = polling.map(|(poller, seconds)| (poller, Duration::from_secs_f64(seconds)));
+            let polling = polling.map(|(poller, seconds)| (poller, seconds.map(Duration::from_secs_f64)));
             (
                 std::mem::replace(&mut state.poller, polling),
                 state.transport.replace(transport.unbind()),

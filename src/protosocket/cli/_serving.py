@@ -83,16 +83,15 @@ def with_busy_poll(command: Callable[..., None]) -> Callable[..., None]:
         "--busy-poll",
         metavar="MICROSECONDS",
         type=click.FloatRange(0, 1e6),
-        default=0.0,
-        help="Look for more for so long instead of sleeping: lower latency, a busier processor.",
+        help="Look for more for so long instead of sleeping; by default where that mostly pays, 0 for never.",
     )(command)
 
 
-def options_of(busy_poll: float, listen: str | None) -> ConnectionOptions:
+def options_of(busy_poll: float | None, listen: str | None) -> ConnectionOptions:
     """How a server's protosocket connections are; raises ``OptionError`` if it has none."""
     if busy_poll and listen is None:
         raise OptionError("--busy-poll is for --listen: gRPC does its own waiting")
-    return ConnectionOptions(busy_poll=busy_poll / 1e6)
+    return ConnectionOptions(busy_poll=None if busy_poll is None else busy_poll / 1e6)
 
 
 def read_policy(token_file: Path | None) -> TokenPolicy:

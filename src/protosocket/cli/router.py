@@ -81,7 +81,7 @@ def command(
     workers: int,
     token_file: Path | None,
     storage_token_file: Path | None,
-    busy_poll: float,
+    busy_poll: float | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     storage_tls_ca: Path | None,

@@ -37,7 +37,7 @@ def command(
     grpc_listen: str | None,
     max_memory: str,
     token_file: Path | None,
-    busy_poll: float,
+    busy_poll: float | None,
     tls_cert: Path | None,
     tls_key: Path | None,
 ) -> None:
