@@ -27,8 +27,8 @@ def task_factory(
     it is cancelled. Results, errors, cancellation, timeouts, context variables and ``asyncio.current_task()``
     are a task's as ever. What differs: ``task.get_coro()`` is an object around ``coro`` with the attributes
     of that, which ``inspect.iscoroutine`` does not know, and a task takes some tenths of a microsecond longer
-    to make. ``options`` (``context``, and what
-    newer Pythons pass) go to ``asyncio.Task``, which raises TypeError for what is no coroutine.
+    to make. ``options`` (``context``, and what newer Pythons pass) go to ``asyncio.Task``, which raises
+    TypeError for what is no coroutine.
     """
     driven: Any = DrivenCoroutine(coro) if type(coro) is CoroutineType else coro
     return asyncio.Task(driven, loop=loop, **options)
