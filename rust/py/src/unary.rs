@@ -613,10 +613,6 @@ impl UnaryCall {
         slf
     }
 
-    fn __iter__<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, Self> {
-        slf
-    }
-
     fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
         Self::send(slf, slf.py().None().bind(slf.py())).map(Some)
     }
@@ -954,6 +950,8 @@ pub fn fill_slots(py: Python<'_>) {
     // SAFETY: the module is being made, so nobody uses the class; as a heap type with `__await__` it has a table
     // of these slots of its own.
     unsafe {
+        // For `yield from` in a generator.
+        (*kind).tp_iter = Some(ffi::PyObject_SelfIter);
         if let Some(slots) = (*kind).tp_as_async.as_mut() {
             slots.am_send = Some(am_send);
             slots.am_await = Some(am_await);
