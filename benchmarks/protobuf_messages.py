@@ -39,7 +39,7 @@ def set_command(key: bytes, value: bytes) -> CacheCommand:
 
 
 def _read_get(response: CacheResponse) -> bytes | None:
-    """What a read found that found no bytes. Raises WrongAnswer."""
+    """What a get's answer without bytes means: an empty value, or None. Raises WrongAnswer."""
     if response.HasField("get"):
         return b""
     if response.error.code == NOT_FOUND:

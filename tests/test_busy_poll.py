@@ -37,6 +37,32 @@ async def test_by_default_the_event_loop_sleeps() -> None:
         assert await sleeps() >= NAPS * 3 / 4
 
 
+@pytest.mark.parametrize("tasks", [1, 32])
+async def test_by_default_it_sleeps_when_the_calls_are_over(tasks: int) -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC, connections=2) as client:
+
+        async def work() -> None:
+            for _ in range(1000 // tasks):
+                await client.unary(message(b"echo"))
+
+        for _ in range(3):
+            await asyncio.gather(*(work() for _ in range(tasks)))
+            assert await sleeps() >= NAPS * 3 / 4
+
+
+async def test_zero_sleeps_beside_connections_that_do_not() -> None:
+    never = ConnectionOptions(busy_poll=0)
+    async with served(options=never) as (url, _), rpc.connect(url, CODEC, options=never) as client:
+        await client.unary(message(b"echo"))
+        brief = ConnectionOptions(busy_poll=0.01)
+        async with rpc.connect(url, CODEC, options=brief) as other:
+            await other.unary(message(b"echo"))
+            await asyncio.sleep(0.02)
+            for _ in range(100):
+                await client.unary(message(b"echo"))
+            assert await sleeps() >= NAPS * 3 / 4
+
+
 @pytest.mark.parametrize("busy", ["client", "server", "both"])
 async def test_it_stays_awake_after_a_call_and_serves_timers(busy: str) -> None:
     options = ConnectionOptions(busy_poll=1.0)

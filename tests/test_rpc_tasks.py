@@ -297,6 +297,28 @@ async def test_cancelling_a_call_that_has_ended_does_nothing_to_the_next_ones() 
         assert task.cancelling() == 0
 
 
+async def test_who_knows_a_call_weakly_does_not_cancel_the_next_one() -> None:
+    async with connected() as (client, service):
+        known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+        async def one(text: bytes) -> None:
+            call = client.unary(message(text))
+            known.add(call)
+            await call
+
+        async def work() -> str:
+            await one(b"echo a")
+            await one(b"echo b")
+            await client.unary(message(b"wait gate"))
+            return "done"
+
+        task = asyncio.create_task(work())
+        await until(lambda: service.running == 1)
+        assert not any(call.cancel() for call in known)
+        service.open("gate")
+        assert await task == "done"
+
+
 class ByResult:
     """Looks at a call's result itself when its task was woken."""
 

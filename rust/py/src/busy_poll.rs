@@ -1,9 +1,10 @@
 //! Busy polling: an event loop that looks for more instead of sleeping, for a short time after each message.
 //!
 //! A process that sleeps until its peer's next message is woken by the kernel, which takes several times as long
-//! as everything else a lone call does. So it is done for as long as a connection's options say, or where it is
-//! likely to be worth it (`protosocket_core::polling`). A callback that is always scheduled again keeps the event loop from
-//! sleeping: each of its turns asks for events of all connections and timers as ever, but does not wait for them.
+//! as everything else a lone call does. So it looks for more for as long as a connection's options say, or where
+//! that is likely to be worth it (`protosocket_core::polling`): a callback that is always scheduled again keeps the
+//! event loop from sleeping. Each of its turns asks for events of all connections and timers as ever, but does not
+//! wait for them.
 
 use std::time::{Duration, Instant};
 
@@ -26,12 +27,20 @@ pub struct BusyPoller {
 
 #[derive(Default)]
 struct State {
-    /// When the event loop may sleep again.
-    until: Option<Instant>,
     is_scheduled: bool,
-    /// What is known of the waits, for connections that have no time of their own.
+    /// Until when a connection's options have it awake.
+    fixed_until: Option<Instant>,
+    /// Until when it looks for more because that is likely to be worth it.
+    looks_until: Option<Instant>,
     waits: Waits,
+    /// The processor is not offered before then.
+    keeps_until: Option<Instant>,
 }
+
+/// Who was given the processor for so long had more to do than to answer: that is no help for a reply.
+const MUCH: Duration = Duration::from_millis(1);
+/// So long it is not offered then.
+const KEPT: Duration = Duration::from_secs(1);
 
 #[pymethods]
 impl BusyPoller {
@@ -50,16 +59,29 @@ impl BusyPoller {
 
     /// A turn of the event loop: the next one follows at once until the time has passed.
     fn _turn(slf: &Bound<'_, Self>) -> PyResult<()> {
-        {
-            let mut state = slf.get().state.borrow(slf.py());
-            if state.until.is_none_or(|until| Instant::now() >= until) {
-                state.is_scheduled = false;
+        let (this, py) = (slf.get(), slf.py());
+        let now = Instant::now();
+        let offers = {
+            let mut state = this.state.borrow(py);
+            if state.looks_until.is_some_and(|until| now >= until) {
+                state.looks_until = None;
                 state.waits.in_vain();
+            }
+            let is_fixed = state.fixed_until.is_some_and(|until| now < until);
+            if !is_fixed && state.looks_until.is_none() {
+                state.is_scheduled = false;
                 return Ok(());
             }
+            !is_fixed && state.keeps_until.is_none_or(|until| now >= until)
+        };
+        if offers {
+            // Who else wants this processor may be whom the message will come from.
+            py.detach(std::thread::yield_now);
+            let back = Instant::now();
+            if back - now > MUCH {
+                this.state.borrow(py).keeps_until = Some(back + KEPT);
+            }
         }
-        // Who else wants this processor may be whom the message will come from.
-        std::thread::yield_now();
         Self::schedule(slf)
     }
 
@@ -69,18 +91,30 @@ impl BusyPoller {
     }
 }
 
+impl State {
+    #[inline]
+    fn fix(&mut self, until: Instant) {
+        self.fixed_until = Some(self.fixed_until.map_or(until, |before| before.max(until)));
+    }
+}
+
 impl BusyPoller {
     /// Something was read. Keeps the event loop awake for this time; without one, takes note of the wait.
     #[inline]
     pub fn read(slf: &Bound<'_, Self>, time: Option<Duration>) -> PyResult<()> {
         let now = Instant::now();
-        match time {
-            Some(time) => Self::extend(slf, now + time),
-            None => {
-                slf.get().state.borrow(slf.py()).waits.observe(now);
-                Ok(())
+        {
+            let mut state = slf.get().state.borrow(slf.py());
+            match time {
+                Some(time) => state.fix(now + time),
+                None => {
+                    state.looks_until = None;
+                    state.waits.observe(now);
+                    return Ok(());
+                }
             }
         }
+        Self::awake(slf)
     }
 
     /// Something was written, and there is nothing to do until more is read. Keeps the event loop awake for this
@@ -88,19 +122,19 @@ impl BusyPoller {
     #[inline]
     pub fn wrote(slf: &Bound<'_, Self>, time: Option<Duration>) -> PyResult<()> {
         let now = Instant::now();
-        match time {
-            Some(time) => Self::extend(slf, now + time),
-            None if slf.get().state.borrow(slf.py()).waits.begin(now) => Self::extend(slf, now + WORTH),
-            None => Ok(()),
+        {
+            let mut state = slf.get().state.borrow(slf.py());
+            match time {
+                Some(time) => state.fix(now + time),
+                None if state.waits.begin(now) => state.looks_until = Some(now + WORTH),
+                None => return Ok(()),
+            }
         }
+        Self::awake(slf)
     }
 
-    fn extend(slf: &Bound<'_, Self>, until: Instant) -> PyResult<()> {
-        let was_scheduled = {
-            let mut state = slf.get().state.borrow(slf.py());
-            state.until = Some(state.until.map_or(until, |before| before.max(until)));
-            std::mem::replace(&mut state.is_scheduled, true)
-        };
+    fn awake(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let was_scheduled = std::mem::replace(&mut slf.get().state.borrow(slf.py()).is_scheduled, true);
         if was_scheduled {
             Ok(())
         } else {

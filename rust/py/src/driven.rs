@@ -75,7 +75,8 @@ impl DrivenCoroutine {
         let left = current.leave();
         if let (Sent::Yielded(awaited), false, Ok(())) = (&sent, is_cancelled, &left) {
             if let Some(next) = drivable(awaited.bind(py)) {
-                if next.get().caller().event_loop(py)?.is(&event_loop) {
+                let same = next.get().caller().event_loop(py);
+                if same.is_ok_and(|next_loop| next_loop.is(&event_loop)) {
                     let before = this.state.borrow(py).current.replace(next.clone().unbind());
                     drop(before);
                     next.get().drive(py, slf.unbind(), waiter);
@@ -153,11 +154,13 @@ impl DrivenCoroutine {
     }
 }
 
-/// Whether others than the coroutine, its task and the reading of the connection hold a call.
+/// Whether others than the coroutine, its task and the reading of the connection hold a call, or know of it.
 #[inline]
 fn has_other_owners(call: &Bound<'_, UnaryCall>) -> bool {
-    // SAFETY: a live object.
-    unsafe { ffi::Py_REFCNT(call.as_ptr()) > 3 }
+    // SAFETY: both look at a live object; the class has a list of weak references.
+    unsafe {
+        ffi::Py_REFCNT(call.as_ptr()) > 3 || !(*ffi::PyObject_GET_WEAKREFS_LISTPTR(call.as_ptr())).is_null()
+    }
 }
 
 /// The call that a coroutine waits for, if it alone does.

@@ -47,9 +47,13 @@ impl Stopwatch {
     }
 
     /// All that was kept: native doubles.
-    fn moments<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+    fn moments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let moments = self.moments.borrow(py);
-        let bytes: Vec<u8> = moments.iter().flat_map(|moment| moment.to_ne_bytes()).collect();
-        PyBytes::new(py, &bytes)
+        PyBytes::new_with(py, size_of_val(moments.as_slice()), |bytes| {
+            for (bytes, moment) in bytes.chunks_exact_mut(size_of::<f64>()).zip(moments.iter()) {
+                bytes.copy_from_slice(&moment.to_ne_bytes());
+            }
+            Ok(())
+        })
     }
 }

@@ -15,9 +15,12 @@ _pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[BusyP
 )
 
 
-def busy_poller(loop: asyncio.AbstractEventLoop) -> BusyPoller:
-    """The poller of ``loop``, made if there is none."""
-    known = _pollers.get(loop)
+def busy_poller(loop: asyncio.AbstractEventLoop) -> BusyPoller | None:
+    """The poller of ``loop``, made if there is none; None for a loop that cannot be referenced weakly."""
+    try:
+        known = _pollers.get(loop)
+    except TypeError:
+        return None
     poller = None if known is None else known()
     if poller is None:
         poller = BusyPoller(loop.call_soon)

@@ -65,7 +65,8 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         plain = cast("asyncio.Transport", transport)
         self._transport = ResumingTLS(transport, self._loop) if ResumingTLS.suits(transport) else plain
         seconds = self._options.busy_poll
-        polling = None if seconds == 0 else (busy_poller(self._loop), seconds)
+        poller = None if seconds == 0 else busy_poller(self._loop)
+        polling = None if poller is None else (poller, seconds)
         direct = type(transport).__module__.startswith("aiofastnet")
         self._attach(self._transport, self._loop, direct, polling)
 
