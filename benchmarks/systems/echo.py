@@ -1,4 +1,4 @@
-"""A raw TCP echo on uvloop with protosocket's bytes per operation: the floor for an asyncio loop.
+"""A raw TCP echo on uvloop with protosocket's bytes per operation: the floor for an asyncio loop that sleeps.
 
 No messages, no parsing: the server writes back what it reads, the client counts bytes. Each operation sends
 half of the bytes that a protobuf request and its response take together, and gets them back.
