@@ -334,6 +334,15 @@ class ByResult:
         return future.result()
 
 
+async def is_cancelled_while_it_waits(coroutine: Coroutine[Any, Any, None], service: Service) -> bool:
+    """Whether a task of it ends when it is cancelled while a handler works for it."""
+    task = asyncio.create_task(coroutine)
+    await until(lambda: service.running == 1)
+    task.cancel()
+    await asyncio.wait([task], timeout=5)
+    return task.cancelled()
+
+
 async def test_what_looks_at_a_calls_result_itself_is_cancelled_as_ever() -> None:
     async with connected() as (client, service):
         called: list[object] = []
@@ -344,11 +353,7 @@ async def test_what_looks_at_a_calls_result_itself_is_cancelled_as_ever() -> Non
             await echo(client, "a")
             await client.unary(message(b"wait gate"))
 
-        task = asyncio.create_task(work())
-        await until(lambda: service.running == 1)
-        task.cancel()
-        await asyncio.wait([task], timeout=5)
-        assert task.cancelled()
+        assert await is_cancelled_while_it_waits(work(), service)
         assert len(called) == 1
 
 
@@ -380,11 +385,7 @@ async def test_a_coroutine_that_takes_its_own_step_is_refused_and_goes_on() -> N
                 coroutine.throw(LookupError)
             await client.unary(message(b"wait gate"))
 
-        task = asyncio.create_task(work())
-        await until(lambda: service.running == 1)
-        task.cancel()
-        await asyncio.wait([task], timeout=5)
-        assert task.cancelled()
+        assert await is_cancelled_while_it_waits(work(), service)
 
 
 async def test_a_future_of_another_loop_is_left_alone() -> None:

@@ -9,13 +9,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::exceptions::PyStopIteration;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use pyo3::{ffi, intern};
 
 use crate::guarded::Guarded;
-use crate::handshake::wake;
+use crate::handshake::{sent_back, wake};
 use crate::task::{CurrentTask, Sent, running_task, send, throw};
 use crate::unary::{Callback, UnaryCall, exception};
 
@@ -301,18 +300,7 @@ unsafe extern "C" fn am_send(
             // SAFETY: a live object, by the slot's contract.
             DrivenCoroutine::step(&driven, &unsafe { Bound::from_borrowed_ptr(py, value) })
         }));
-        match step {
-            Ok(Sent::Yielded(awaited)) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),
-            Ok(Sent::Returned(value)) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
-            Ok(Sent::Raised(error)) => {
-                error.restore(py);
-                (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
-            }
-            Err(_) => {
-                PanicException::new_err("a coroutine's step panicked").restore(py);
-                (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
-            }
-        }
+        sent_back(py, step)
     });
     // SAFETY: the interpreter gave a place for the result.
     unsafe { *result = object };

@@ -12,6 +12,7 @@ use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::{ffi, intern};
 
+use crate::task::Sent;
 use crate::unary::UnaryCall;
 
 /// An event loop, with what its tasks ask for at every wait.
@@ -279,6 +280,23 @@ pub fn given_back(
             std::ptr::null_mut()
         }
         Err(_) => panicked(py),
+    }
+}
+
+/// What a coroutine's `am_send` gives back: how its step went, and a new reference or null with an error set.
+#[inline]
+pub fn sent_back(
+    py: Python<'_>,
+    step: std::thread::Result<Sent>,
+) -> (ffi::PySendResult, *mut ffi::PyObject) {
+    match step {
+        Ok(Sent::Yielded(awaited)) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),
+        Ok(Sent::Returned(value)) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
+        Ok(Sent::Raised(error)) => {
+            error.restore(py);
+            (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
+        }
+        Err(_) => (ffi::PySendResult::PYGEN_ERROR, panicked(py)),
     }
 }
 

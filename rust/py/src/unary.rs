@@ -16,7 +16,6 @@ use pyo3::exceptions::{
     PyTypeError,
 };
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTraceback, PyType};
 use pyo3::{ffi, intern};
@@ -25,7 +24,7 @@ use crate::caller::Caller;
 use crate::client::{ClientReactor, check_timeout};
 use crate::driven::DrivenCoroutine;
 use crate::guarded::Guarded;
-use crate::handshake::{fill_attribute_slots, given_back, wake, woken_task};
+use crate::handshake::{fill_attribute_slots, given_back, sent_back, wake, woken_task};
 use crate::task::{Sent, cancelled, current_context, send};
 
 const AWAITED_ALREADY: &str = "this call is awaited already, and has not ended";
@@ -1006,20 +1005,13 @@ unsafe extern "C" fn am_send(
             // SAFETY: the slot is this class's alone, and nobody derives from it.
             let call = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
             // SAFETY: a live object, by the slot's contract.
-            UnaryCall::step(&call, &unsafe { Bound::from_borrowed_ptr(py, value) })
+            match UnaryCall::step(&call, &unsafe { Bound::from_borrowed_ptr(py, value) }) {
+                Ok(Step::Yields(awaited)) => Sent::Yielded(awaited),
+                Ok(Step::Returns(value)) => Sent::Returned(value),
+                Err(error) => Sent::Raised(error),
+            }
         }));
-        match step {
-            Ok(Ok(Step::Yields(awaited))) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),
-            Ok(Ok(Step::Returns(value))) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
-            Ok(Err(error)) => {
-                error.restore(py);
-                (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
-            }
-            Err(_) => {
-                PanicException::new_err("a call panicked").restore(py);
-                (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
-            }
-        }
+        sent_back(py, step)
     });
     // SAFETY: the interpreter gave a place for the result.
     unsafe { *result = object };
