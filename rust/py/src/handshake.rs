@@ -285,10 +285,7 @@ pub fn given_back(
 
 /// What a coroutine's `am_send` gives back: how its step went, and a new reference or null with an error set.
 #[inline]
-pub fn sent_back(
-    py: Python<'_>,
-    step: std::thread::Result<Sent>,
-) -> (ffi::PySendResult, *mut ffi::PyObject) {
+pub fn sent_back(py: Python<'_>, step: std::thread::Result<Sent>) -> (ffi::PySendResult, *mut ffi::PyObject) {
     match step {
         Ok(Sent::Yielded(awaited)) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),
         Ok(Sent::Returned(value)) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
