@@ -5,16 +5,13 @@
 //! the coroutine goes on from one to the next, and takes a step when the coroutine ends, waits for anything else,
 //! or is to be cancelled. It is then told what the coroutine led to.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use pyo3::exceptions::PyStopIteration;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use pyo3::{ffi, intern};
 
 use crate::guarded::Guarded;
-use crate::handshake::{sent_back, wake};
+use crate::handshake::{Steps, am_send, wake};
 use crate::task::{CurrentTask, Sent, running_task, send, throw};
 use crate::unary::{Callback, UnaryCall, exception};
 
@@ -123,15 +120,6 @@ impl DrivenCoroutine {
         outcome
     }
 
-    #[inline]
-    fn step(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Sent {
-        let py = slf.py();
-        match slf.get().woken(py) {
-            Some(outcome) => outcome,
-            None => Self::waits(slf, send(slf.get().coroutine.bind(py), value)),
-        }
-    }
-
     /// Takes note of a call that the coroutine waits for: when it is answered the coroutine goes on. If that is one
     /// of another event loop the task refuses it.
     #[inline]
@@ -143,12 +131,15 @@ impl DrivenCoroutine {
         }
         sent
     }
+}
 
-    fn given(sent: Sent) -> PyResult<Py<PyAny>> {
-        match sent {
-            Sent::Yielded(awaited) => Ok(awaited),
-            Sent::Returned(value) => Err(PyStopIteration::new_err((value,))),
-            Sent::Raised(error) => Err(error),
+impl Steps for DrivenCoroutine {
+    #[inline]
+    fn step(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Sent {
+        let py = slf.py();
+        match slf.get().woken(py) {
+            Some(outcome) => outcome,
+            None => Self::waits(slf, send(slf.get().coroutine.bind(py), value)),
         }
     }
 }
@@ -189,7 +180,7 @@ impl DrivenCoroutine {
 
     /// The next step of the coroutine, as every coroutine has it.
     fn send(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        Self::given(Self::step(slf, value))
+        Self::step(slf, value).given()
     }
 
     /// Raises an exception where the coroutine waits, as every coroutine does.
@@ -209,10 +200,10 @@ impl DrivenCoroutine {
             // The coroutine has gone on since its task was cancelled: that is still to come, as for a task that is
             // cancelled while it runs.
             cancel_again(slf, &error)?;
-            return Self::given(Self::waits(slf, outcome));
+            return Self::waits(slf, outcome).given();
         }
         let thrown = throw(py, this.coroutine.bind(py), PyErr::from_value(error));
-        Self::given(Self::waits(slf, thrown))
+        Self::waits(slf, thrown).given()
     }
 
     /// Ends the coroutine.
@@ -279,30 +270,7 @@ pub fn fill_slots(py: Python<'_>) {
         // For `yield from` in a generator.
         (*kind).tp_iter = Some(ffi::PyObject_SelfIter);
         if let Some(slots) = (*kind).tp_as_async.as_mut() {
-            slots.am_send = Some(am_send);
+            slots.am_send = Some(am_send::<DrivenCoroutine>);
         }
     }
-}
-
-/// # Safety
-///
-/// Called by the interpreter, with a `DrivenCoroutine`, a live value and a place for the result.
-unsafe extern "C" fn am_send(
-    driven: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-    result: *mut *mut ffi::PyObject,
-) -> ffi::PySendResult {
-    let (status, object) = Python::attach(|py| {
-        let step = catch_unwind(AssertUnwindSafe(|| {
-            // SAFETY: the slot is this class's alone, and nobody derives from it.
-            let driven =
-                unsafe { Bound::from_borrowed_ptr(py, driven).cast_into_unchecked::<DrivenCoroutine>() };
-            // SAFETY: a live object, by the slot's contract.
-            DrivenCoroutine::step(&driven, &unsafe { Bound::from_borrowed_ptr(py, value) })
-        }));
-        sent_back(py, step)
-    });
-    // SAFETY: the interpreter gave a place for the result.
-    unsafe { *result = object };
-    status
 }

@@ -8,6 +8,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use pyo3::PyTypeInfo;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::{ffi, intern};
@@ -283,18 +284,42 @@ pub fn given_back(
     }
 }
 
-/// What a coroutine's `am_send` gives back: how its step went, and a new reference or null with an error set.
-#[inline]
-pub fn sent_back(py: Python<'_>, step: std::thread::Result<Sent>) -> (ffi::PySendResult, *mut ffi::PyObject) {
-    match step {
-        Ok(Sent::Yielded(awaited)) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),
-        Ok(Sent::Returned(value)) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
-        Ok(Sent::Raised(error)) => {
-            error.restore(py);
-            (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
+/// A coroutine of a class that nobody derives from.
+pub trait Steps: PyTypeInfo {
+    /// The next step, which finds `value` where the coroutine waits.
+    fn step(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Sent;
+}
+
+/// What `await` and tasks call for a step, which needs no StopIteration for its result.
+///
+/// # Safety
+///
+/// Called by the interpreter, with an object of the class, a live value and a place for the result.
+pub unsafe extern "C" fn am_send<T: Steps>(
+    coroutine: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    let (status, object) = Python::attach(|py| {
+        let step = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: the slot is this class's alone, and nobody derives from it.
+            let coroutine = unsafe { Bound::from_borrowed_ptr(py, coroutine).cast_into_unchecked::<T>() };
+            // SAFETY: a live object, by the slot's contract.
+            T::step(&coroutine, &unsafe { Bound::from_borrowed_ptr(py, value) })
+        }));
+        match step {
+            Ok(Sent::Yielded(awaited)) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),
+            Ok(Sent::Returned(value)) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
+            Ok(Sent::Raised(error)) => {
+                error.restore(py);
+                (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
+            }
+            Err(_) => (ffi::PySendResult::PYGEN_ERROR, panicked(py)),
         }
-        Err(_) => (ffi::PySendResult::PYGEN_ERROR, panicked(py)),
-    }
+    });
+    // SAFETY: the interpreter gave a place for the result.
+    unsafe { *result = object };
+    status
 }
 
 #[cold]

@@ -4,8 +4,8 @@
 //! `asyncio.Task`. One that does suspend goes on from the callback of the future it awaits. The
 //! object offers what libraries use of a task: cancel, cancelling, uncancel, names, context.
 
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::exceptions::asyncio::CancelledError;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -512,6 +512,18 @@ pub enum Sent {
     Raised(PyErr),
 }
 
+impl Sent {
+    /// What `send` and `throw` of a coroutine give.
+    #[inline]
+    pub fn given(self) -> PyResult<Py<PyAny>> {
+        match self {
+            Sent::Yielded(awaited) => Ok(awaited),
+            Sent::Returned(value) => Err(PyStopIteration::new_err((value,))),
+            Sent::Raised(error) => Err(error),
+        }
+    }
+}
+
 /// A cancellation, with the message that came with it.
 pub fn cancelled(py: Python<'_>, message: Option<Py<PyAny>>) -> PyErr {
     match message {
@@ -584,7 +596,7 @@ pub fn send(coroutine: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> Sent {
 pub fn throw(py: Python<'_>, coroutine: &Bound<'_, PyAny>, error: PyErr) -> Sent {
     match coroutine.call_method1(intern!(py, "throw"), (error.value(py),)) {
         Ok(yielded) => Sent::Yielded(yielded.unbind()),
-        Err(error) => match error.value(py).cast::<pyo3::exceptions::PyStopIteration>() {
+        Err(error) => match error.value(py).cast::<PyStopIteration>() {
             Ok(stop) => match stop.getattr(intern!(py, "value")) {
                 Ok(value) => Sent::Returned(value.unbind()),
                 Err(error) => Sent::Raised(error),

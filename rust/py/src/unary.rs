@@ -12,8 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::exceptions::asyncio::{CancelledError, InvalidStateError};
 use pyo3::exceptions::{
-    PyBaseException, PyKeyboardInterrupt, PyRuntimeError, PyRuntimeWarning, PyStopIteration, PySystemExit,
-    PyTypeError,
+    PyBaseException, PyKeyboardInterrupt, PyRuntimeError, PyRuntimeWarning, PySystemExit, PyTypeError,
 };
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -24,7 +23,7 @@ use crate::caller::Caller;
 use crate::client::{ClientReactor, check_timeout};
 use crate::driven::DrivenCoroutine;
 use crate::guarded::Guarded;
-use crate::handshake::{fill_attribute_slots, given_back, sent_back, wake, woken_task};
+use crate::handshake::{Steps, am_send, fill_attribute_slots, given_back, wake, woken_task};
 use crate::task::{Sent, cancelled, current_context, send};
 
 const AWAITED_ALREADY: &str = "this call is awaited already, and has not ended";
@@ -536,6 +535,17 @@ impl UnaryCall {
     }
 }
 
+impl Steps for UnaryCall {
+    #[inline]
+    fn step(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Sent {
+        match UnaryCall::step(slf, value) {
+            Ok(Step::Yields(awaited)) => Sent::Yielded(awaited),
+            Ok(Step::Returns(value)) => Sent::Returned(value),
+            Err(error) => Sent::Raised(error),
+        }
+    }
+}
+
 #[pymethods]
 impl UnaryCall {
     /// Begin the call now, and have `answered(call)` called when it has ended; it gives the call itself.
@@ -618,10 +628,7 @@ impl UnaryCall {
 
     /// The next step of the coroutine, as every coroutine has it.
     fn send(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        match Self::step(slf, value)? {
-            Step::Yields(awaited) => Ok(awaited),
-            Step::Returns(value) => Err(PyStopIteration::new_err((value,))),
-        }
+        <Self as Steps>::step(slf, value).given()
     }
 
     /// Raises an exception where the call waits, as every coroutine does: the server is told to stop, unless
@@ -952,7 +959,7 @@ pub fn fill_slots(py: Python<'_>) {
         // For `yield from` in a generator.
         (*kind).tp_iter = Some(ffi::PyObject_SelfIter);
         if let Some(slots) = (*kind).tp_as_async.as_mut() {
-            slots.am_send = Some(am_send);
+            slots.am_send = Some(am_send::<UnaryCall>);
             slots.am_await = Some(am_await);
         }
         (*kind).tp_finalize = Some(finalize);
@@ -990,30 +997,4 @@ unsafe extern "C" fn am_await(call: *mut ffi::PyObject) -> *mut ffi::PyObject {
         Ok(this.clone().into_any())
     }));
     given_back(py, result)
-}
-
-/// # Safety
-///
-/// Called by the interpreter, with a `UnaryCall`, a live value and a place for the result.
-unsafe extern "C" fn am_send(
-    call: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-    result: *mut *mut ffi::PyObject,
-) -> ffi::PySendResult {
-    let (status, object) = Python::attach(|py| {
-        let step = catch_unwind(AssertUnwindSafe(|| {
-            // SAFETY: the slot is this class's alone, and nobody derives from it.
-            let call = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
-            // SAFETY: a live object, by the slot's contract.
-            match UnaryCall::step(&call, &unsafe { Bound::from_borrowed_ptr(py, value) }) {
-                Ok(Step::Yields(awaited)) => Sent::Yielded(awaited),
-                Ok(Step::Returns(value)) => Sent::Returned(value),
-                Err(error) => Sent::Raised(error),
-            }
-        }));
-        sent_back(py, step)
-    });
-    // SAFETY: the interpreter gave a place for the result.
-    unsafe { *result = object };
-    status
 }
