@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import keyword
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import GenericAlias
@@ -19,7 +20,7 @@ from protosocket.errors import OptionError
 
 __all__ = ["FieldPlan", "MessagePlan", "NativeMessage", "make_enum", "plan_messages"]
 
-_UNKNOWN = "_unknown_fields"
+_UNKNOWN = sys.intern("_unknown_fields")
 
 
 class NativeMessage(msgspec.Struct, kw_only=True, repr_omit_defaults=True):
@@ -255,4 +256,5 @@ def _attribute(name: str, taken: Iterable[str]) -> str:
         name += "_"
     while name in taken:
         name += "_"
-    return name
+    # As the names in a call are: then they are the same object.
+    return sys.intern(name)

@@ -48,10 +48,11 @@ impl<'a, 'py> Decoder<'a, 'py> {
         message: &MessageType,
         bytes: &[u8],
     ) -> PyResult<Bound<'py, PyAny>> {
-        let object = message.allocate(py)?;
+        let object = message.blank(py)?;
         let decoder = Decoder { py, schema };
         decoder.fields(message, &object, bytes, DEPTH)?;
-        decoder.complete(message, &object);
+        // SAFETY: it is of the class.
+        unsafe { message.complete(&object) };
         Ok(object)
     }
 
@@ -285,9 +286,10 @@ impl<'a, 'py> Decoder<'a, 'py> {
                         Ok(object)
                     }
                     None => {
-                        let object = message.allocate(py)?;
+                        let object = message.blank(py)?;
                         self.fields(message, &object, bytes, depth)?;
-                        self.complete(message, &object);
+                        // SAFETY: it is of the class.
+                        unsafe { message.complete(&object) };
                         Ok(object)
                     }
                 }
@@ -359,30 +361,6 @@ impl<'a, 'py> Decoder<'a, 'py> {
             return Err(failure::decode(self.py, text).into());
         }
         Ok(PyBytes::new(self.py, bytes).into_any())
-    }
-
-    /// Gives a new object the attributes that were not on the wire.
-    #[inline]
-    fn complete(&self, message: &MessageType, object: &Bound<'py, PyAny>) {
-        let py = self.py;
-        for field in &message.fields {
-            // SAFETY: the slots are those of the object's class; the value is not used.
-            if unsafe { field.slot.get(object) }.is_none() {
-                let value = match (&field.absent, &field.label) {
-                    (Some(value), _) => value.bind(py).clone(),
-                    (None, Label::Map(_)) => PyDict::new(py).into_any(),
-                    (None, _) => PyList::empty(py).into_any(),
-                };
-                // SAFETY: as above.
-                unsafe { field.slot.set(object, value) };
-            }
-        }
-        // SAFETY: as above.
-        unsafe {
-            if message.unknown.get(object).is_none() {
-                message.unknown.set(object, py.None().into_bound(py));
-            }
-        }
     }
 
     /// Adds to the fields that the schema does not know.

@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 mod failure;
 mod number;
+mod objects;
 mod plan;
 mod schema;
 mod slot;

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
 use super::class_map::ClassMap;
+use super::objects::{Default, Member, MessageObjects};
 use super::plan::{FieldPlan, MessagePlan};
 use super::slot::Slot;
 
@@ -184,6 +185,7 @@ pub struct Oneof {
 pub struct MessageType {
     pub name: String,
     pub class: Py<PyType>,
+    objects: Py<MessageObjects>,
     /// In the order of their numbers, which is the order on the wire.
     pub fields: Vec<Field>,
     pub oneofs: Vec<Oneof>,
@@ -215,16 +217,6 @@ impl MessageType {
                 "{name} has too many fields or oneofs"
             )));
         }
-        // SAFETY: a class is a valid type object; its allocator and the size of its objects are read.
-        let usable = unsafe {
-            let class = class.as_type_ptr();
-            (*class).tp_alloc.is_some() && (*class).tp_itemsize == 0
-        };
-        if !usable {
-            return Err(PyValueError::new_err(format!(
-                "objects of {class} cannot be made here"
-            )));
-        }
         let mut oneofs: Vec<Oneof> = oneofs
             .into_iter()
             .map(|name| Oneof {
@@ -233,6 +225,7 @@ impl MessageType {
             })
             .collect();
         let mut fields = Vec::with_capacity(plans.len());
+        let mut members = Vec::with_capacity(plans.len() + 1);
         let mut near = Vec::new();
         for (index, plan) in plans.iter().enumerate() {
             let field = Field::compile(&class, plan)?;
@@ -246,11 +239,27 @@ impl MessageType {
                 near.resize(field.part.number as usize + 1, NO_FIELD);
                 near[field.part.number as usize] = index as u16;
             }
+            members.push(Member {
+                name: plan.attribute.clone().unbind(),
+                slot: field.slot,
+                default: match (&field.absent, &field.label) {
+                    (Some(value), _) => Default::Value(value.clone_ref(class.py())),
+                    (None, Label::Map(_)) => Default::Dict,
+                    (None, _) => Default::List,
+                },
+            });
             fields.push(field);
         }
-        let unknown = Slot::of(&class, &unknown)?;
+        let kept_unknown = Member {
+            slot: Slot::of(&class, &unknown)?,
+            name: unknown.unbind(),
+            default: Default::Value(class.py().None()),
+        };
+        let unknown = kept_unknown.slot;
+        members.push(kept_unknown);
         Ok(MessageType {
             name,
+            objects: MessageObjects::of(&class, members)?,
             class: class.unbind(),
             fields,
             oneofs,
@@ -285,16 +294,20 @@ impl MessageType {
         }
     }
 
-    /// A new object of the class with nothing in it.
+    /// A new object of the class with its default values, but no list and no dict.
     #[inline]
-    pub fn allocate<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let class = self.class.bind(py).as_type_ptr();
-        // SAFETY: `compile` saw the allocator, which CPython fills in for every class made at run time; it
-        // gives an object with all members null, or null and an error.
-        unsafe {
-            let allocate = (*class).tp_alloc.expect("looked at when the schema was compiled");
-            Bound::from_owned_ptr_or_err(py, allocate(class, 0))
-        }
+    pub fn blank<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.objects.get().blank(self.class.bind(py))
+    }
+
+    /// Gives an object that was blank the lists and dicts that it lacks.
+    ///
+    /// # Safety
+    /// `object` is an instance of the class.
+    #[inline]
+    pub unsafe fn complete(&self, object: &Bound<'_, PyAny>) {
+        // SAFETY: the caller vouches for it.
+        unsafe { self.objects.get().complete(object) }
     }
 }
 

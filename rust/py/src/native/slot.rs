@@ -6,10 +6,21 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
 /// Where the objects of a class keep an attribute: a pointer that is null or owns a reference.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot(usize);
 
 impl Slot {
+    /// The slot number `index` of objects that hold nothing but slots, one after the other.
+    #[inline]
+    pub fn behind_header(index: usize) -> Self {
+        Slot(size_of::<ffi::PyObject>() + index * size_of::<*mut ffi::PyObject>())
+    }
+
+    /// Where it is in an object, in bytes.
+    pub fn offset(self) -> usize {
+        self.0
+    }
+
     /// The slot of the attribute `name` of `class`; `TypeError` unless it is a plain object member
     /// (`Py_T_OBJECT_EX`), as `__slots__` and so `msgspec.Struct` make them.
     pub fn of(class: &Bound<'_, PyType>, name: &Bound<'_, PyString>) -> PyResult<Self> {
@@ -67,11 +78,31 @@ impl Slot {
     /// `object` is an instance of the class of this slot.
     #[inline]
     pub unsafe fn set(self, object: &Bound<'_, PyAny>, value: Bound<'_, PyAny>) {
+        // SAFETY: the caller vouches for the class.
+        unsafe { self.put(object.as_ptr(), value.into_ptr()) };
+    }
+
+    /// Whether the attribute of an object is this very value.
+    ///
+    /// # Safety
+    /// As for `put`.
+    #[inline]
+    pub unsafe fn holds(self, object: *mut ffi::PyObject, value: *mut ffi::PyObject) -> bool {
+        // SAFETY: the caller vouches for the class.
+        unsafe { *object.byte_add(self.0).cast::<*mut ffi::PyObject>() == value }
+    }
+
+    /// Gives an object a reference that it owns then, or null, for the one that it has.
+    ///
+    /// # Safety
+    /// `object` is an instance of the class of this slot, which may have no references any more.
+    #[inline]
+    pub unsafe fn put(self, object: *mut ffi::PyObject, value: *mut ffi::PyObject) {
         // SAFETY: as in `get`. The old value is released after the new one stands in its place, since that
         // may run Python code.
         unsafe {
-            let place = object.as_ptr().byte_add(self.0).cast::<*mut ffi::PyObject>();
-            ffi::Py_XDECREF(place.replace(value.into_ptr()));
+            let place = object.byte_add(self.0).cast::<*mut ffi::PyObject>();
+            ffi::Py_XDECREF(place.replace(value));
         }
     }
 }
