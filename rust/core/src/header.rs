@@ -221,6 +221,11 @@ impl Layout {
         header: Header,
         output: &mut Vec<u8>,
     ) {
+        if let (Layout::Protobuf(fields), Some(Framing::Varint)) = (self, framing) {
+            if let Some(end) = fields.end_of_front(located) {
+                return fields.put_front(&message[end..], header, output);
+            }
+        }
         let pieces = self.pieces(message.len(), located, header);
         if let Some(framing) = framing {
             framing.prefix(pieces.length(), output);

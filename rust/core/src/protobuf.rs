@@ -25,6 +25,37 @@ pub struct Field {
 }
 
 impl Field {
+    /// The value of the field at `at`, and where it ends, if it is a varint with a short tag and stands there.
+    #[inline]
+    fn short(self, message: &[u8], at: usize) -> Option<(u64, usize)> {
+        let tag = *message.get(at)?;
+        if self.kind != Kind::Varint || tag >= 0x80 || u32::from(tag) != self.number << 3 {
+            return None;
+        }
+        match varint::read(&message[at + 1..]) {
+            varint::Read::Value { value, length } => Some((value, at + 1 + length)),
+            _ => None,
+        }
+    }
+
+    /// Writes the field at `end`, which is moved behind it; nothing for zero, as proto3 has it.
+    #[inline]
+    fn put<const N: usize>(self, value: u64, output: &mut [u8; N], end: &mut usize) {
+        if value == 0 {
+            return;
+        }
+        let mut put = |byte| {
+            output[*end] = byte;
+            *end += 1;
+        };
+        put_varint(u64::from(self.number) << 3 | self.kind as u64, &mut put);
+        match self.kind {
+            Kind::Varint => put_varint(value, put),
+            Kind::Fixed64 => value.to_le_bytes().into_iter().for_each(put),
+            Kind::Fixed32 => (value as u32).to_le_bytes().into_iter().for_each(put),
+        }
+    }
+
     /// The field as it is on the wire; nothing for zero, as proto3 has it.
     #[inline]
     pub(crate) fn encode(self, value: u64) -> Piece {
@@ -39,6 +70,15 @@ impl Field {
         }
         piece
     }
+}
+
+#[inline]
+fn put_varint(mut value: u64, mut put: impl FnMut(u8)) {
+    while value >= 0x80 {
+        put(value as u8 | 0x80);
+        value >>= 7;
+    }
+    put(value as u8);
 }
 
 /// The two header fields of a protobuf message.
@@ -72,9 +112,74 @@ impl Fields {
         })
     }
 
-    /// Walks the top-level fields once.
+    /// Finds the header in a message.
     #[inline]
     pub(crate) fn locate(&self, message: &[u8]) -> Result<Located, Malformed> {
+        match self.locate_at_front(message) {
+            Some(located) => Ok(located),
+            None => self.walk(message),
+        }
+    }
+
+    /// Finds the header where it mostly is: before the one other field of the message, which is a `oneof` of
+    /// messages.
+    #[inline]
+    fn locate_at_front(&self, message: &[u8]) -> Option<Located> {
+        if self.id.number >= self.control.number {
+            return None;
+        }
+        let (id, end) = self.id.short(message, 0)?;
+        let (control, control_end) = match self.control.short(message, end) {
+            Some(found) => found,
+            None => (0, end),
+        };
+        let rest = &message[control_end..];
+        if !rest.is_empty() && !self.is_one_field_behind(rest) {
+            return None;
+        }
+        Some(Located {
+            header: Header {
+                id,
+                control: Control::from_wire(control),
+            },
+            id: Place { start: 0, end },
+            control: Place {
+                start: end,
+                end: control_end,
+            },
+            canonical: true,
+        })
+    }
+
+    /// Where the rest of a message begins whose header, if it has one, stands before everything else.
+    #[inline]
+    pub(crate) fn end_of_front(&self, located: &Located) -> Option<usize> {
+        let (id, control) = (located.id, located.control);
+        let is_front = self.id.number < self.control.number && id.start == 0 && control.start == id.end;
+        is_front.then_some(control.end)
+    }
+
+    /// Appends a message of `header` and `rest`, whose fields all come after it, behind its length.
+    #[inline]
+    pub(crate) fn put_front(&self, rest: &[u8], header: Header, output: &mut Vec<u8>) {
+        // The length takes at most ten bytes, and each field fifteen.
+        let mut front = [0; 40];
+        let mut end = 10;
+        self.id.put(header.id, &mut front, &mut end);
+        self.control.put(header.control as u64, &mut front, &mut end);
+        let mut length = (end - 10 + rest.len()) as u64;
+        let start = 10 - varint::length(length);
+        for byte in &mut front[start..9] {
+            *byte = length as u8 | 0x80;
+            length >>= 7;
+        }
+        front[9] = length as u8;
+        output.extend_from_slice(&front[start..end]);
+        output.extend_from_slice(rest);
+    }
+
+    /// Walks the top-level fields once.
+    fn walk(&self, message: &[u8]) -> Result<Located, Malformed> {
         let mut id = Found::default();
         let mut control = Found::default();
         let mut at = 0;
@@ -307,6 +412,7 @@ fn skip_group(message: &[u8], at: &mut usize, number: u32) -> Result<(), Malform
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::framing::Framing;
     use crate::header::Layout;
     use proptest::prelude::*;
 
@@ -349,18 +455,24 @@ mod tests {
         #[test]
         fn one_field_is_found_as_by_a_walk(
             ids in (1u32..20, 1u32..20),
-            (number, mut message) in other(),
+            (_, mut message) in other(),
             more in prop_oneof![
                 Just(Vec::new()),
                 other().prop_map(|(_, bytes)| bytes),
                 prop::collection::vec(any::<u8>(), 0..4),
             ],
+            front in prop::collection::vec((0usize..3, 0u8..0x90), 0..4),
             cut in 0usize..3,
         ) {
             let fields = Fields {
                 id: Field { number: ids.0, kind: Kind::Varint },
                 control: Field { number: ids.1, kind: Kind::Varint },
             };
+            let mut header = Vec::new();
+            for (number, value) in front {
+                header.extend(field([ids.0, ids.1, ids.0 + 1][number], 0, &[value]));
+            }
+            message.splice(..0, header);
             message.extend(more);
             message.truncate(message.len() - cut.min(message.len()));
             let seen = |located: Result<Located, Malformed>| located.ok().map(|found| {
@@ -368,8 +480,38 @@ mod tests {
                 (found.header, id, control, found.canonical)
             });
             let whole = fields.is_one_field_behind(&message);
-            prop_assert!(!whole || number > ids.0.max(ids.1));
-            prop_assert_eq!(seen(fields.locate_in_new(&message)), seen(fields.locate(&message)));
+            prop_assert!(!whole || message[0] >> 3 > ids.0.max(ids.1) as u8);
+            prop_assert_eq!(seen(fields.locate_in_new(&message)), seen(fields.walk(&message)));
+            prop_assert_eq!(seen(fields.locate(&message)), seen(fields.walk(&message)));
+        }
+
+        /// Putting a header before everything else gives what putting it piece by piece gives.
+        #[test]
+        fn a_header_at_the_front_is_put_as_any(
+            ids in (1u32..200, 1u32..200), kinds in (kinds(), kinds()), before in (any::<u64>(), 0u64..3),
+            rest in prop::collection::vec(other(), 0..3), id in any::<u64>(), shift in 0u32..64, code in 0u64..3,
+        ) {
+            prop_assume!(ids.0 != ids.1);
+            let fields = Fields {
+                id: Field { number: ids.0, kind: kinds.0 },
+                control: Field { number: ids.1, kind: kinds.1 },
+            };
+            let mut message = fields.id.encode(before.0).as_slice().to_vec();
+            message.extend_from_slice(fields.control.encode(before.1).as_slice());
+            message.extend(rest.into_iter().flat_map(|(_, bytes)| bytes));
+            let located = fields.locate(&message);
+            prop_assume!(located.is_ok());
+            let located = located.unwrap();
+            let end = fields.end_of_front(&located);
+            prop_assume!(located.canonical && end.is_some());
+            let header = Header { id: id >> shift, control: Control::from_wire(code) };
+            let (mut whole, mut framed) = (Vec::new(), Vec::new());
+            fields.put_front(&message[end.unwrap()..], header, &mut whole);
+            let mut spliced = Vec::new();
+            Layout::Protobuf(fields).splice(&message, header.id, header.control, &mut spliced).unwrap();
+            Framing::Varint.prefix(spliced.len(), &mut framed);
+            framed.extend_from_slice(&spliced);
+            prop_assert_eq!(whole, framed);
         }
 
         #[test]
