@@ -9,8 +9,9 @@ import traceback
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, ClassVar
 
+import msgspec
 import pytest
 import uvloop
 from hypothesis import example, given, settings
@@ -553,3 +554,65 @@ def test_random_programs_run_as_in_asyncios_own_tasks(
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(run())
+
+
+class Ask(msgspec.Struct, array_like=True):
+    id: int = 0
+    control: int = 0
+
+
+class Told(msgspec.Struct, array_like=True):
+    """Takes note of the task that runs when one of it is read."""
+
+    id: int = 0
+    control: int = 0
+    tasks: ClassVar[list[object]] = []
+
+    def __post_init__(self) -> None:
+        self.tasks.append(asyncio.current_task())
+
+
+class Teller(rpc.Service):
+    async def unary(self, request: Ask) -> Told:
+        return Told()
+
+
+async def test_no_task_runs_between_the_turns_of_tasks() -> None:
+    asyncio.get_running_loop().set_task_factory(rpc.task_factory)
+    codec = rpc.MessagePackCodec(send=Ask, receive=Told, id="id", control="control")
+    async with rpc.serve("tcp://127.0.0.1:0", Teller, codec) as server:
+        process = asyncio.current_task()
+        async with rpc.connect(server.addresses[0], codec) as client:
+            await client.ready()
+            Told.tasks.clear()
+
+            async def work() -> None:
+                for _ in range(20):
+                    await client.unary(Ask())
+
+            await asyncio.gather(*(work() for _ in range(10)))
+    assert asyncio.current_task() is process
+    # The handlers make one each, as a task of the server's; the client reads one each, as none.
+    assert len(Told.tasks) == 400
+    assert Told.tasks.count(None) == 200
+
+
+async def test_a_callback_between_the_turns_of_tasks_finds_no_task() -> None:
+    async with connected() as (client, service):
+        found: list[object] = []
+
+        async def work() -> None:
+            await client.unary(message(b"wait gate"))
+            await client.unary(message(b"wait gate"))
+
+        tasks = []
+        for _ in range(10):
+            tasks.append(asyncio.create_task(work()))
+            await asyncio.sleep(0)
+            call = client.unary(message(b"wait gate"))
+            call.start(lambda _: found.append(asyncio.current_task()))
+        await until(lambda: service.started == 20)
+        service.open("gate")
+        await asyncio.gather(*tasks)
+        await until(lambda: len(found) == 10)
+        assert found == [None] * 10

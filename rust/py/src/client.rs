@@ -15,7 +15,7 @@ use crate::codec::{Payload, Side, WireCodec};
 use crate::errors;
 use crate::guarded::Guarded;
 use crate::link::{Broken, Limits, Link, Next, broken};
-use crate::task::is_task_running;
+use crate::task::{Turns, is_task_running};
 use crate::unary::UnaryCall;
 
 /// Many calls in flight on one connection.
@@ -585,7 +585,9 @@ impl ClientReactor {
         // What tasks that go on at once send is written when the batch ends, unless that is due earlier.
         link.state(py).in_batch = true;
         let began = Instant::now();
-        let result = Self::batch(slf, at_once);
+        let mut turns = Turns::default();
+        let result = Self::batch(slf, at_once, &mut turns);
+        let result = result.and(turns.end());
         {
             let mut state = link.state(py);
             state.in_batch = false;
@@ -599,7 +601,7 @@ impl ClientReactor {
         result
     }
 
-    fn batch(slf: &Bound<'_, Self>, at_once: bool) -> PyResult<()> {
+    fn batch<'py>(slf: &Bound<'py, Self>, at_once: bool, turns: &mut Turns<'py>) -> PyResult<()> {
         let py = slf.py();
         let link = slf.as_super().get();
         let budget = link.state(py).limits.read_messages;
@@ -607,21 +609,32 @@ impl ClientReactor {
             let (answer, payload) = match Self::next(slf) {
                 Ok(Some(next)) => next,
                 Ok(None) => return Ok(()),
-                Err(why) => return broken(slf.as_any(), link, why),
+                Err(why) => {
+                    turns.end()?;
+                    return broken(slf.as_any(), link, why);
+                }
             };
+            // Only what is known to run no Python code comes between two turns.
+            if !(matches!(answer, Answer::Response(_)) && slf.get().codec.get().decodes_natively()) {
+                turns.end()?;
+            }
             match (answer, payload) {
                 (Answer::Response(waiter), Some(payload)) => {
                     match slf.get().codec.get().decode(py, payload) {
                         Ok(message) => match waiter.bind(py).cast_exact::<UnaryCall>() {
-                            Ok(call) => UnaryCall::answer(call, message, at_once)?,
+                            Ok(call) => UnaryCall::answer(call, message, at_once.then_some(&mut *turns))?,
                             // A future whose task was cancelled in this very tick refuses its result: nobody waits.
-                            Err(_) => drop(
-                                waiter
-                                    .bind(py)
-                                    .call_method1(intern!(py, "set_result"), (message,)),
-                            ),
+                            Err(_) => {
+                                turns.end()?;
+                                drop(
+                                    waiter
+                                        .bind(py)
+                                        .call_method1(intern!(py, "set_result"), (message,)),
+                                );
+                            }
                         },
                         Err(error) => {
+                            turns.end()?;
                             let why = Broken::Invalid(error.to_string());
                             slf.call_method1(intern!(py, "_call_undecodable"), (waiter, error.value(py)))?;
                             return broken(slf.as_any(), link, why);
@@ -662,6 +675,7 @@ impl ClientReactor {
                 return Ok(());
             }
         }
+        turns.end()?;
         link.pause(py)?;
         link.proceed_soon(py)
     }

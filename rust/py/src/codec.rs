@@ -5,6 +5,7 @@ use protosocket_core::header::Layout;
 use protosocket_core::light;
 use protosocket_core::protobuf::{Field, Kind};
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple, PyType};
 
@@ -23,6 +24,7 @@ pub struct WireCodec {
     pub unpack: Option<Py<PyAny>>,
     encode: Encode,
     decode: Decode,
+    is_decoded_natively: bool,
     /// The class of what is sent, where `encode` would take another one's messages.
     message: Option<Py<PyType>>,
     pub send: Option<Side>,
@@ -228,6 +230,19 @@ impl HeaderLayout {
     }
 }
 
+/// Whether a function is a class's own in C code, as `FromString` of protobuf's messages is. MessagePack's may
+/// call the constructors of the user's classes.
+fn is_native(function: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: looks at the type of a live object, and at what a function of C code is bound to.
+    unsafe {
+        if ffi::PyCFunction_CheckExact(function.as_ptr()) == 0 {
+            return false;
+        }
+        let bound = ffi::PyCFunction_GetSelf(function.as_ptr());
+        !bound.is_null() && ffi::PyType_Check(bound) != 0
+    }
+}
+
 /// The longest key of a map that is put into a message.
 const LONGEST_KEY: usize = u16::MAX as usize;
 
@@ -281,6 +296,9 @@ impl WireCodec {
                 Err(_) if decode.is_none() => Decode::Bytes,
                 Err(_) => Decode::Function(decode.clone().unbind()),
             },
+            is_decoded_natively: decode.is_none()
+                || decode.cast::<NativeDecoder>().is_ok()
+                || is_native(decode),
             message,
             send: send.map(|layout| layout.get().0.clone()),
             receive: receive.map(|layout| layout.get().0.clone()),
@@ -302,6 +320,7 @@ impl WireCodec {
             unpack: Some(unpack),
             encode: Encode::Function(encode),
             decode: Decode::Function(decode),
+            is_decoded_natively: false,
             message: None,
             send: None,
             receive: None,
@@ -419,6 +438,12 @@ impl WireCodec {
             }
             Decode::Function(_) | Decode::Bytes => Payload::Bytes(PyBytes::new(py, bytes)),
         }
+    }
+
+    /// Whether decoding runs no Python code.
+    #[inline]
+    pub fn decodes_natively(&self) -> bool {
+        self.is_decoded_natively
     }
 
     /// The message in `payload`.

@@ -12,7 +12,7 @@ use pyo3::{ffi, intern};
 
 use crate::guarded::Guarded;
 use crate::handshake::{Steps, am_send, wake};
-use crate::task::{CurrentTask, Sent, running_task, send, throw};
+use crate::task::{Sent, Turns, running_task, send, throw};
 use crate::unary::{Callback, UnaryCall, exception};
 
 /// A coroutine around a coroutine.
@@ -39,11 +39,12 @@ impl DrivenCoroutine {
     /// Goes on with the coroutine, which waits for this call that was answered. No task runs; `waiter` wakes its
     /// task in the context that was entered.
     #[inline]
-    pub fn go_on(
-        slf: Bound<'_, Self>,
-        call: &Bound<'_, UnaryCall>,
-        task: &Bound<'_, PyAny>,
+    pub fn go_on<'py>(
+        slf: Bound<'py, Self>,
+        call: &Bound<'py, UnaryCall>,
+        task: &Bound<'py, PyAny>,
         waiter: Callback,
+        turns: &mut Turns<'py>,
     ) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
@@ -51,11 +52,12 @@ impl DrivenCoroutine {
         let is_first = this.state.borrow(py).first.is_none();
         // Who has kept the call may cancel it later, and means only that.
         if is_first && has_other_owners(call) {
+            turns.end()?;
             return wake(waiter.0.bind(py), call).map(drop);
         }
-        let Ok(current) = CurrentTask::enter(&event_loop, task) else {
+        if turns.enter(&event_loop, task).is_err() {
             return wake(waiter.0.bind(py), call).map(drop);
-        };
+        }
         if is_first {
             // It stays what the task waits for.
             call.get().driven_by(py, Some(slf.clone().unbind()));
@@ -68,7 +70,7 @@ impl DrivenCoroutine {
             state.is_running = false;
             std::mem::take(&mut state.is_cancelled)
         };
-        let left = current.leave();
+        let left = turns.leave(&event_loop, task);
         if let (Sent::Yielded(awaited), false, Ok(())) = (&sent, is_cancelled, &left) {
             if let Some(next) = drivable(awaited.bind(py)) {
                 let same = next.get().caller().event_loop(py);
@@ -82,6 +84,7 @@ impl DrivenCoroutine {
         }
         let before = this.state.borrow(py).outcome.replace(sent);
         drop(before);
+        let left = left.and(turns.end());
         wake(waiter.0.bind(py), call).map(drop).and(left)
     }
 

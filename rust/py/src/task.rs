@@ -85,29 +85,58 @@ pub fn is_task_running(py: Python<'_>) -> PyResult<bool> {
     Ok(!running_task(py)?.is_none())
 }
 
-/// A task that is the current one of its event loop, until it is left.
-pub struct CurrentTask<'a, 'py>(&'a Bound<'py, PyAny>, &'a Bound<'py, PyAny>);
+/// The tasks that go on one after the other while answers are handled: each is the current one of its event loop
+/// while it runs.
+///
+/// Where the interpreter keeps a dictionary of them, a task stays in it until the next one takes its place or
+/// `end` takes it out, which takes a third of the instructions. So `end` comes before anything else may run.
+#[derive(Default)]
+pub struct Turns<'py> {
+    /// The event loop that has a current task left from the last turn.
+    left: Option<Bound<'py, PyAny>>,
+}
 
-impl<'a, 'py> CurrentTask<'a, 'py> {
-    /// No other task of the event loop runs.
+impl<'py> Turns<'py> {
+    /// `task` runs now, and no other of the event loop does.
     #[inline]
-    pub fn enter(event_loop: &'a Bound<'py, PyAny>, task: &'a Bound<'py, PyAny>) -> PyResult<Self> {
-        let py = task.py();
-        let asyncio = asyncio(py)?;
-        match &asyncio.current_tasks {
-            Some(tasks) => tasks.bind(py).set_item(event_loop, task)?,
-            None => drop(asyncio.enter_task.bind(py).call1((event_loop, task))?),
+    pub fn enter(&mut self, event_loop: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+        let asyncio = asyncio(task.py())?;
+        let Some(tasks) = &asyncio.current_tasks else {
+            let enter_task = asyncio.enter_task.bind(task.py());
+            return enter_task.call1((event_loop, task)).map(drop);
+        };
+        if !self.left.as_ref().is_some_and(|left| left.is(event_loop)) {
+            self.end()?;
         }
-        Ok(CurrentTask(event_loop, task))
+        tasks.bind(task.py()).set_item(event_loop, task)?;
+        self.left.get_or_insert_with(|| event_loop.clone());
+        Ok(())
     }
 
+    /// The other half of `enter`.
     #[inline]
-    pub fn leave(self) -> PyResult<()> {
-        let (CurrentTask(event_loop, task), py) = (&self, self.1.py());
-        let asyncio = asyncio(py)?;
-        match &asyncio.current_tasks {
+    pub fn leave(&self, event_loop: &Bound<'py, PyAny>, task: &Bound<'py, PyAny>) -> PyResult<()> {
+        if self.left.is_some() {
+            return Ok(());
+        }
+        let leave_task = asyncio(task.py())?.leave_task.bind(task.py());
+        leave_task.call1((event_loop, task)).map(drop)
+    }
+
+    /// No task is the current one any more.
+    #[inline]
+    pub fn end(&mut self) -> PyResult<()> {
+        match self.left.take() {
+            Some(event_loop) => Self::take_out(&event_loop),
+            None => Ok(()),
+        }
+    }
+
+    fn take_out(event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = event_loop.py();
+        match &asyncio(py)?.current_tasks {
             Some(tasks) => tasks.bind(py).del_item(event_loop),
-            None => asyncio.leave_task.bind(py).call1((event_loop, task)).map(drop),
+            None => Ok(()),
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::client::{ClientReactor, check_timeout};
 use crate::driven::DrivenCoroutine;
 use crate::guarded::Guarded;
 use crate::handshake::{Steps, am_send, fill_attribute_slots, given_back, wake, woken_task};
-use crate::task::{Sent, cancelled, current_context, send};
+use crate::task::{Sent, Turns, cancelled, current_context, send};
 
 const AWAITED_ALREADY: &str = "this call is awaited already, and has not ended";
 const NO_FUTURE: &str = "callbacks are for a call that was begun with start()";
@@ -149,10 +149,14 @@ impl UnaryCall {
         }
     }
 
-    /// Takes the answer. With `at_once` the task that waits goes on before this returns, and what stops the
-    /// program may be raised; no task runs then.
+    /// Takes the answer. With `turns` the task that waits goes on before this returns, and what stops the program
+    /// may be raised; no task runs then, but one may be left in the turns.
     #[inline]
-    pub fn answer(slf: &Bound<'_, Self>, message: Bound<'_, PyAny>, at_once: bool) -> PyResult<()> {
+    pub fn answer<'py>(
+        slf: &Bound<'py, Self>,
+        message: Bound<'py, PyAny>,
+        turns: Option<&mut Turns<'py>>,
+    ) -> PyResult<()> {
         let py = slf.py();
         let (only, driver) = {
             let mut state = slf.get().state.borrow(py);
@@ -160,27 +164,27 @@ impl UnaryCall {
                 return Ok(());
             }
             state.phase = Phase::Answered(message.unbind());
-            let only = if at_once && state.others.is_empty() {
-                state.waiter.take()
-            } else {
-                None
+            let only = match turns {
+                Some(turns) if state.others.is_empty() => state.waiter.take().map(|waiter| (waiter, turns)),
+                _ => None,
             };
             (only, state.driver.take())
         };
         match only {
-            Some((callback, context)) => {
+            Some(((callback, context), turns)) => {
                 // SAFETY: a live Context object, left below.
                 if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
                     // Somebody runs in it: that ends before the event loop's next turn.
                     drop(PyErr::take(py));
+                    turns.end()?;
                     return slf.get().call_soon(slf, callback, context);
                 }
                 let result = match (driver, woken_task(callback.bind(py))) {
                     (Some(driver), Some(task)) => {
                         let waiter = (callback, context.clone_ref(py));
-                        DrivenCoroutine::go_on(driver.into_bound(py), slf, &task, waiter)
+                        DrivenCoroutine::go_on(driver.into_bound(py), slf, &task, waiter, turns)
                     }
-                    _ => wake(callback.bind(py), slf).map(drop),
+                    _ => turns.end().and_then(|()| wake(callback.bind(py), slf).map(drop)),
                 };
                 // SAFETY: the context that was entered above; leaving it fails only if it is not the current one.
                 if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {

@@ -101,11 +101,12 @@ class _ClosedLoop:
                 watch.void()
                 await asyncio.sleep(PAUSE_AFTER_ERROR)
             else:
-                if verdict == "miss":
-                    records.missed(watch.last)
-                elif verdict is not None:
-                    records.wrong(verdict, watch.last)
-                    watch.void()
+                if verdict is not None:
+                    if verdict == "miss":
+                        records.missed(watch.last)
+                    else:
+                        records.wrong(verdict, watch.last)
+                        watch.void()
             lap()
             if not self.running:
                 return
