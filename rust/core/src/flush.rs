@@ -65,10 +65,13 @@ struct Pace {
     waits: bool,
     /// When the last batch had been handled.
     ended: Option<Instant>,
-    /// The time in batches and between them, of which the past counts ever less.
+    /// The time that it was busy and that it waited, of which the past counts ever less.
     busy: Duration,
     idle: Duration,
 }
+
+/// To write, to ask for events and to read takes that long: what has come by then was not waited for.
+const AT_ONCE: Duration = Duration::from_micros(10);
 
 /// So much time is looked at before it is judged: many batches, but little to adapt in.
 const PERIOD: Duration = Duration::from_millis(4);
@@ -77,7 +80,12 @@ impl Pace {
     #[inline]
     fn observe(&mut self, began: Instant, ended: Instant) {
         if let Some(before) = self.ended.replace(ended) {
-            self.idle += began - before;
+            let between = began - before;
+            if between > AT_ONCE {
+                self.idle += between;
+            } else {
+                self.busy += between;
+            }
         }
         self.busy += ended - began;
         if self.idle + self.busy > PERIOD {
@@ -124,15 +132,26 @@ mod tests {
         paced(&mut policy, 50, 25, 1000);
         assert!(!policy.is_due(29, 0) && policy.is_due(30, 0));
         // It goes on as long as there is a tenth to wait for, and no longer.
-        paced(&mut policy, 50, 8, 1000);
+        paced(&mut policy, 100, 12, 1000);
         assert!(policy.is_due(30, 0));
-        paced(&mut policy, 50, 2, 1000);
+        paced(&mut policy, 200, 12, 1000);
         assert!(!policy.is_due(44, 0));
-        paced(&mut policy, 50, 8, 1000);
+        paced(&mut policy, 100, 12, 1000);
         assert!(!policy.is_due(44, 0));
         paced(&mut policy, 10, 1000, 1000);
         policy.observe(8);
         assert!(!policy.is_due(15, 0) && policy.is_due(16, 0));
+    }
+
+    #[test]
+    fn answers_that_are_there_already_are_not_waited_for() {
+        let mut policy = FlushPolicy::default();
+        paced(&mut policy, 20, 9, 1000);
+        assert!(!policy.is_due(44, 0) && policy.is_due(45, 0));
+        paced(&mut policy, 20, 15, 1000);
+        assert!(policy.is_due(30, 0));
+        paced(&mut policy, 20, 9, 1000);
+        assert!(!policy.is_due(44, 0));
     }
 
     #[test]
