@@ -32,6 +32,8 @@ struct State {
     fixed_until: Option<Instant>,
     /// Until when it looks for more because that is likely to be worth it.
     looks_until: Option<Instant>,
+    /// It has looked for more since it had something to do.
+    has_looked: bool,
     waits: Waits,
     /// The processor is not offered before then.
     keeps_until: Option<Instant>,
@@ -72,7 +74,9 @@ impl BusyPoller {
                 state.is_scheduled = false;
                 return Ok(());
             }
-            !is_fixed && state.keeps_until.is_none_or(|until| now >= until)
+            // What has come already is looked at first.
+            let has_looked = std::mem::replace(&mut state.has_looked, true);
+            has_looked && !is_fixed && state.keeps_until.is_none_or(|until| now >= until)
         };
         if offers {
             // Who else wants this processor may be whom the message will come from.
@@ -126,7 +130,10 @@ impl BusyPoller {
             let mut state = slf.get().state.borrow(slf.py());
             match time {
                 Some(time) => state.fix(now + time),
-                None if state.waits.begin(now) => state.looks_until = Some(now + WORTH),
+                None if state.waits.begin(now) => {
+                    state.looks_until = Some(now + WORTH);
+                    state.has_looked = false;
+                }
                 None => return Ok(()),
             }
         }
