@@ -58,7 +58,7 @@ class ConnectionOptions:
     busy_poll: float | None = None
     """Time for which the event loop looks for more after each read and write instead of sleeping (0 to 1).
     A reply within that time needs no wake-up by the kernel, which takes most of a lone call's latency; in
-    exchange the process keeps a processor busy while it waits. ``None``: for 20 µs, where messages have
+    exchange the process keeps a processor busy while it waits. ``None``: for 40 µs, where messages have
     mostly come sooner than that. 0: it sleeps."""
 
     transport: Literal["aiofastnet", "loop"] = "aiofastnet"

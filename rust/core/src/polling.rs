@@ -1,16 +1,17 @@
 //! Whether an event loop that has nothing to do should look for more for a moment, or sleep at once.
 //!
-//! To sleep and be woken takes the two processes some ten microseconds of processor time, and one of them as much
-//! again until it runs. Looking for the next message for about that long costs at most as much as it may save, so
-//! it is done where it mostly saves: the time between messages is watched, and what was spent in vain must be
-//! outweighed by short waits (figures: docs/decisions/0012).
+//! To sleep and be woken takes the two processes ten to twenty microseconds of processor time, and one of them as
+//! much again until it runs. An end that is awake when its peer is woken saves both the next time, and so one after
+//! the other they come to wait a third as long. So looking is done where it mostly ends with a message: the time
+//! between messages is watched, and what was spent in vain must be outweighed by short waits (figures:
+//! docs/decisions/0012, 0013).
 
 use std::time::{Duration, Instant};
 
-/// How long to look for more.
-pub const WORTH: Duration = Duration::from_micros(20);
-/// A wait that would have ended within that time, had the process not been asleep, takes about so long.
-const SHORT: Duration = Duration::from_micros(35);
+/// How long to look for more: as long as it takes to wake a peer that sleeps, and it to answer some messages.
+pub const WORTH: Duration = Duration::from_micros(40);
+/// A wait that would have ended within that time, had neither end been asleep, takes about so long.
+const SHORT: Duration = Duration::from_micros(70);
 /// Messages of several connections that are there at once come so close to each other: that is no wait.
 const NONE: Duration = Duration::from_micros(4);
 /// So many more short waits than others make the next one likely to be short.
@@ -98,8 +99,8 @@ mod tests {
     fn waits_in_vain_end_it() {
         let (mut waits, mut now) = (Waits::default(), Instant::now());
         assert!(come(&mut waits, &mut now, [15; 100]));
-        assert!(come(&mut waits, &mut now, [50]));
-        assert!(!come(&mut waits, &mut now, [50, 15]));
+        assert!(come(&mut waits, &mut now, [80]));
+        assert!(!come(&mut waits, &mut now, [80, 15]));
         assert!(come(&mut waits, &mut now, [15; 9]));
     }
 
@@ -107,7 +108,7 @@ mod tests {
     fn it_does_not_look_where_waits_are_long() {
         let (mut waits, mut now) = (Waits::default(), Instant::now());
         for _ in 0..1000 {
-            assert!(!come(&mut waits, &mut now, [60]));
+            assert!(!come(&mut waits, &mut now, [90]));
             assert!(!come(&mut waits, &mut now, [10, 10, 200]));
         }
     }
