@@ -152,7 +152,11 @@ def _two_hops(report: Report) -> str:
                 f"{point.errors:,}",
             ]
         )
-    text = title + _table(header, rows)
+    tuned = (
+        "\n\n`protosocket-tuned`: the client looks for answers for 100 µs before it sleeps, and the storage "
+        "sleeps at once (`--busy-poll 0`). `protosocket`: both as they do by default."
+    )
+    text = title + _table(header, rows) + tuned
     fixed = two_hops.fixed_rate
     if fixed is None:
         return text

@@ -1,11 +1,13 @@
 """The whole cache on one machine, all gRPC unary and all protosocket: client, router and storage.
 
 The programs and the load are those of ``protosocket bench talk``; here they are measured in the same run as
-everything else, each at every number of calls in flight, and at the talk's rate for long.
+everything else, each at every number of calls in flight, and at the talk's rate for long. All protosocket is
+measured twice: as it comes, and with the two options that suit three programs on two processors.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["measure_two_hops"]
 
-NAMES = ("grpc-unary", "protosocket")
+GRPC, PROTOSOCKET = (
+    next(column for column in COLUMNS if column.name == name) for name in ("grpc-unary", "protosocket")
+)
+# The client looks for answers for 100 µs, so that its processor need not be woken; the storage sleeps, so
+# that the router, which forwards twice, has the other one as soon as it wants it.
+TUNED = replace(PROTOSOCKET, client_busy_poll=0.000_1, storage_busy_poll=0.0)
+SYSTEMS = {"grpc-unary": GRPC, "protosocket": PROTOSOCKET, "protosocket-tuned": TUNED}
 PROGRAMS = ("client", "router", "storage")
 # Seconds for the machine alone for each second at the fixed rate, before and after it.
 IDLE = 0.05
@@ -48,23 +56,21 @@ async def measure_two_hops(
         seed=settings.seed,
     )
     rounds = settings.repeats * len(settings.two_hops_concurrencies)
-    seconds = steps.share(closed_part, rounds * len(NAMES))
+    seconds = steps.share(closed_part, rounds * len(SYSTEMS))
     results: dict[tuple[str, int], list[LoadResult]] = {}
     try:
         async with Processes() as processes:
-            columns = [
-                await start_column(processes, talk, column) for column in COLUMNS if column.name in NAMES
-            ]
+            running = {name: await start_column(processes, talk, column) for name, column in SYSTEMS.items()}
             for repeat in range(settings.repeats):
                 for concurrency in settings.two_hops_concurrencies:
-                    for one in columns:
-                        name = one.column.name
+                    for name, one in running.items():
                         steps.begin(
                             f"repeat {repeat + 1}: two hops, {name}, {concurrency} in flight", seconds
                         )
                         result = await one.load.measure(closed(concurrency, seconds))
                         results.setdefault((name, concurrency), []).append(result)
-            fixed = await _fixed_rate(columns[-1], settings.fixed_rate, steps, steps.share(fixed_part, 1))
+            seconds = steps.share(fixed_part, 1)
+            fixed = await _fixed_rate(running["protosocket"], settings.fixed_rate, steps, seconds)
     except (ProcessError, TimeoutError) as error:
         return TwoHops(error=in_a_line(error))
     return TwoHops(points=tuple(_point(*key, made) for key, made in results.items()), fixed_rate=fixed)

@@ -73,7 +73,11 @@ async def test_run_and_report(tmp_path: Path) -> None:
     ]
 
     assert report.two_hops is not None
-    assert [point.system for point in report.two_hops.points] == ["grpc-unary", "protosocket"]
+    assert [point.system for point in report.two_hops.points] == [
+        "grpc-unary",
+        "protosocket",
+        "protosocket-tuned",
+    ]
     fixed = report.two_hops.fixed_rate
     assert fixed is not None
     assert fixed.offered_per_second == pytest.approx(200.0, rel=0.9)

@@ -25,12 +25,18 @@ STORAGE_HOP = "router-storage"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One system: how a client speaks to the router, and the router to its storage."""
+    """One system: how a client speaks to the router, and the router to its storage.
+
+    The client and the storage look for more for so many seconds instead of sleeping, as ``busy_poll`` of
+    ``ConnectionOptions`` says; only protosocket can.
+    """
 
     name: Protocol
     title: str
     driver: Literal["grpc", "protosocket"]
     transport: Literal["grpc-unary", "grpc-stream", "protosocket"]
+    client_busy_poll: float | None = None
+    storage_busy_poll: float | None = None
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -65,7 +71,12 @@ async def start_system(processes: Processes, column: Column, connections: int) -
     """
     storage_driver: Literal["grpc", "protosocket"]
     storage_driver = "protosocket" if column.transport == "protosocket" else "grpc"
-    storage = await processes.program(f"storage of {column.name}", "storage", *LISTEN[storage_driver])
+    polling = (
+        () if column.storage_busy_poll is None else ("--busy-poll", f"{1e6 * column.storage_busy_poll:g}")
+    )
+    storage = await processes.program(
+        f"storage of {column.name}", "storage", *LISTEN[storage_driver], *polling
+    )
     router = await processes.program(
         f"router of {column.name}",
         "router",

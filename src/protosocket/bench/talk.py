@@ -152,6 +152,7 @@ async def start_column(processes: Processes, settings: TalkSettings, column: Col
             connections=settings.connections,
             cache_name=CACHE_NAME,
             request_timeout=settings.request_timeout,
+            busy_poll=column.client_busy_poll,
         ),
         keyspaces=(keyspace,),
         seed=settings.seed,
