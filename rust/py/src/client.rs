@@ -431,7 +431,7 @@ impl ClientReactor {
             drop((calls, state));
             return Err(errors::encode(py, request, PyValueError::new_err(malformed.0)));
         }
-        calls.pending.insert(call);
+        calls.pending.insert_as(header.id, call);
         let in_flight = calls.pending.len();
         state.policy.observe(in_flight);
         let due = state.wrote();

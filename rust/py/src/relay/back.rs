@@ -99,7 +99,7 @@ impl RelayBack {
             layout
                 .frame(FRAMING, request, id, Control::Normal, state.output())
                 .map_err(|malformed| PyValueError::new_err(malformed.0))?;
-            pending.insert(Caller::Future(future, message_id));
+            pending.insert_as(id, Caller::Future(future, message_id));
             state.wrote();
             id
         };
@@ -201,7 +201,7 @@ impl RelayBack {
             control: Control::Normal,
         };
         write(header, state.output())?;
-        pending.insert(Caller::Front(front.clone().unbind(), id));
+        pending.insert_as(header.id, Caller::Front(front.clone().unbind(), id));
         state.wrote();
         Ok(Some(header.id))
     }
