@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from google.protobuf import struct_pb2
+from google.protobuf import struct_pb2, wrappers_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +37,15 @@ def test_a_used_object_is_as_good_as_new() -> None:
         decoded = cache.decode(cache.SetCommand, b"")
         assert decoded == fresh
         del decoded, fresh
+
+
+def test_defaults_are_left_out_of_a_repr() -> None:
+    wrapped: Any = NativeMessages(wrappers_pb2)
+    for name in ("DoubleValue", "FloatValue", "Int64Value", "BoolValue", "StringValue", "BytesValue"):
+        kind = getattr(wrapped, name)
+        for message in (kind(), wrapped.decode(kind, b"")):
+            assert repr(message) == f"{name}()"
+    assert repr(wrapped.DoubleValue(value=0.5)) == "DoubleValue(value=0.5)"
 
 
 def test_lists_and_dicts_are_an_objects_own() -> None:

@@ -616,3 +616,54 @@ async def test_a_callback_between_the_turns_of_tasks_finds_no_task() -> None:
         await asyncio.gather(*tasks)
         await until(lambda: len(found) == 10)
         assert found == [None] * 10
+
+
+async def test_whoever_is_told_between_the_turns_of_tasks_finds_no_task() -> None:
+    found: list[object] = []
+    event_loop = asyncio.get_running_loop()
+
+    async with connected() as (client, service):
+
+        async def work() -> None:
+            await client.unary(message(b"wait gate"))
+            for _ in range(3):
+                call = client.unary(message(b"echo a"))
+                # The last reference to a call goes when its answer has been handled.
+                weakref.finalize(call, lambda: found.append(asyncio.current_task(event_loop)))
+                await call
+                del call
+            await client.unary(message(b"wait later"))
+
+        tasks = []
+        for _ in range(10):
+            tasks.append(asyncio.create_task(work()))
+            await asyncio.sleep(0)
+            call = client.unary(message(b"wait gate"))
+            call.start()
+            call.add_done_callback(lambda _: found.append(asyncio.current_task(event_loop)))
+            tasks.append(asyncio.ensure_future(wait_for(call)))
+        await until(lambda: service.started == 20)
+        service.open("gate")
+        await until(lambda: service.started == 60)
+        service.open("later")
+        await asyncio.gather(*tasks)
+        del call
+    assert found == [None] * 40
+
+
+async def wait_for(call: Any) -> Any:
+    return await call
+
+
+async def test_a_task_that_takes_itself_out_goes_on() -> None:
+    async with connected() as (client, _):
+        event_loop = asyncio.get_running_loop()
+
+        async def work() -> str:
+            await echo(client, "a")
+            task: Any = asyncio.current_task()
+            asyncio.tasks._leave_task(event_loop, task)  # type: ignore[attr-defined]  # noqa: SLF001
+            return await echo(client, "b") + await echo(client, "c")
+
+        assert await asyncio.wait_for(asyncio.create_task(work()), 5) == "bc"
+        assert await echo(client, "d") == "d"

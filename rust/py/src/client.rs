@@ -622,7 +622,14 @@ impl ClientReactor {
                 (Answer::Response(waiter), Some(payload)) => {
                     match slf.get().codec.get().decode(py, payload) {
                         Ok(message) => match waiter.bind(py).cast_exact::<UnaryCall>() {
-                            Ok(call) => UnaryCall::answer(call, message, at_once.then_some(&mut *turns))?,
+                            Ok(call) => {
+                                let answered =
+                                    UnaryCall::answer(call, message, at_once.then_some(&mut *turns));
+                                if UnaryCall::is_watched(call) {
+                                    turns.end()?;
+                                }
+                                answered?;
+                            }
                             // A future whose task was cancelled in this very tick refuses its result: nobody waits.
                             Err(_) => {
                                 turns.end()?;

@@ -230,17 +230,21 @@ impl HeaderLayout {
     }
 }
 
-/// Whether a function is a class's own in C code, as `FromString` of protobuf's messages is. MessagePack's may
-/// call the constructors of the user's classes.
+/// Whether a function is `FromString` of a protobuf message, which is C code. MessagePack's may call the
+/// constructors of the user's classes.
 fn is_native(function: &Bound<'_, PyAny>) -> bool {
-    // SAFETY: looks at the type of a live object, and at what a function of C code is bound to.
-    unsafe {
-        if ffi::PyCFunction_CheckExact(function.as_ptr()) == 0 {
-            return false;
-        }
-        let bound = ffi::PyCFunction_GetSelf(function.as_ptr());
-        !bound.is_null() && ffi::PyType_Check(bound) != 0
+    // SAFETY: looks at the type of a live object.
+    if unsafe { ffi::PyCFunction_CheckExact(function.as_ptr()) } == 0 {
+        return false;
     }
+    let look = || -> PyResult<bool> {
+        let py = function.py();
+        let message = py.import("google.protobuf.message")?.getattr("Message")?;
+        let class = function.getattr("__self__")?;
+        Ok(class.cast::<PyType>()?.is_subclass(&message)?
+            && function.getattr("__name__")?.extract::<String>()? == "FromString")
+    };
+    look().unwrap_or(false)
 }
 
 /// The longest key of a map that is put into a message.

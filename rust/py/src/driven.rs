@@ -52,8 +52,8 @@ impl DrivenCoroutine {
         let is_first = this.state.borrow(py).first.is_none();
         // Who has kept the call may cancel it later, and means only that.
         if is_first && has_other_owners(call) {
-            turns.end()?;
-            return wake(waiter.0.bind(py), call).map(drop);
+            let ended = turns.end();
+            return wake(waiter.0.bind(py), call).map(drop).and(ended);
         }
         if turns.enter(&event_loop, task).is_err() {
             return wake(waiter.0.bind(py), call).map(drop);

@@ -5,7 +5,7 @@
 //! object offers what libraries use of a task: cancel, cancelling, uncancel, names, context.
 
 use pyo3::exceptions::asyncio::CancelledError;
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyStopIteration};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -89,7 +89,8 @@ pub fn is_task_running(py: Python<'_>) -> PyResult<bool> {
 /// while it runs.
 ///
 /// Where the interpreter keeps a dictionary of them, a task stays in it until the next one takes its place or
-/// `end` takes it out, which takes a third of the instructions. So `end` comes before anything else may run.
+/// `end` takes it out, which takes a third of the instructions. So `end` comes before anything else may run. (What
+/// the garbage collector of Python 3.11 frees when it likes finds some task or none, here as anywhere.)
 #[derive(Default)]
 pub struct Turns<'py> {
     /// The event loop that has a current task left from the last turn.
@@ -108,7 +109,9 @@ impl<'py> Turns<'py> {
         if !self.left.as_ref().is_some_and(|left| left.is(event_loop)) {
             self.end()?;
         }
-        tasks.bind(task.py()).set_item(event_loop, task)?;
+        if let Err(error) = tasks.bind(task.py()).set_item(event_loop, task) {
+            return self.end().and(Err(error));
+        }
         self.left.get_or_insert_with(|| event_loop.clone());
         Ok(())
     }
@@ -134,10 +137,21 @@ impl<'py> Turns<'py> {
 
     fn take_out(event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = event_loop.py();
-        match &asyncio(py)?.current_tasks {
-            Some(tasks) => tasks.bind(py).del_item(event_loop),
-            None => Ok(()),
+        let Some(tasks) = &asyncio(py)?.current_tasks else {
+            return Ok(());
+        };
+        match tasks.bind(py).del_item(event_loop) {
+            // The task has taken itself out.
+            Err(error) if error.is_instance_of::<PyKeyError>(py) => Ok(()),
+            result => result,
         }
+    }
+}
+
+impl Drop for Turns<'_> {
+    /// After a panic, too, others can run.
+    fn drop(&mut self) {
+        drop(self.end());
     }
 }
 

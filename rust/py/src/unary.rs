@@ -164,27 +164,31 @@ impl UnaryCall {
                 return Ok(());
             }
             state.phase = Phase::Answered(message.unbind());
-            let only = match turns {
-                Some(turns) if state.others.is_empty() => state.waiter.take().map(|waiter| (waiter, turns)),
-                _ => None,
+            let only = if turns.is_some() && state.others.is_empty() {
+                state.waiter.take()
+            } else {
+                None
             };
             (only, state.driver.take())
         };
-        match only {
-            Some(((callback, context), turns)) => {
+        match (only, turns) {
+            (Some((callback, context)), Some(turns)) => {
                 // SAFETY: a live Context object, left below.
                 if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
                     // Somebody runs in it: that ends before the event loop's next turn.
                     drop(PyErr::take(py));
-                    turns.end()?;
-                    return slf.get().call_soon(slf, callback, context);
+                    let ended = turns.end();
+                    return slf.get().call_soon(slf, callback, context).and(ended);
                 }
                 let result = match (driver, woken_task(callback.bind(py))) {
                     (Some(driver), Some(task)) => {
                         let waiter = (callback, context.clone_ref(py));
                         DrivenCoroutine::go_on(driver.into_bound(py), slf, &task, waiter, turns)
                     }
-                    _ => turns.end().and_then(|()| wake(callback.bind(py), slf).map(drop)),
+                    _ => {
+                        let ended = turns.end();
+                        wake(callback.bind(py), slf).map(drop).and(ended)
+                    }
                 };
                 // SAFETY: the context that was entered above; leaving it fails only if it is not the current one.
                 if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
@@ -197,8 +201,19 @@ impl UnaryCall {
                     result => result,
                 }
             }
-            None => Self::tell(slf),
+            (_, turns) => {
+                let ended = turns.map_or(Ok(()), Turns::end);
+                Self::tell(slf).and(ended)
+            }
         }
+    }
+
+    /// Whether freeing it may run Python code: somebody waits for that, or what reads its answer goes with it.
+    #[inline]
+    pub fn is_watched(slf: &Bound<'_, Self>) -> bool {
+        // SAFETY: looks at a live object, whose class has a list of weak references.
+        let has_weak = unsafe { !(*ffi::PyObject_GET_WEAKREFS_LISTPTR(slf.as_ptr())).is_null() };
+        has_weak || slf.get().reading.is_some()
     }
 
     /// Tells the event loop of an error that nobody else hears of.

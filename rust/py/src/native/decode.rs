@@ -52,7 +52,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         let decoder = Decoder { py, schema };
         decoder.fields(message, &object, bytes, DEPTH)?;
         // SAFETY: it is of the class.
-        unsafe { message.complete(&object) };
+        unsafe { message.complete(&object) }?;
         Ok(object)
     }
 
@@ -289,7 +289,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
                         let object = message.blank(py)?;
                         self.fields(message, &object, bytes, depth)?;
                         // SAFETY: it is of the class.
-                        unsafe { message.complete(&object) };
+                        unsafe { message.complete(&object) }?;
                         Ok(object)
                     }
                 }

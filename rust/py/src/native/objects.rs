@@ -11,7 +11,7 @@ use std::ptr::null_mut;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyType};
+use pyo3::types::{PyString, PyType};
 
 use super::slot::Slot;
 use crate::guarded::Guarded;
@@ -169,21 +169,23 @@ impl MessageObjects {
     /// # Safety
     /// `object` is an instance of the class.
     #[inline]
-    pub unsafe fn complete(&self, object: &Bound<'_, PyAny>) {
-        let py = object.py();
+    pub unsafe fn complete(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
         for index in &self.containers {
             let member = &self.members[*index];
-            // SAFETY: the caller vouches for the class; the value is not used.
+            // SAFETY: the caller vouches for the class; the value is not used. Both functions give a new object, or
+            // null and an error.
             unsafe {
                 if member.slot.get(object).is_none() {
                     let container = match member.default {
-                        Default::Dict => PyDict::new(py).into_any(),
-                        _ => PyList::empty(py).into_any(),
+                        Default::Dict => ffi::PyDict_New(),
+                        _ => ffi::PyList_New(0),
                     };
+                    let container = Bound::from_owned_ptr_or_err(object.py(), container)?;
                     member.slot.set(object, container);
                 }
             }
         }
+        Ok(())
     }
 
     /// A new object with the attributes of these names; None if one of them has no such name.
@@ -214,7 +216,7 @@ impl MessageObjects {
                 let value = ffi::Py_NewRef(*values.add(index as usize));
                 member.slot.put(object.as_ptr(), value);
             }
-            self.complete(&object);
+            self.complete(&object)?;
         }
         Ok(Some(object))
     }

@@ -5,7 +5,7 @@ use protosocket_core::wire_writer::Key;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyString, PyType};
+use pyo3::types::{PyString, PyTuple, PyType};
 
 use super::class_map::ClassMap;
 use super::objects::{Default, Member, MessageObjects};
@@ -160,7 +160,7 @@ impl Field {
         let one_piece = matches!(label, Label::Repeated { packed: true } | Label::Map(_));
         let part = Part::compile(plan, one_piece.then_some(wire::BYTES))?;
         let absent = match label {
-            Label::Implicit => Some(zero(py, &part.kind)?),
+            Label::Implicit => Some(default_of(class, &plan.attribute)?),
             Label::Explicit { .. } => Some(py.None()),
             Label::Repeated { .. } | Label::Map(_) => None,
         };
@@ -305,7 +305,7 @@ impl MessageType {
     /// # Safety
     /// `object` is an instance of the class.
     #[inline]
-    pub unsafe fn complete(&self, object: &Bound<'_, PyAny>) {
+    pub unsafe fn complete(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
         // SAFETY: the caller vouches for it.
         unsafe { self.objects.get().complete(object) }
     }
@@ -350,16 +350,19 @@ impl Schema {
     }
 }
 
-/// What an absent field without presence reads as.
-fn zero(py: Python<'_>, kind: &Kind) -> PyResult<Py<PyAny>> {
-    Ok(match kind {
-        Kind::Double | Kind::Float => 0f64.into_pyobject(py)?.into_any().unbind(),
-        Kind::Bool => false.into_pyobject(py)?.to_owned().into_any().unbind(),
-        Kind::String { .. } => PyString::new(py, "").into_any().unbind(),
-        Kind::Bytes => pyo3::types::PyBytes::new(py, b"").into_any().unbind(),
-        Kind::Message(_) => py.None(),
-        _ => 0i64.into_pyobject(py)?.into_any().unbind(),
-    })
+/// What an absent field without presence reads as: the very object that the class has for it, by which `repr` knows it.
+fn default_of(class: &Bound<'_, PyType>, attribute: &Bound<'_, PyString>) -> PyResult<Py<PyAny>> {
+    let fields = class.getattr("__struct_fields__")?.cast_into::<PyTuple>()?;
+    let defaults = class.getattr("__struct_defaults__")?.cast_into::<PyTuple>()?;
+    // They are the last fields'.
+    let without = fields.len() - defaults.len();
+    match fields.iter().position(|field| field.eq(attribute).unwrap_or(false)) {
+        Some(index) if index >= without => Ok(defaults.get_item(index - without)?.unbind()),
+        _ => {
+            let text = format!("{class} has no default for {attribute}");
+            Err(PyValueError::new_err(text))
+        }
+    }
 }
 
 fn impossible(plan: &FieldPlan<'_>, why: &str) -> PyErr {
