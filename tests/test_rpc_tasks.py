@@ -212,7 +212,7 @@ async def test_a_lost_connection_ends_every_task_that_waits_for_it() -> None:
 
 async def test_tasks_that_are_not_asyncios_own_run_the_same_coroutine() -> None:
     async with connected() as (client, service):
-        python_task: Any = asyncio.tasks._PyTask  # type: ignore[attr-defined]  # noqa: SLF001
+        python_task: Any = asyncio.tasks._PyTask  # noqa: SLF001
 
         async def work() -> str:
             for number in range(5):
@@ -662,7 +662,7 @@ async def test_a_task_that_takes_itself_out_goes_on() -> None:
         async def work() -> str:
             await echo(client, "a")
             task: Any = asyncio.current_task()
-            asyncio.tasks._leave_task(event_loop, task)  # type: ignore[attr-defined]  # noqa: SLF001
+            asyncio.tasks._leave_task(event_loop, task)  # noqa: SLF001
             return await echo(client, "b") + await echo(client, "c")
 
         assert await asyncio.wait_for(asyncio.create_task(work()), 5) == "bc"
