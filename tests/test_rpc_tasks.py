@@ -212,7 +212,7 @@ async def test_a_lost_connection_ends_every_task_that_waits_for_it() -> None:
 
 async def test_tasks_that_are_not_asyncios_own_run_the_same_coroutine() -> None:
     async with connected() as (client, service):
-        python_task: Any = asyncio.tasks._PyTask  # noqa: SLF001
+        python_task: Any = asyncio.tasks._PyTask  # type: ignore[attr-defined]  # noqa: SLF001
 
         async def work() -> str:
             for number in range(5):
