@@ -647,7 +647,6 @@ async def test_whoever_is_told_between_the_turns_of_tasks_finds_no_task() -> Non
         await until(lambda: service.started == 60)
         service.open("later")
         await asyncio.gather(*tasks)
-        del call
     assert found == [None] * 40
 
 
