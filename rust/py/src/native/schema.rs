@@ -356,7 +356,10 @@ fn default_of(class: &Bound<'_, PyType>, attribute: &Bound<'_, PyString>) -> PyR
     let defaults = class.getattr("__struct_defaults__")?.cast_into::<PyTuple>()?;
     // They are the last fields'.
     let without = fields.len() - defaults.len();
-    match fields.iter().position(|field| field.eq(attribute).unwrap_or(false)) {
+    match fields
+        .iter()
+        .position(|field| field.eq(attribute).unwrap_or(false))
+    {
         Some(index) if index >= without => Ok(defaults.get_item(index - without)?.unbind()),
         _ => {
             let text = format!("{class} has no default for {attribute}");
