@@ -309,15 +309,6 @@ impl Piece {
         }
     }
 
-    #[inline]
-    pub fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.push(value as u8);
-    }
-
     pub fn len(&self) -> usize {
         usize::from(self.length)
     }

@@ -38,16 +38,12 @@ impl Field {
         }
     }
 
-    /// Writes the field at `end`, which is moved behind it; nothing for zero, as proto3 has it.
+    /// Puts the field as it is on the wire; nothing for zero, as proto3 has it.
     #[inline]
-    fn put<const N: usize>(self, value: u64, output: &mut [u8; N], end: &mut usize) {
+    fn put(self, value: u64, mut put: impl FnMut(u8)) {
         if value == 0 {
             return;
         }
-        let mut put = |byte| {
-            output[*end] = byte;
-            *end += 1;
-        };
         put_varint(u64::from(self.number) << 3 | self.kind as u64, &mut put);
         match self.kind {
             Kind::Varint => put_varint(value, put),
@@ -56,18 +52,11 @@ impl Field {
         }
     }
 
-    /// The field as it is on the wire; nothing for zero, as proto3 has it.
+    /// What `put` puts.
     #[inline]
     pub(crate) fn encode(self, value: u64) -> Piece {
         let mut piece = Piece::new();
-        if value != 0 {
-            piece.varint(u64::from(self.number) << 3 | self.kind as u64);
-            match self.kind {
-                Kind::Varint => piece.varint(value),
-                Kind::Fixed64 => piece.extend(&value.to_le_bytes()),
-                Kind::Fixed32 => piece.extend(&(value as u32).to_le_bytes()),
-            }
-        }
+        self.put(value, |byte| piece.push(byte));
         piece
     }
 }
@@ -165,8 +154,12 @@ impl Fields {
         // The length takes at most ten bytes, and each field fifteen.
         let mut front = [0; 40];
         let mut end = 10;
-        self.id.put(header.id, &mut front, &mut end);
-        self.control.put(header.control as u64, &mut front, &mut end);
+        let mut put = |byte| {
+            front[end] = byte;
+            end += 1;
+        };
+        self.id.put(header.id, &mut put);
+        self.control.put(header.control as u64, &mut put);
         let mut length = (end - 10 + rest.len()) as u64;
         let start = 10 - varint::length(length);
         for byte in &mut front[start..9] {

@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyString};
 use pyo3::{ffi, intern};
 
 use crate::guarded::Guarded;
-use crate::handshake::{Steps, am_send, wake};
+use crate::handshake::{Steps, am_send, is_known_weakly, wake};
 use crate::task::{Sent, Turns, running_task, send, throw};
 use crate::unary::{Callback, UnaryCall, exception};
 
@@ -151,9 +151,7 @@ impl Steps for DrivenCoroutine {
 #[inline]
 fn has_other_owners(call: &Bound<'_, UnaryCall>) -> bool {
     // SAFETY: both look at a live object; the class has a list of weak references.
-    unsafe {
-        ffi::Py_REFCNT(call.as_ptr()) > 3 || !(*ffi::PyObject_GET_WEAKREFS_LISTPTR(call.as_ptr())).is_null()
-    }
+    unsafe { ffi::Py_REFCNT(call.as_ptr()) > 3 || is_known_weakly(call) }
 }
 
 /// The call that a coroutine waits for, if it alone does.

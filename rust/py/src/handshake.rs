@@ -268,6 +268,17 @@ fn is_wakeup_of_a_task(callback: &Bound<'_, PyAny>) -> bool {
     look().unwrap_or(false)
 }
 
+/// Whether somebody knows an object by a weak reference.
+///
+/// # Safety
+///
+/// Its class has a list of weak references.
+#[inline]
+pub unsafe fn is_known_weakly<T>(object: &Bound<'_, T>) -> bool {
+    // SAFETY: a live object; the caller vouches for its class.
+    unsafe { !(*ffi::PyObject_GET_WEAKREFS_LISTPTR(object.as_ptr())).is_null() }
+}
+
 /// What a C function gives back: a new reference, or null with an error set.
 #[inline]
 pub fn given_back(

@@ -13,6 +13,7 @@ use pyo3::types::PyDict;
 use pyo3::{ffi, intern};
 
 use crate::guarded::Guarded;
+use crate::handshake::is_known_weakly;
 use crate::server::ServerReactor;
 
 /// A running handler.
@@ -255,10 +256,7 @@ impl HandlerTask {
     #[inline]
     pub fn is_fresh(slf: &Bound<'_, Self>, references: ffi::Py_ssize_t) -> bool {
         // SAFETY: both look at a live object; the class has a list of weak references.
-        let unknown = unsafe {
-            ffi::Py_REFCNT(slf.as_ptr()) == references
-                && (*ffi::PyObject_GET_WEAKREFS_LISTPTR(slf.as_ptr())).is_null()
-        };
+        let unknown = unsafe { ffi::Py_REFCNT(slf.as_ptr()) == references && !is_known_weakly(slf) };
         let state = slf.get().state.borrow(slf.py());
         unknown && state.cancelling == 0 && state.name.is_none()
     }

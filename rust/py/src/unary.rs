@@ -23,7 +23,7 @@ use crate::caller::Caller;
 use crate::client::{ClientReactor, check_timeout};
 use crate::driven::DrivenCoroutine;
 use crate::guarded::Guarded;
-use crate::handshake::{Steps, am_send, fill_attribute_slots, given_back, wake, woken_task};
+use crate::handshake::{Steps, am_send, fill_attribute_slots, given_back, is_known_weakly, wake, woken_task};
 use crate::task::{Sent, Turns, cancelled, current_context, send};
 
 const AWAITED_ALREADY: &str = "this call is awaited already, and has not ended";
@@ -211,9 +211,8 @@ impl UnaryCall {
     /// Whether freeing it may run Python code: somebody waits for that, or what reads its answer goes with it.
     #[inline]
     pub fn is_watched(slf: &Bound<'_, Self>) -> bool {
-        // SAFETY: looks at a live object, whose class has a list of weak references.
-        let has_weak = unsafe { !(*ffi::PyObject_GET_WEAKREFS_LISTPTR(slf.as_ptr())).is_null() };
-        has_weak || slf.get().reading.is_some()
+        // SAFETY: the class has a list of weak references.
+        unsafe { is_known_weakly(slf) || slf.get().reading.is_some() }
     }
 
     /// Tells the event loop of an error that nobody else hears of.
