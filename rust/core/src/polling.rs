@@ -3,15 +3,19 @@
 //! To sleep and be woken takes the two processes ten to twenty microseconds of processor time, and one of them as
 //! much again until it runs. An end that is awake when its peer is woken saves both the next time, and so one after
 //! the other they come to wait a third as long. So looking is done where it mostly ends with a message: the time
-//! between messages is watched, and what was spent in vain must be outweighed by short waits (figures:
-//! docs/decisions/0012, 0013).
+//! between messages is watched, and what was spent in vain must be outweighed by short waits. And it is done where
+//! it brings more messages than sleeping does, which is tried out ([`trial`]). Figures: docs/decisions/0012 to 0014.
+
+mod trial;
 
 use std::time::{Duration, Instant};
 
+use trial::Trial;
+
 /// How long to look for more: as long as it takes to wake a peer that sleeps, and it to answer some messages.
-pub const WORTH: Duration = Duration::from_micros(40);
+pub const WORTH: Duration = Duration::from_micros(60);
 /// A wait that would have ended within that time, had neither end been asleep, takes about so long.
-const SHORT: Duration = Duration::from_micros(70);
+const SHORT: Duration = Duration::from_micros(100);
 /// Messages of several connections that are there at once come so close to each other: that is no wait.
 const NONE: Duration = Duration::from_micros(4);
 /// So many more short waits than others make the next one likely to be short.
@@ -30,6 +34,7 @@ pub struct Waits {
     /// It has looked for more since then.
     is_awake: bool,
     short: u8,
+    trial: Trial,
 }
 
 impl Waits {
@@ -39,6 +44,9 @@ impl Waits {
         if let Some(ended) = self.ended {
             let short = if self.is_awake { WORTH } else { SHORT };
             let wait = now.duration_since(ended);
+            if self.is_awake {
+                self.trial.looked(wait);
+            }
             if wait > short {
                 self.short = self.short.saturating_sub(LONG);
             } else if wait > NONE {
@@ -49,11 +57,13 @@ impl Waits {
         self.ended = Some(now);
     }
 
-    /// It has nothing to do from `now` on: whether it should look for more, for `WORTH`.
+    /// It has sent so many messages and has nothing to do from `now` on: whether it should look for more, for
+    /// `WORTH`.
     #[inline]
-    pub fn begin(&mut self, now: Instant) -> bool {
+    pub fn begin(&mut self, now: Instant, messages: u32) -> bool {
         self.ended = Some(now);
-        self.is_awake = self.short >= LIKELY;
+        let is_likely = self.short >= LIKELY;
+        self.is_awake = self.trial.looks(now, messages, is_likely) && is_likely;
         self.is_awake
     }
 
@@ -63,6 +73,7 @@ impl Waits {
             return;
         }
         self.is_awake = false;
+        self.trial.looked(WORTH);
         self.short = self.short.saturating_sub(IN_VAIN);
         self.ended = None;
     }
@@ -76,7 +87,7 @@ mod tests {
     fn come(waits: &mut Waits, now: &mut Instant, gaps: impl IntoIterator<Item = u64>) -> bool {
         let mut looks = false;
         for gap in gaps {
-            looks = waits.begin(*now);
+            looks = waits.begin(*now, 1);
             if looks && Duration::from_micros(gap) > WORTH {
                 waits.in_vain();
             }
@@ -92,15 +103,15 @@ mod tests {
     fn it_looks_for_more_after_some_short_waits() {
         let (mut waits, mut now) = (Waits::default(), Instant::now());
         assert!(!come(&mut waits, &mut now, [15; 8]));
-        assert!(come(&mut waits, &mut now, [15; 1000]));
+        assert!(come(&mut waits, &mut now, [15; 100]));
     }
 
     #[test]
     fn waits_in_vain_end_it() {
         let (mut waits, mut now) = (Waits::default(), Instant::now());
         assert!(come(&mut waits, &mut now, [15; 100]));
-        assert!(come(&mut waits, &mut now, [80]));
-        assert!(!come(&mut waits, &mut now, [80, 15]));
+        assert!(come(&mut waits, &mut now, [160]));
+        assert!(!come(&mut waits, &mut now, [160, 15]));
         assert!(come(&mut waits, &mut now, [15; 9]));
     }
 
@@ -108,8 +119,8 @@ mod tests {
     fn it_does_not_look_where_waits_are_long() {
         let (mut waits, mut now) = (Waits::default(), Instant::now());
         for _ in 0..1000 {
-            assert!(!come(&mut waits, &mut now, [90]));
-            assert!(!come(&mut waits, &mut now, [10, 10, 200]));
+            assert!(!come(&mut waits, &mut now, [200]));
+            assert!(!come(&mut waits, &mut now, [10, 10, 400]));
         }
     }
 
@@ -117,7 +128,7 @@ mod tests {
     fn where_it_mostly_looks_in_vain_it_seldom_looks() {
         let (mut waits, mut now) = (Waits::default(), Instant::now());
         let looks = (0..10_000)
-            .filter(|turn| come(&mut waits, &mut now, [if turn % 3 == 0 { 15 } else { 100 }]))
+            .filter(|turn| come(&mut waits, &mut now, [if turn % 3 == 0 { 15 } else { 200 }]))
             .count();
         assert!(looks < 10, "{looks}");
     }

@@ -446,7 +446,7 @@ impl Link {
     }
 
     fn write_out(&self, py: Python<'_>) -> PyResult<()> {
-        let (segments, last, write, poller) = {
+        let (segments, last, write, messages, poller) = {
             let mut state = self.state(py);
             let bytes = state.queued_bytes();
             if bytes == 0 || state.closed {
@@ -465,10 +465,11 @@ impl Link {
                 memory.shrink_to(MOST_KEPT);
                 WRITE_BUFFER.set(memory);
             }
-            state.queued = 0;
+            let messages = u32::try_from(std::mem::take(&mut state.queued)).unwrap_or(u32::MAX);
             state.segment_bytes = 0;
             let poller = state.polling(py);
-            (std::mem::take(&mut state.segments), last, write, poller)
+            let segments = std::mem::take(&mut state.segments);
+            (segments, last, write, messages, poller)
         };
         for segment in segments {
             write.bind(py).call1((segment,))?;
@@ -477,7 +478,7 @@ impl Link {
             write.bind(py).call1((last,))?;
         }
         match poller {
-            Some((poller, time)) => BusyPoller::wrote(poller.bind(py), time),
+            Some((poller, time)) => BusyPoller::wrote(poller.bind(py), time, messages),
             None => Ok(()),
         }
     }
