@@ -15,6 +15,8 @@ from protosocket.bench.processes import Processes
 from protosocket.bench.workload import Command, Keyspace
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from benchmarks.catalogue import System
     from benchmarks.results import Settings
     from protosocket.bench.jobs import LoadResult, Open
@@ -47,9 +49,9 @@ class Programs(Processes):
 
     last: Child
 
-    async def start(self, name: str, *arguments: str) -> Child:
+    async def start(self, name: str, *arguments: str, processors: Collection[int] | None = None) -> Child:
         """Start this Python with ``arguments``."""
-        self.last = await super().start(name, *arguments)
+        self.last = await super().start(name, *arguments, processors=processors)
         return self.last
 
 

@@ -1,8 +1,9 @@
 """The whole cache on one machine, all gRPC unary and all protosocket: client, router and storage.
 
 The programs and the load are those of ``protosocket bench talk``; here they are measured in the same run as
-everything else, each at every number of calls in flight, and at the talk's rate for long. All protosocket is
-measured twice: as it comes, and with the two options that suit three programs on two processors.
+everything else, each at every number of calls in flight, and at the talk's rate for long. Both are measured
+twice: with their programs wherever the kernel puts them, and with the client on one processor and router and
+storage on another.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ __all__ = ["measure_two_hops"]
 GRPC, PROTOSOCKET = (
     next(column for column in COLUMNS if column.name == name) for name in ("grpc-unary", "protosocket")
 )
-# The client looks for answers for 100 µs, so that its processor need not be woken; the storage sleeps, so
-# that the router, which forwards twice, has the other one as soon as it wants it.
-TUNED = replace(PROTOSOCKET, client_busy_poll=0.000_1, storage_busy_poll=0.0)
-SYSTEMS = {"grpc-unary": GRPC, "protosocket": PROTOSOCKET, "protosocket-tuned": TUNED}
+SYSTEMS = {
+    "grpc-unary": GRPC,
+    "grpc-unary-placed": replace(GRPC, placed=True),
+    "protosocket": PROTOSOCKET,
+    "protosocket-placed": replace(PROTOSOCKET, placed=True),
+}
 PROGRAMS = ("client", "router", "storage")
 # Seconds for the machine alone for each second at the fixed rate, before and after it.
 IDLE = 0.05

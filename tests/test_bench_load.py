@@ -246,6 +246,17 @@ time.sleep(60)
     assert not any(psutil.pid_exists(child.pid) for child in children)
 
 
+async def test_children_run_on_the_processors_they_are_given() -> None:
+    mine = os.sched_getaffinity(0)
+    async with Processes() as running:
+        anywhere = await running.start("anywhere", "-c", "import time; time.sleep(60)")
+        placed = await running.start("placed", "-c", "import time; time.sleep(60)", processors={max(mine)})
+        assert os.sched_getaffinity(anywhere.pid) == mine
+        assert os.sched_getaffinity(placed.pid) == {max(mine)}
+        with pytest.raises(ProcessError, match="nowhere cannot run on processors \\[1023\\]"):
+            await running.start("nowhere", "-c", "import time; time.sleep(60)", processors={1023})
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_the_children_too(number: signal.Signals) -> None:
     program = """

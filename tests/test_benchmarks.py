@@ -75,8 +75,9 @@ async def test_run_and_report(tmp_path: Path) -> None:
     assert report.two_hops is not None
     assert [point.system for point in report.two_hops.points] == [
         "grpc-unary",
+        "grpc-unary-placed",
         "protosocket",
-        "protosocket-tuned",
+        "protosocket-placed",
     ]
     fixed = report.two_hops.fixed_rate
     assert fixed is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from protosocket.bench.processes import Processes
     from protosocket.bench.workload import Protocol
 
-__all__ = ["COLUMNS", "Column", "System", "start_system"]
+__all__ = ["COLUMNS", "Column", "Places", "System", "start_system"]
 
 LISTEN = {
     "grpc": ("--grpc-listen", "grpc://127.0.0.1:0"),
@@ -24,19 +25,34 @@ STORAGE_HOP = "router-storage"
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """The processors that the client may run on and those of the servers; None: all of them."""
+
+    client: frozenset[int] | None = None
+    servers: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One system: how a client speaks to the router, and the router to its storage.
 
-    The client and the storage look for more for so many seconds instead of sleeping, as ``busy_poll`` of
-    ``ConnectionOptions`` says; only protosocket can.
+    ``placed``: the client has one processor to itself and the router shares another with the storage, instead
+    of each going wherever the kernel puts it.
     """
 
     name: Protocol
     title: str
     driver: Literal["grpc", "protosocket"]
     transport: Literal["grpc-unary", "grpc-stream", "protosocket"]
-    client_busy_poll: float | None = None
-    storage_busy_poll: float | None = None
+    placed: bool = False
+
+    @property
+    def places(self) -> Places:
+        """Where its programs may run, of the processors that this process may use."""
+        if not self.placed:
+            return Places()
+        processors = sorted(os.sched_getaffinity(0))
+        return Places(client=frozenset(processors[:1]), servers=frozenset(processors[-1:]))
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -71,19 +87,19 @@ async def start_system(processes: Processes, column: Column, connections: int) -
     """
     storage_driver: Literal["grpc", "protosocket"]
     storage_driver = "protosocket" if column.transport == "protosocket" else "grpc"
-    polling = (
-        () if column.storage_busy_poll is None else ("--busy-poll", f"{1e6 * column.storage_busy_poll:g}")
-    )
+    title = f"{column.name}, placed" if column.placed else column.name
+    servers = column.places.servers
     storage = await processes.program(
-        f"storage of {column.name}", "storage", *LISTEN[storage_driver], *polling
+        f"storage of {title}", "storage", *LISTEN[storage_driver], processors=servers
     )
     router = await processes.program(
-        f"router of {column.name}",
+        f"router of {title}",
         "router",
         *LISTEN[column.driver],
         *("--storage", storage.url),
         *("--transport", column.transport),
         *("--connections", str(connections)),
+        processors=servers,
     )
     return System(
         url=router.url,

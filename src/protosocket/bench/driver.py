@@ -27,7 +27,7 @@ DRIVERS = {
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where a driver connects and how: ``urls`` each get ``connections`` connections; both timeouts in
-    seconds (None: wait for as long as the connection lives). ``busy_poll`` is protosocket's, in seconds.
+    seconds (None: wait for as long as the connection lives).
     """
 
     urls: tuple[str, ...]
@@ -35,7 +35,6 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache_name: str = "default"
     connect_timeout: float = 10.0
     request_timeout: float | None = None
-    busy_poll: float | None = None
 
 
 class Driver(Protocol):

@@ -17,7 +17,7 @@ from protosocket.bench.processes import ProcessError
 from protosocket.bench.watch import Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from protosocket.bench.processes import Child, Processes
 
@@ -42,14 +42,21 @@ class GeneratorGroup:
         self._children = children
 
     @classmethod
-    async def start(cls, processes: Processes, spec: LoadSpec, count: int = 1) -> GeneratorGroup:
+    async def start(
+        cls,
+        processes: Processes,
+        spec: LoadSpec,
+        count: int = 1,
+        processors: Collection[int] | None = None,
+    ) -> GeneratorGroup:
         """Start ``count`` processes that share the connections of ``spec``, and wait until they have
-        connected.
+        connected. They may run on ``processors`` only (None: on all).
 
         Raises ProcessError with a generator's own error if it cannot.
         """
         children = [
-            await processes.start("load generator", "-m", "protosocket.bench.load") for _ in range(count)
+            await processes.start("load generator", "-m", "protosocket.bench.load", processors=processors)
+            for _ in range(count)
         ]
         connections = share(spec.endpoint.connections, count)
         for part, child in enumerate(children):

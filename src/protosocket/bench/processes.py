@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Self
 from protosocket.errors import Error
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Collection, Coroutine
     from types import TracebackType
     from typing import Any, TypeVar
 
@@ -139,8 +140,12 @@ class Processes:
     ) -> None:
         await self._stack.aclose()
 
-    async def start(self, name: str, *arguments: str) -> Child:
-        """Start this Python with ``arguments``; its standard input and output are pipes."""
+    async def start(self, name: str, *arguments: str, processors: Collection[int] | None = None) -> Child:
+        """Start this Python with ``arguments``; its standard input and output are pipes.
+
+        It may run on ``processors`` only, numbered as in ``os.sched_getaffinity`` (None: on those that this
+        process may use). Raises ProcessError if there is none of them.
+        """
         # Standard error is a file: it is read only after a failure, and a full pipe would stop the program.
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by Child.stop
         process = await asyncio.create_subprocess_exec(
@@ -153,13 +158,27 @@ class Processes:
         )
         child = Child(name, process, errors, self._grace)
         self._stack.push_async_callback(child.stop)
+        if processors is not None:
+            # At once: the threads it starts later inherit this.
+            try:
+                os.sched_setaffinity(process.pid, processors)
+            except OSError as error:
+                raise ProcessError(
+                    f"{name} cannot run on processors {sorted(processors)}: {error}"
+                ) from error
         return child
 
-    async def program(self, name: str, *arguments: str, timeout: float = 30.0) -> Child:
-        """Start ``protosocket`` with ``arguments`` and wait until it listens. Raises ProcessError if it does
-        not.
+    async def program(
+        self,
+        name: str,
+        *arguments: str,
+        timeout: float = 30.0,
+        processors: Collection[int] | None = None,
+    ) -> Child:
+        """Start ``protosocket`` with ``arguments`` as ``start`` does and wait until it listens. Raises
+        ProcessError if it does not.
         """
-        child = await self.start(name, "-m", "protosocket", *arguments)
+        child = await self.start(name, "-m", "protosocket", *arguments, processors=processors)
         await child.wait_listening(timeout)
         return child
 

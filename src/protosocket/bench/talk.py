@@ -152,14 +152,13 @@ async def start_column(processes: Processes, settings: TalkSettings, column: Col
             connections=settings.connections,
             cache_name=CACHE_NAME,
             request_timeout=settings.request_timeout,
-            busy_poll=column.client_busy_poll,
         ),
         keyspaces=(keyspace,),
         seed=settings.seed,
         pids=system.pids,
         hops=system.hops,
     )
-    load = await GeneratorGroup.start(processes, spec)
+    load = await GeneratorGroup.start(processes, spec, processors=column.places.client)
     await load.prefill(system.prefill(CACHE_NAME))
     return Running(column, system, load)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from protosocket import rpc
 from protosocket.bench.drivers.cache import CacheDriver
 from protosocket.cache.protosocket_client import ProtosocketCacheClient
-from protosocket.options import ConnectionOptions
 
 if TYPE_CHECKING:
     from protosocket.bench.driver import Driver, Endpoint
@@ -23,11 +22,6 @@ def driver(endpoint: Endpoint, operations: Operations) -> Driver:
 
     async def connect() -> list[CacheClient]:
         asyncio.get_running_loop().set_task_factory(rpc.task_factory)
-        options = ConnectionOptions(busy_poll=endpoint.busy_poll)
-        return [
-            ProtosocketCacheClient(url, options=options)
-            for _ in range(endpoint.connections)
-            for url in endpoint.urls
-        ]
+        return [ProtosocketCacheClient(url) for _ in range(endpoint.connections) for url in endpoint.urls]
 
     return CacheDriver(connect, endpoint, operations)
