@@ -117,14 +117,10 @@ class _Table:
         if reason is not None:
             self._skipped[system.name] = reason
             return
-        for _ in range(system.tries):
-            try:
-                self.running.append(await start_system(processes, system, self._settings))
-            except (ProcessError, TimeoutError) as error:
-                self._failed[system.name] = in_a_line(error)
-            else:
-                self._failed.pop(system.name, None)
-                break
+        try:
+            self.running.append(await start_system(processes, system, self._settings))
+        except (ProcessError, TimeoutError) as error:
+            self._failed[system.name] = in_a_line(error)
 
     async def measure(self) -> None:
         """The repeats: every system once for each concurrency, then all of them again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +12,7 @@ from benchmarks.steps import DRAIN_SECONDS
 from protosocket.bench.driver import Endpoint
 from protosocket.bench.generator import GeneratorGroup
 from protosocket.bench.jobs import Closed, LoadSpec, Prefill
-from protosocket.bench.processes import Processes
+from protosocket.bench.processes import ProcessError, Processes
 from protosocket.bench.workload import Command, Keyspace
 
 if TYPE_CHECKING:
@@ -122,7 +123,17 @@ async def start_load(
 
 
 async def start_system(processes: Programs, system: System, settings: Settings) -> Running:
-    """Start a server with its load generator."""
+    """Start a server with its load generator, and both anew as often as ``tries`` of ``system`` says.
+
+    Raises ProcessError or TimeoutError, which the last try ended with.
+    """
+    for _ in range(system.tries - 1):
+        with suppress(ProcessError, TimeoutError):
+            return await _start_once(processes, system, settings)
+    return await _start_once(processes, system, settings)
+
+
+async def _start_once(processes: Programs, system: System, settings: Settings) -> Running:
     server = await start_server(processes, system)
     return await start_load(processes, system, server, settings)
 
