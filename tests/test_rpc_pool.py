@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 from tests.oracle.header import Control, Header
 from tests.places import Place
-from tests.rpc_support import CODEC, RawServer, Service, closed_port, message, raw_client, served, until
+from tests.rpc_support import CODEC, Peer, RawServer, Service, closed_port, message, raw_client, served, until
 
 from protosocket import ConnectionOptions, errors, rpc
 
@@ -27,7 +27,8 @@ async def test_connections_are_made_when_they_are_needed() -> None:
         for _ in range(5):
             await client.unary(message(b"echo"))
         assert client.connections == 3
-        assert [each.messages_sent for each in client.statistics()] == [2, 2, 2]
+        # All have been made; who is answered by one goes on with that.
+        assert [each.messages_sent for each in client.statistics()] == [4, 1, 1]
         await until(lambda: server.connections == 3)
         assert "3 connections" in repr(client)
     assert client.connections == 0
@@ -63,6 +64,72 @@ async def test_a_dead_connection_is_replaced() -> None:
                 assert (await client.unary(message(b"echo a"))).body == b"echo a"
             assert client.connections == 2
             await until(lambda: server.connections == 2)
+
+
+async def ask_on(client: rpc.Client[Any, Any]) -> None:
+    """Call as long as the answers say so."""
+    while (await client.unary(message())).body == b"go on":
+        pass
+
+
+def answer(peer: Peer, calls: Sequence[Header], body: bytes) -> None:
+    for call in calls:
+        peer.send(call.id, body=body)
+
+
+async def test_who_was_answered_goes_on_with_that_connection() -> None:
+    async with RawServer() as server, rpc.connect(server.url, CODEC, connections=3) as client:
+        await client.ready()
+        peers = [await server.accept() for _ in range(3)]
+        asking = [asyncio.ensure_future(ask_on(client)) for _ in range(6)]
+        waiting = [[(await peer.receive())[0] for _ in range(2)] for peer in peers]
+        for _ in range(10):
+            for peer, calls in zip(peers, waiting, strict=True):
+                answer(peer, calls, b"go on")
+                calls[:] = [(await peer.receive())[0] for _ in range(2)]
+        for peer, calls in zip(peers, waiting, strict=True):
+            answer(peer, calls, b"end")
+        await asyncio.wait_for(asyncio.gather(*asking), 5)
+        assert [each.messages_sent for each in client.statistics()] == [22, 22, 22]
+
+
+async def test_a_connection_with_less_to_do_is_given_more() -> None:
+    async with RawServer() as server, rpc.connect(server.url, CODEC, connections=2) as client:
+        await client.ready()
+        busy, idle = [await server.accept() for _ in range(2)]
+        asking = [asyncio.ensure_future(ask_on(client)) for _ in range(6)]
+        calls = [(await busy.receive())[0] for _ in range(3)]
+        answer(idle, [(await idle.receive())[0] for _ in range(3)], b"end")
+        await until(lambda: sum(call.done() for call in asking) == 3)
+        answer(busy, calls, b"go on")
+        moved, _ = await idle.receive()
+        stayed = [(await busy.receive())[0] for _ in range(2)]
+        answer(idle, [moved], b"end")
+        answer(busy, stayed, b"end")
+        await asyncio.wait_for(asyncio.gather(*asking), 5)
+
+
+async def test_a_lost_connection_is_made_again_by_who_goes_on_with_another() -> None:
+    async with RawServer() as server, rpc.connect(server.url, CODEC, connections=2) as client:
+        await client.ready()
+        kept, lost = [await server.accept() for _ in range(2)]
+        asking = [asyncio.ensure_future(ask_on(client)) for _ in range(2)]
+        call, _ = await kept.receive()
+        await lost.close()
+        ended, _ = await asyncio.wait(asking, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        with pytest.raises(errors.ConnectionClosed):
+            ended.pop().result()
+        again = asyncio.ensure_future(server.accept())
+        # At most one call is made before it is the lost one's turn.
+        answer(kept, [call], b"go on")
+        both = asyncio.ensure_future(kept.receive())
+        await asyncio.wait([again, both], timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        if not again.done():
+            answer(kept, [both.result()[0]], b"go on")
+        made = await asyncio.wait_for(again, 5)
+        both.cancel()
+        answer(made, [(await made.receive())[0]], b"end")
+        await until(lambda: all(each.done() for each in asking))
 
 
 async def test_the_server_comes_back() -> None:

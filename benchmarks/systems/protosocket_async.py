@@ -25,7 +25,7 @@ __all__ = ["CODEC", "ProtobufDriver", "driver", "serve"]
 
 CODEC = rpc.ProtobufCodec(send=CacheCommand, receive=CacheResponse, id="message_id", control="control_code")
 # A client makes all its connections at once, and a listener's backlog is not endless.
-CONNECTIONS_A_CLIENT = 250
+CONNECTIONS_A_CLIENT = 1000
 
 
 class Cache(rpc.Service):

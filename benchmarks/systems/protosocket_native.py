@@ -32,7 +32,7 @@ CODEC: Any = rpc.NativeCodec(
 )
 MISS = MESSAGES.CommandError(code=protosocket_cache_pb2.NOT_FOUND, message="Key not found")
 # A client makes all its connections at once, and a listener's backlog is not endless.
-CONNECTIONS_A_CLIENT = 250
+CONNECTIONS_A_CLIENT = 1000
 
 
 class Cache(rpc.Service):

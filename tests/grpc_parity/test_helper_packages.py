@@ -137,7 +137,9 @@ class Traces:
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
-        self._provider = TracerProvider()
+        # One that lives until the end of the program starts threads in every process that is forked, before its
+        # program is run: some of them never got that far.
+        self._provider = TracerProvider(shutdown_on_exit=False)
         self._provider.add_span_processor(SimpleSpanProcessor(self._exporter))
 
     async def join(self, world: World, **handlers: Any) -> Any:

@@ -28,7 +28,20 @@ struct Pool {
     /// A `ClientReactor`, or None, for each place in the pool; the Python class fills them.
     channels: Option<Py<PyList>>,
     turn: usize,
+    /// Where calls go first, while answers are handled.
+    nearby: Option<Nearby>,
     event_loop: Option<EventLoop>,
+}
+
+/// The connection whose answers are handled, and the one whose turn it is.
+///
+/// A call that is made by who has just been answered goes back the same way: what the connection needs is in the
+/// processor's cache then, and what a batch of answers leads to goes out in one write. Were it always so, nothing
+/// would ever come to a connection that has less to do than the others, such as a new one: so it goes to the other
+/// one if that has fewer calls in flight (docs/decisions/0015).
+struct Nearby {
+    answering: Py<ClientReactor>,
+    other: Py<ClientReactor>,
 }
 
 #[pymethods]
@@ -109,7 +122,72 @@ impl Caller {
     }
 }
 
+/// While it lives, calls go back to the connection whose answers are handled, or to the next one.
+#[derive(Default)]
+pub struct Answering<'py>(Option<Bound<'py, Caller>>);
+
+impl<'py> Answering<'py> {
+    /// Takes note that `channel` has an answer for a call of `caller`.
+    #[inline]
+    pub fn note(&mut self, caller: &Bound<'py, Caller>, channel: &Bound<'py, ClientReactor>) {
+        if self.0.is_none() {
+            caller.get().begin_nearby(channel);
+            self.0 = Some(caller.clone());
+        }
+    }
+}
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        if let Some(caller) = &self.0 {
+            let before = caller.get().pool.borrow(caller.py()).nearby.take();
+            drop(before);
+        }
+    }
+}
+
 impl Caller {
+    /// Has calls go to `channel` or to the connection whose turn it is; not if that one has to be made first.
+    fn begin_nearby(&self, channel: &Bound<'_, ClientReactor>) {
+        let py = channel.py();
+        let mut pool = self.pool.borrow(py);
+        let Some(channels) = pool.channels.as_ref().map(|channels| channels.bind(py)) else {
+            return;
+        };
+        let count = channels.len();
+        if count < 2 {
+            return;
+        }
+        let (mut place, mut other) = (pool.turn, channels.get_item(pool.turn));
+        if other.as_ref().is_ok_and(|other| other.is(channel)) {
+            place = (place + 1) % count;
+            other = channels.get_item(place);
+        }
+        let Some(other) = other
+            .ok()
+            .and_then(|other| other.cast_into::<ClientReactor>().ok())
+        else {
+            return;
+        };
+        if other.as_super().get().is_open(py) {
+            pool.turn = (place + 1) % count;
+            pool.nearby = Some(Nearby {
+                answering: channel.clone().unbind(),
+                other: other.unbind(),
+            });
+        }
+    }
+
+    /// Where a call goes that is made while answers are handled.
+    #[inline]
+    pub fn nearby<'py>(&self, py: Python<'py>) -> Option<Bound<'py, ClientReactor>> {
+        let pool = self.pool.borrow(py);
+        let Nearby { answering, other } = pool.nearby.as_ref()?;
+        let is_less_busy = other.get().in_flight(py) + 1 < answering.get().in_flight(py);
+        let chosen = if is_less_busy { other } else { answering };
+        Some(chosen.bind(py).clone())
+    }
+
     /// Whose turn it is: its place, and its connection if there is one.
     #[inline]
     pub fn turn<'py>(&self, py: Python<'py>) -> PyResult<(usize, Option<Bound<'py, ClientReactor>>)> {

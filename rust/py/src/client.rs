@@ -10,7 +10,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::caller::Caller;
+use crate::caller::{Answering, Caller};
 use crate::codec::{Payload, Side, WireCodec};
 use crate::errors;
 use crate::guarded::Guarded;
@@ -269,7 +269,7 @@ impl ClientReactor {
     /// Calls in flight.
     #[getter]
     fn _in_flight(&self, py: Python<'_>) -> usize {
-        self.calls.borrow(py).pending.len()
+        self.in_flight(py)
     }
 
     /// The futures and sinks that wait, in the order of their ids.
@@ -355,6 +355,12 @@ impl ClientReactor {
 }
 
 impl ClientReactor {
+    /// Calls in flight.
+    #[inline]
+    pub fn in_flight(&self, py: Python<'_>) -> usize {
+        self.calls.borrow(py).pending.len()
+    }
+
     #[inline]
     fn start(
         slf: &Bound<'_, Self>,
@@ -586,8 +592,10 @@ impl ClientReactor {
         link.state(py).in_batch = true;
         let began = Instant::now();
         let mut turns = Turns::default();
-        let result = Self::batch(slf, at_once, &mut turns);
+        let mut answering = Answering::default();
+        let result = Self::batch(slf, at_once, &mut turns, &mut answering);
         let result = result.and(turns.end());
+        drop(answering);
         {
             let mut state = link.state(py);
             state.in_batch = false;
@@ -601,7 +609,12 @@ impl ClientReactor {
         result
     }
 
-    fn batch<'py>(slf: &Bound<'py, Self>, at_once: bool, turns: &mut Turns<'py>) -> PyResult<()> {
+    fn batch<'py>(
+        slf: &Bound<'py, Self>,
+        at_once: bool,
+        turns: &mut Turns<'py>,
+        answering: &mut Answering<'py>,
+    ) -> PyResult<()> {
         let py = slf.py();
         let link = slf.as_super().get();
         let budget = link.state(py).limits.read_messages;
@@ -623,6 +636,9 @@ impl ClientReactor {
                     match slf.get().codec.get().decode(py, payload) {
                         Ok(message) => match waiter.bind(py).cast_exact::<UnaryCall>() {
                             Ok(call) => {
+                                if at_once {
+                                    answering.note(call.get().caller_object(py), slf);
+                                }
                                 let answered =
                                     UnaryCall::answer(call, message, at_once.then_some(&mut *turns));
                                 if UnaryCall::is_watched(call) {

@@ -395,6 +395,11 @@ impl Link {
         self.state.borrow(py)
     }
 
+    /// Whether anything can still be sent.
+    pub fn is_open(&self, py: Python<'_>) -> bool {
+        !self.state(py).closed
+    }
+
     /// Takes note of bytes read; false if there is nothing to do with them.
     pub fn received(&self, py: Python<'_>, count: usize) -> PyResult<bool> {
         let mut state = self.state(py);

@@ -289,6 +289,12 @@ impl UnaryCall {
         self.caller.get()
     }
 
+    /// The same, to hold.
+    #[inline]
+    pub fn caller_object<'py>(&self, py: Python<'py>) -> &Bound<'py, Caller> {
+        self.caller.bind(py)
+    }
+
     /// Has every callback called in a later turn of the event loop.
     fn tell(slf: &Bound<'_, Self>) -> PyResult<()> {
         let callbacks = slf.get().state.borrow(slf.py()).callbacks();
@@ -448,10 +454,18 @@ impl UnaryCall {
         let py = slf.py();
         let this = slf.get();
         let caller = this.caller.bind(py);
+        let starts_on = |channel: &Bound<'py, ClientReactor>| {
+            let started = ClientReactor::start_unary(channel, request, slf, this.timeout, caller.get());
+            started.inspect_err(|_| drop(this.end(py)))
+        };
+        if let Some(channel) = caller.get().nearby(py) {
+            if starts_on(&channel)? {
+                return Ok(None);
+            }
+        }
         let (index, channel) = caller.get().turn(py)?;
         if let Some(channel) = channel {
-            let started = ClientReactor::start_unary(&channel, request, slf, this.timeout, caller.get());
-            if started.inspect_err(|_| drop(this.end(py)))? {
+            if starts_on(&channel)? {
                 return Ok(None);
             }
         }

@@ -36,7 +36,9 @@ class Client(Caller[S, R]):
     ``unary`` is the native half's: see ``Caller.unary``.
 
     A connection is made when its turn to carry a call comes first, and made again when it is found dead;
-    calls take turns over the connections. Every method belongs to the event loop's own thread.
+    calls take turns over the connections. A unary call that a task makes as it goes on with an answer takes
+    the connection of that answer, unless the next one has fewer calls in flight. Every method belongs to the
+    event loop's own thread.
     """
 
     _closed = True  # while it is being made
