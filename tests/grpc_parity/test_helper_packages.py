@@ -137,8 +137,8 @@ class Traces:
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
-        # One that lives until the end of the program starts threads in every process that is forked, before its
-        # program is run: some of them never got that far.
+        # One that lives until the program ends starts threads in every process that is forked, before that
+        # runs its own program: some never came to it.
         self._provider = TracerProvider(shutdown_on_exit=False)
         self._provider.add_span_processor(SimpleSpanProcessor(self._exporter))
 
