@@ -109,6 +109,16 @@ async def test_a_connection_with_less_to_do_is_given_more() -> None:
         await asyncio.wait_for(asyncio.gather(*asking), 5)
 
 
+async def test_many_calls_that_an_answer_leads_to_go_to_all_connections() -> None:
+    async with served() as (url, _), rpc.connect(url, CODEC, connections=4) as client:
+        await client.ready()
+        await client.unary(message(b"echo"))
+        await asyncio.gather(*[client.unary(message(b"echo")).start() for _ in range(40)])
+        sent = [each.messages_sent for each in client.statistics()]
+        assert sum(sent) == 41
+        assert min(sent) >= 8
+
+
 async def test_a_lost_connection_is_made_again_by_who_goes_on_with_another() -> None:
     async with RawServer() as server, rpc.connect(server.url, CODEC, connections=2) as client:
         await client.ready()

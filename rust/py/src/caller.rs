@@ -44,6 +44,32 @@ struct Nearby {
     other: Py<ClientReactor>,
 }
 
+impl Pool {
+    /// `channel` with the connection whose turn it is; None if there is no other, or it has to be made first.
+    fn nearby_to(&mut self, channel: &Bound<'_, ClientReactor>) -> Option<Nearby> {
+        let channels = self.channels.as_ref()?.bind(channel.py());
+        let count = channels.len();
+        if count < 2 {
+            return None;
+        }
+        let mut place = self.turn;
+        let mut other = channels.get_item(place).ok()?;
+        if other.is(channel) {
+            place = (place + 1) % count;
+            other = channels.get_item(place).ok()?;
+        }
+        let other = other.cast_into::<ClientReactor>().ok()?;
+        if !other.as_super().get().is_open(channel.py()) {
+            return None;
+        }
+        self.turn = (place + 1) % count;
+        Some(Nearby {
+            answering: channel.clone().unbind(),
+            other: other.unbind(),
+        })
+    }
+}
+
 #[pymethods]
 impl Caller {
     #[new]
@@ -131,7 +157,8 @@ impl<'py> Answering<'py> {
     #[inline]
     pub fn note(&mut self, caller: &Bound<'py, Caller>, channel: &Bound<'py, ClientReactor>) {
         if self.0.is_none() {
-            caller.get().begin_nearby(channel);
+            let mut pool = caller.get().pool.borrow(channel.py());
+            pool.nearby = pool.nearby_to(channel);
             self.0 = Some(caller.clone());
         }
     }
@@ -147,45 +174,19 @@ impl Drop for Answering<'_> {
 }
 
 impl Caller {
-    /// Has calls go to `channel` or to the connection whose turn it is; not if that one has to be made first.
-    fn begin_nearby(&self, channel: &Bound<'_, ClientReactor>) {
-        let py = channel.py();
-        let mut pool = self.pool.borrow(py);
-        let Some(channels) = pool.channels.as_ref().map(|channels| channels.bind(py)) else {
-            return;
-        };
-        let count = channels.len();
-        if count < 2 {
-            return;
-        }
-        let (mut place, mut other) = (pool.turn, channels.get_item(pool.turn));
-        if other.as_ref().is_ok_and(|other| other.is(channel)) {
-            place = (place + 1) % count;
-            other = channels.get_item(place);
-        }
-        let Some(other) = other
-            .ok()
-            .and_then(|other| other.cast_into::<ClientReactor>().ok())
-        else {
-            return;
-        };
-        if other.as_super().get().is_open(py) {
-            pool.turn = (place + 1) % count;
-            pool.nearby = Some(Nearby {
-                answering: channel.clone().unbind(),
-                other: other.unbind(),
-            });
-        }
-    }
-
     /// Where a call goes that is made while answers are handled.
     #[inline]
     pub fn nearby<'py>(&self, py: Python<'py>) -> Option<Bound<'py, ClientReactor>> {
-        let pool = self.pool.borrow(py);
+        let mut pool = self.pool.borrow(py);
         let Nearby { answering, other } = pool.nearby.as_ref()?;
-        let is_less_busy = other.get().in_flight(py) + 1 < answering.get().in_flight(py);
-        let chosen = if is_less_busy { other } else { answering };
-        Some(chosen.bind(py).clone())
+        let answering = answering.bind(py).clone();
+        if other.get().in_flight(py) + 1 >= answering.get().in_flight(py) {
+            return Some(answering);
+        }
+        let other = other.bind(py).clone();
+        // Many calls of one task go to all connections.
+        pool.nearby = pool.nearby_to(&answering);
+        Some(other)
     }
 
     /// Whose turn it is: its place, and its connection if there is one.
