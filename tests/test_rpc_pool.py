@@ -132,12 +132,12 @@ async def test_a_lost_connection_is_made_again_by_who_goes_on_with_another() -> 
         again = asyncio.ensure_future(server.accept())
         # At most one call is made before it is the lost one's turn.
         answer(kept, [call], b"go on")
-        both = asyncio.ensure_future(kept.receive())
-        await asyncio.wait([again, both], timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        asked = asyncio.ensure_future(kept.receive())
+        await asyncio.wait([again, asked], timeout=5, return_when=asyncio.FIRST_COMPLETED)
         if not again.done():
-            answer(kept, [both.result()[0]], b"go on")
+            answer(kept, [asked.result()[0]], b"go on")
         made = await asyncio.wait_for(again, 5)
-        both.cancel()
+        asked.cancel()
         answer(made, [(await made.receive())[0]], b"end")
         await until(lambda: all(each.done() for each in asking))
 
