@@ -279,53 +279,52 @@ unsafe extern "C" fn unary(
     count: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    Python::attach(|py| {
-        // SAFETY: `names` is a tuple or null; behind the positional arguments are as many values.
-        let timeout = unsafe {
-            match (count, names.is_null()) {
-                (1, true) => Some(None),
-                (1, false) if ffi::PyTuple_GET_SIZE(names) == 1 => {
-                    let value = *arguments.add(1);
-                    if ffi::PyTuple_GET_ITEM(names, 0) != intern!(py, "timeout").as_ptr() {
-                        None
-                    } else if value == ffi::Py_None() {
-                        Some(None)
-                    } else if ffi::PyFloat_CheckExact(value) != 0 {
-                        Some(Some(ffi::PyFloat_AS_DOUBLE(value)))
-                    } else {
-                        None
-                    }
-                }
-                _ => None,
-            }
-        };
-        let result = catch_unwind(AssertUnwindSafe(|| match timeout {
-            Some(timeout) => {
-                // SAFETY: live objects; the descriptor has checked the first one's class.
-                let (caller, request) = unsafe {
-                    (
-                        Bound::from_borrowed_ptr(py, caller).cast_into_unchecked::<Caller>(),
-                        Bound::from_borrowed_ptr(py, *arguments).unbind(),
-                    )
-                };
-                let call = UnaryCall::new(caller.unbind(), request, timeout, None);
-                Bound::new(py, call).map(Bound::into_any)
-            }
-            // SAFETY: the arguments as they came, with the caller in front.
-            None => unsafe {
-                let named = if names.is_null() {
-                    0
+    // SAFETY: the interpreter holds the GIL; no `Py` is dropped here, which is what attaching would be for.
+    let py = unsafe { Python::assume_attached() };
+    // SAFETY: `names` is a tuple or null; behind the positional arguments are as many values.
+    let timeout = unsafe {
+        match (count, names.is_null()) {
+            (1, true) => Some(None),
+            (1, false) if ffi::PyTuple_GET_SIZE(names) == 1 => {
+                let value = *arguments.add(1);
+                if ffi::PyTuple_GET_ITEM(names, 0) != intern!(py, "timeout").as_ptr() {
+                    None
+                } else if value == ffi::Py_None() {
+                    Some(None)
+                } else if ffi::PyFloat_CheckExact(value) != 0 {
+                    Some(Some(ffi::PyFloat_AS_DOUBLE(value)))
                 } else {
-                    ffi::PyTuple_GET_SIZE(names)
-                };
-                let given = std::slice::from_raw_parts(arguments, (count + named) as usize);
-                let all: Vec<_> = std::iter::once(caller).chain(given.iter().copied()).collect();
-                let general = UNARY.get(py).ok_or_else(unprepared)?;
-                let called =
-                    ffi::PyObject_Vectorcall(general.as_ptr(), all.as_ptr(), count as usize + 1, names);
-                Bound::from_owned_ptr_or_err(py, called)
-            },
-        }));
-        given_back(py, result)
-    })
+                    None
+                }
+            }
+            _ => None,
+        }
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| match timeout {
+        Some(timeout) => {
+            // SAFETY: live objects; the descriptor has checked the first one's class.
+            let (caller, request) = unsafe {
+                (
+                    Bound::from_borrowed_ptr(py, caller).cast_into_unchecked::<Caller>(),
+                    Bound::from_borrowed_ptr(py, *arguments).unbind(),
+                )
+            };
+            let call = UnaryCall::new(caller.unbind(), request, timeout, None);
+            Bound::new(py, call).map(Bound::into_any)
+        }
+        // SAFETY: the arguments as they came, with the caller in front.
+        None => unsafe {
+            let named = if names.is_null() {
+                0
+            } else {
+                ffi::PyTuple_GET_SIZE(names)
+            };
+            let given = std::slice::from_raw_parts(arguments, (count + named) as usize);
+            let all: Vec<_> = std::iter::once(caller).chain(given.iter().copied()).collect();
+            let general = UNARY.get(py).ok_or_else(unprepared)?;
+            let called = ffi::PyObject_Vectorcall(general.as_ptr(), all.as_ptr(), count as usize + 1, names);
+            Bound::from_owned_ptr_or_err(py, called)
+        },
+    }));
+    given_back(py, result)
 }

@@ -303,6 +303,9 @@ pub trait Steps: PyTypeInfo {
 
 /// What `await` and tasks call for a step, which needs no StopIteration for its result.
 ///
+/// It does not attach, which takes as long as a step's own work: PyO3's count of that is for `Py`s that are dropped,
+/// which wait for the next function that attaches if none has. So what a step drops as a rule are `Bound`s.
+///
 /// # Safety
 ///
 /// Called by the interpreter, with an object of the class, a live value and a place for the result.
@@ -311,23 +314,23 @@ pub unsafe extern "C" fn am_send<T: Steps>(
     value: *mut ffi::PyObject,
     result: *mut *mut ffi::PyObject,
 ) -> ffi::PySendResult {
-    let (status, object) = Python::attach(|py| {
-        let step = catch_unwind(AssertUnwindSafe(|| {
-            // SAFETY: the slot is this class's alone, and nobody derives from it.
-            let coroutine = unsafe { Bound::from_borrowed_ptr(py, coroutine).cast_into_unchecked::<T>() };
-            // SAFETY: a live object, by the slot's contract.
-            T::step(&coroutine, &unsafe { Bound::from_borrowed_ptr(py, value) })
-        }));
-        match step {
-            Ok(Sent::Yielded(awaited)) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),
-            Ok(Sent::Returned(value)) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
-            Ok(Sent::Raised(error)) => {
-                error.restore(py);
-                (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
-            }
-            Err(_) => (ffi::PySendResult::PYGEN_ERROR, panicked(py)),
+    // SAFETY: the interpreter holds the GIL.
+    let py = unsafe { Python::assume_attached() };
+    let step = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the slot is this class's alone, and nobody derives from it.
+        let coroutine = unsafe { Bound::from_borrowed_ptr(py, coroutine).cast_into_unchecked::<T>() };
+        // SAFETY: a live object, by the slot's contract.
+        T::step(&coroutine, &unsafe { Bound::from_borrowed_ptr(py, value) })
+    }));
+    let (status, object) = match step {
+        Ok(Sent::Yielded(awaited)) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),
+        Ok(Sent::Returned(value)) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
+        Ok(Sent::Raised(error)) => {
+            error.restore(py);
+            (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
         }
-    });
+        Err(_) => (ffi::PySendResult::PYGEN_ERROR, panicked(py)),
+    };
     // SAFETY: the interpreter gave a place for the result.
     unsafe { *result = object };
     status

@@ -418,7 +418,7 @@ impl UnaryCall {
         match phase {
             Phase::Answered(message) if is_read => Ok(Step::Returns(message)),
             Phase::Answered(message) => this.read(py, Ok(message)).map(Step::Returns),
-            Phase::New(request) => Self::first_step(slf, request.bind(py)),
+            Phase::New(request) => Self::first_step(slf, &request.into_bound(py)),
             Phase::Failed(error) if is_read => Err(PyErr::from_value(error.into_bound(py))),
             Phase::Failed(error) => Err(this.explain(py, PyErr::from_value(error.into_bound(py)))),
             Phase::Cancelled(message) => Err(this.explain(py, cancelled(py, message))),

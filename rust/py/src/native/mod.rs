@@ -57,13 +57,20 @@ impl NativeSchema {
     /// The message of class `kind` in `data`; `InvalidMessage` if there is none, `TypeError` for another class.
     #[pyo3(signature = (kind, data, /))]
     fn decode<'py>(&self, kind: &Bound<'py, PyType>, data: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-        let index = self.schema.index(kind).ok_or_else(|| foreign(kind))?;
+        let index = self
+            .schema
+            .index(kind.as_type_ptr())
+            .ok_or_else(|| foreign(kind))?;
         Decoder::run(kind.py(), &self.schema, &self.schema.messages[index], data)
     }
 
     /// What decodes messages of class `kind`; `TypeError` for another class.
     fn decoder(slf: &Bound<'_, Self>, kind: &Bound<'_, PyType>) -> PyResult<NativeDecoder> {
-        let index = slf.get().schema.index(kind).ok_or_else(|| foreign(kind))?;
+        let index = slf
+            .get()
+            .schema
+            .index(kind.as_type_ptr())
+            .ok_or_else(|| foreign(kind))?;
         Ok(NativeDecoder {
             schema: slf.clone().unbind(),
             index,
@@ -163,7 +170,7 @@ impl NativeSchema {
     /// The type of a message: of its class, or of one that its class derives from.
     #[inline]
     fn type_of(&self, message: &Bound<'_, PyAny>) -> PyResult<&MessageType> {
-        match self.schema.index(&message.get_type()) {
+        match self.schema.index(message.get_type_ptr()) {
             Some(index) => Ok(&self.schema.messages[index]),
             None => self.derived(message),
         }
@@ -172,7 +179,7 @@ impl NativeSchema {
     #[cold]
     fn derived(&self, message: &Bound<'_, PyAny>) -> PyResult<&MessageType> {
         for base in message.get_type().mro().iter() {
-            if let Some(index) = self.schema.index(base.cast::<PyType>()?) {
+            if let Some(index) = self.schema.index(base.cast::<PyType>()?.as_type_ptr()) {
                 return Ok(&self.schema.messages[index]);
             }
         }

@@ -1,5 +1,7 @@
 //! Message classes compiled for the encoder and the decoder: what each field is, and where objects keep it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use protosocket_core::wire_reader::wire;
 use protosocket_core::wire_writer::Key;
 use pyo3::exceptions::PyValueError;
@@ -315,6 +317,8 @@ impl MessageType {
 pub struct Schema {
     pub messages: Vec<MessageType>,
     by_class: ClassMap,
+    /// The index that was asked for last, as a connection mostly sends one class of messages.
+    last: AtomicUsize,
 }
 
 impl Schema {
@@ -340,13 +344,24 @@ impl Schema {
                 }
             }
         }
-        Ok(Schema { messages, by_class })
+        Ok(Schema {
+            messages,
+            by_class,
+            last: AtomicUsize::new(0),
+        })
     }
 
     /// The index of this class.
     #[inline]
-    pub fn index(&self, class: &Bound<'_, PyType>) -> Option<usize> {
-        self.by_class.get(&(class.as_ptr() as usize)).copied()
+    pub fn index(&self, class: *const ffi::PyTypeObject) -> Option<usize> {
+        let last = self.last.load(Ordering::Relaxed);
+        let is_last = |message: &MessageType| message.class.as_ptr().cast_const() == class.cast();
+        if self.messages.get(last).is_some_and(is_last) {
+            return Some(last);
+        }
+        let index = self.by_class.get(&class.addr()).copied()?;
+        self.last.store(index, Ordering::Relaxed);
+        Some(index)
     }
 }
 
