@@ -91,6 +91,7 @@ class Link:
         transport: object,
         loop: asyncio.AbstractEventLoop,
         direct: bool,
+        socket: int | None,
         polling: tuple[BusyPoller, float | None] | None,
     ) -> None: ...
     def _detach(self) -> None: ...

@@ -12,6 +12,7 @@ pub mod light;
 pub mod messagepack;
 pub mod polling;
 pub mod protobuf;
+pub mod reading_on;
 pub mod receive;
 pub mod relay;
 pub mod table;

@@ -148,11 +148,8 @@ impl ClientReactor {
     }
 
     fn buffer_updated(slf: &Bound<'_, Self>, nbytes: usize) -> PyResult<()> {
-        if slf.as_super().get().received(slf.py(), nbytes)? {
-            Self::handle(slf)
-        } else {
-            Ok(())
-        }
+        let link = slf.as_super().get();
+        link.read_on(slf.py(), nbytes, || Self::handle(slf))
     }
 
     fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -617,8 +614,7 @@ impl ClientReactor {
     ) -> PyResult<()> {
         let py = slf.py();
         let link = slf.as_super().get();
-        let budget = link.state(py).limits.read_messages;
-        for _ in 0..budget {
+        for _ in 0..link.budget(py) {
             let (answer, payload) = match Self::next(slf) {
                 Ok(Some(next)) => next,
                 Ok(None) => return Ok(()),

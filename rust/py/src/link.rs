@@ -4,17 +4,20 @@
 //! it and say what a message is for.
 
 mod assembly;
+mod socket;
 
 use std::cell::RefCell;
 use std::ffi::c_int;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use protosocket_core::flush::FlushPolicy;
 use protosocket_core::foreign::foreign;
 use protosocket_core::framing::{Framing, Step};
 use protosocket_core::header::{Header, Layout, Malformed};
+use protosocket_core::reading_on::ReadingOn;
 use protosocket_core::receive::{ReceiveBuffer, SHARED};
-use pyo3::exceptions::PyBufferError;
+use pyo3::exceptions::{PyBufferError, PyOSError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView};
@@ -24,6 +27,7 @@ use crate::busy_poll::BusyPoller;
 use crate::codec::{Payload, WireCodec};
 use crate::guarded::Guarded;
 use assembly::Assembly;
+use socket::Socket;
 
 pub use assembly::LONG;
 
@@ -111,6 +115,11 @@ pub struct LinkState {
     direct: bool,
     /// Where the transport was last told to read to.
     reading: Reading,
+    /// What the transport reads from, if others may read there too.
+    socket: Option<Socket>,
+    reading_on: ReadingOn,
+    /// Messages that were handled before in this turn of the event loop.
+    spent: usize,
 }
 
 /// What memory a transport reads into.
@@ -337,6 +346,73 @@ impl LinkState {
             .map(|(poller, time)| (poller.clone_ref(py), *time))
     }
 
+    /// Where the next read goes: the free part of the receive buffer, or other memory.
+    fn room(&mut self, py: Python<'_>) -> PyResult<(*mut u8, usize)> {
+        // Such a transport reads at once, and says so before anything else runs in this thread.
+        let direct = self.direct;
+        if let Some(header) = self.long.filter(|_| direct && self.assembly.is_none()) {
+            self.assembly = Assembly::begin(py, self.receive.unread(), header, self.need);
+            if self.assembly.is_some() {
+                self.receive.clear();
+            }
+        }
+        let shared = if direct && self.need <= SHARED {
+            self.receive.shared_from()
+        } else {
+            None
+        };
+        if let Some(assembly) = self
+            .assembly
+            .as_mut()
+            .filter(|assembly| assembly.whole().is_none())
+        {
+            let free = assembly.free();
+            self.reading = Reading::Assembly;
+            Ok(free)
+        } else if let Some(from) = shared {
+            self.reading = Reading::Shared;
+            Ok(READ_BUFFER.with_borrow_mut(|buffer| {
+                if buffer.len() < SHARED {
+                    *buffer = vec![0; SHARED];
+                }
+                let room = &mut buffer[from..];
+                (room.as_mut_ptr(), room.len())
+            }))
+        } else {
+            self.reading = Reading::Own;
+            // asyncio's TLS asks once more before it has let go of its last view, to see the end.
+            let room = if self.exports == 0 {
+                self.receive.writable()
+            } else {
+                self.receive.tail()
+            };
+            if room.is_empty() {
+                return Err(PyBufferError::new_err(
+                    "the receive buffer is full and being read into",
+                ));
+            }
+            Ok((room.as_mut_ptr(), room.len()))
+        }
+    }
+
+    /// Messages that may still be handled in this turn.
+    #[inline]
+    fn budget(&self) -> usize {
+        self.limits.read_messages.saturating_sub(self.spent)
+    }
+
+    /// Whether the socket may be read from without the transport: not while a long message is on its way, nor when
+    /// much was handled in this turn.
+    fn may_read_on(&self) -> bool {
+        self.socket.is_some()
+            && !self.closed
+            && !self.paused
+            && !self.proceed_scheduled
+            && self.long.is_none()
+            && self.assembly.is_none()
+            && self.spent * 2 < self.limits.read_messages
+    }
+
     /// Takes note of a message appended to `output`; true if it is time to flush. It always is when the
     /// queue is full: nobody has to wait for room while the transport takes bytes.
     #[inline]
@@ -386,6 +462,9 @@ impl Link {
                 exports: 0,
                 direct: false,
                 reading: Reading::Own,
+                socket: None,
+                reading_on: ReadingOn::default(),
+                spent: 0,
             }),
         }
     }
@@ -398,6 +477,77 @@ impl Link {
     /// Whether anything can still be sent.
     pub fn is_open(&self, py: Python<'_>) -> bool {
         !self.state(py).closed
+    }
+
+    /// The transport has read `count` bytes: has `handle` handle them, and what comes meanwhile, if that is likely and
+    /// for as long as others can wait. Raises what reading from the socket does, as a transport expects of that.
+    pub fn read_on(&self, py: Python<'_>, count: usize, handle: impl Fn() -> PyResult<()>) -> PyResult<()> {
+        self.state(py).reading_on.begin(count);
+        let result = self.rounds(py, count, handle);
+        self.state(py).spent = 0;
+        result
+    }
+
+    fn rounds(&self, py: Python<'_>, mut count: usize, handle: impl Fn() -> PyResult<()>) -> PyResult<()> {
+        let before = self.state(py).counts.messages_received;
+        while self.received(py, count)? {
+            handle()?;
+            {
+                let mut state = self.state(py);
+                state.spent = (state.counts.messages_received - before) as usize;
+            }
+            count = self.read_more(py)?;
+            if count == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads from the socket without the transport; the bytes read, 0 if that is for the transport to do.
+    fn read_more(&self, py: Python<'_>) -> PyResult<usize> {
+        let transport = {
+            let mut state = self.state(py);
+            if !state.may_read_on() || !state.reading_on.tries() {
+                return Ok(0);
+            }
+            state
+                .transport
+                .as_ref()
+                .map(|transport| transport.bind(py).clone())
+        };
+        // It may have been closed or told to pause by anybody.
+        match transport {
+            Some(transport) if transport.call_method0(intern!(py, "is_reading"))?.is_truthy()? => {}
+            _ => return Ok(0),
+        }
+        let mut state = self.state(py);
+        let (memory, length) = state.room(py)?;
+        // SAFETY: live, initialised memory that nobody else looks at before the read has ended.
+        let memory = unsafe { std::slice::from_raw_parts_mut(memory, length) };
+        let read = state.socket.as_ref().map_or(Ok(0), |socket| socket.read(memory));
+        match read {
+            // The transport reads the end once more.
+            Ok(0) => Ok(0),
+            Ok(count) => {
+                state.reading_on.brought(count);
+                Ok(count)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                state.reading_on.in_vain();
+                Ok(0)
+            }
+            Err(error) => {
+                drop(state);
+                Err(os_error(py, &error))
+            }
+        }
+    }
+
+    /// Messages that may still be handled in this turn of the event loop.
+    #[inline]
+    pub fn budget(&self, py: Python<'_>) -> usize {
+        self.state(py).budget()
     }
 
     /// Takes note of bytes read; false if there is nothing to do with them.
@@ -604,6 +754,22 @@ impl Link {
     }
 }
 
+/// What a transport would raise of a read that failed.
+#[cold]
+fn os_error(py: Python<'_>, error: &std::io::Error) -> PyErr {
+    let Some(code) = error.raw_os_error() else {
+        return PyOSError::new_err(error.to_string());
+    };
+    let text = py
+        .import(intern!(py, "os"))
+        .and_then(|os| os.call_method1(intern!(py, "strerror"), (code,)))
+        .map(Bound::unbind);
+    match text {
+        Ok(text) => PyOSError::new_err((code, text)),
+        Err(error) => error,
+    }
+}
+
 /// Ends the connection because of what the peer sent: `_broken(kind, detail, size)` of the Python class.
 #[cold]
 pub fn broken(link: &Bound<'_, PyAny>, state: &Link, why: Broken) -> PyResult<()> {
@@ -624,13 +790,15 @@ pub fn broken(link: &Bound<'_, PyAny>, state: &Link, why: Broken) -> PyResult<()
 #[pymethods]
 impl Link {
     /// Takes the transport; `loop` is the running event loop. `direct` says that the transport reads
-    /// into any buffer object, not only into a memoryview. `polling` is what keeps the loop awake, and for
-    /// how many seconds after each read and write.
+    /// into any buffer object, not only into a memoryview. `socket` is the descriptor of the socket that
+    /// the transport reads messages from as they are and closes after `_detach`. `polling` is what keeps the
+    /// loop awake, and for how many seconds after each read and write.
     fn _attach(
         slf: &Bound<'_, Self>,
         transport: Bound<'_, PyAny>,
         r#loop: Bound<'_, PyAny>,
         direct: bool,
+        socket: Option<i32>,
         polling: Option<(Py<BusyPoller>, Option<f64>)>,
     ) -> PyResult<()> {
         let py = slf.py();
@@ -641,6 +809,7 @@ impl Link {
         let replaced = {
             let mut state = slf.get().state(py);
             state.direct = direct;
+            state.socket = socket.map(Socket::new);
             let polling = polling.map(|(poller, seconds)| (poller, seconds.map(Duration::from_secs_f64)));
             (
                 std::mem::replace(&mut state.poller, polling),
@@ -662,6 +831,7 @@ impl Link {
         let held = {
             let mut state = self.state(py);
             state.closed = true;
+            state.socket = None;
             state.drop_received();
             state.drop_queued();
             (
@@ -801,54 +971,7 @@ impl Link {
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let py = slf.py();
         let link = slf.get();
-        let (data, length) = {
-            let mut state = link.state(py);
-            // Such a transport reads at once, and says so before anything else runs in this thread.
-            let direct = state.direct;
-            if let Some(header) = state.long.filter(|_| direct && state.assembly.is_none()) {
-                state.assembly = Assembly::begin(py, state.receive.unread(), header, state.need);
-                if state.assembly.is_some() {
-                    state.receive.clear();
-                }
-            }
-            let shared = if direct && state.need <= SHARED {
-                state.receive.shared_from()
-            } else {
-                None
-            };
-            if let Some(assembly) = state
-                .assembly
-                .as_mut()
-                .filter(|assembly| assembly.whole().is_none())
-            {
-                let free = assembly.free();
-                state.reading = Reading::Assembly;
-                free
-            } else if let Some(from) = shared {
-                state.reading = Reading::Shared;
-                READ_BUFFER.with_borrow_mut(|buffer| {
-                    if buffer.len() < SHARED {
-                        *buffer = vec![0; SHARED];
-                    }
-                    let room = &mut buffer[from..];
-                    (room.as_mut_ptr(), room.len())
-                })
-            } else {
-                state.reading = Reading::Own;
-                // asyncio's TLS asks once more before it has let go of its last view, to see the end.
-                let room = if state.exports == 0 {
-                    state.receive.writable()
-                } else {
-                    state.receive.tail()
-                };
-                if room.is_empty() {
-                    return Err(PyBufferError::new_err(
-                        "the receive buffer is full and being read into",
-                    ));
-                }
-                (room.as_mut_ptr(), room.len())
-            }
-        };
+        let (data, length) = link.state(py).room(py)?;
         // SAFETY: `view` is the caller's to fill; data and length describe live, initialised memory.
         let filled = unsafe {
             ffi::PyBuffer_FillInfo(

@@ -132,11 +132,8 @@ impl ServerReactor {
     }
 
     fn buffer_updated(slf: &Bound<'_, Self>, nbytes: usize) -> PyResult<()> {
-        if slf.as_super().get().received(slf.py(), nbytes)? {
-            Self::handle(slf)
-        } else {
-            Ok(())
-        }
+        let link = slf.as_super().get();
+        link.read_on(slf.py(), nbytes, || Self::handle(slf))
     }
 
     fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
@@ -320,6 +317,7 @@ impl ServerReactor {
             }
         };
         let limits = link.state(py).limits;
+        let budget = link.budget(py);
         let native = handler.cast::<CacheCommands>().ok().map(Bound::get);
         let mut task = this.task(slf)?;
         HandlerTask::enter(&task, &event_loop)?;
@@ -329,7 +327,7 @@ impl ServerReactor {
             if !link.state(py).has_room() {
                 break this.stall(link, py);
             }
-            if *handled == limits.read_messages {
+            if *handled == budget {
                 break link.pause(py).and_then(|()| link.proceed_soon(py)).map(|()| None);
             }
             let (busy, waiting, bytes) = {

@@ -7,7 +7,7 @@ import logging
 import types
 from typing import TYPE_CHECKING, Any, cast
 
-from protosocket.connection.endpoint import configure_socket, peer_name
+from protosocket.connection.endpoint import configure_socket, peer_name, plain_socket
 from protosocket.connection.fastnet import ResumingTLS
 from protosocket.connection.polling import busy_poller
 from protosocket.errors import ConnectionClosed, InvalidMessage, MessageTooLarge, ProtocolError
@@ -68,7 +68,8 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         poller = None if seconds == 0 else busy_poller(self._loop)
         polling = None if poller is None else (poller, seconds)
         direct = type(transport).__module__.startswith("aiofastnet")
-        self._attach(self._transport, self._loop, direct, polling)
+        socket = plain_socket(transport) if direct else None
+        self._attach(self._transport, self._loop, direct, socket, polling)
 
     def eof_received(self) -> None:
         """The peer sends no more, which ends the connection."""
