@@ -6,8 +6,11 @@ import asyncio
 import contextvars
 import gc
 import inspect
+import subprocess
+import sys
 import warnings
 import weakref
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -332,3 +335,35 @@ def test_a_client_that_was_never_closed_is_collected_with_its_event_loop() -> No
     gc.collect()
     gc.collect()
     assert left() is None
+
+
+AT_THE_END = """
+import asyncio, gc, sys
+from tests.rpc_support import CODEC, RawServer, message
+from protosocket import rpc
+
+async def main(kind):
+    async with RawServer() as server, rpc.connect(server.url, CODEC) as client:
+        call = client.unary(message(b"x"))
+        if kind != "new":
+            call.start()
+        if kind == "failed":
+            await (await server.accept()).close()
+            while not call.done():
+                await asyncio.sleep(0.001)
+        cycle = [call]
+        cycle.append(cycle)
+
+gc.disable()
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("kind", ["new", "under way", "failed"])
+async def test_a_program_may_end_with_a_call_that_only_the_last_collection_finds(kind: str) -> None:
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", AT_THE_END, kind, cwd=Path(__file__).parent.parent, stderr=subprocess.PIPE
+    )
+    async with asyncio.timeout(30):
+        _, errors = await program.communicate()
+    assert program.returncode == 0, errors.decode()

@@ -1005,12 +1005,12 @@ pub fn fill_slots(py: Python<'_>) {
 ///
 /// Called by the interpreter, with a live object.
 unsafe extern "C" fn finalize(call: *mut ffi::PyObject) {
-    Python::attach(|py| {
-        // SAFETY: the slot is this class's alone, and nobody derives from it.
-        let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
-        // A panic must not leave the function; there is nobody to tell.
-        drop(catch_unwind(AssertUnwindSafe(|| this.get().report_unseen(py))));
-    });
+    // SAFETY: the interpreter holds the GIL. Attaching would panic where it collects for the last time.
+    let py = unsafe { Python::assume_attached() };
+    // SAFETY: the slot is this class's alone, and nobody derives from it.
+    let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
+    // A panic must not leave the function; there is nobody to tell.
+    drop(catch_unwind(AssertUnwindSafe(|| this.get().report_unseen(py))));
 }
 
 /// # Safety
