@@ -1,4 +1,4 @@
-"""A connection that reads on after a batch, without a turn of the event loop: who else gets turns, and its end."""
+"""A connection that reads on after a batch, in one turn of the event loop: what others get, and its end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def framed(call_id: int, body: bytes = b"") -> bytes:
 
 
 class Feeding(rpc.Service):
-    """Each request is followed by the next one before its handler ends; notes the event loop's turn of each."""
+    """Each request is followed by the next before its handler ends; notes the event loop's turn of each."""
 
     def __init__(self) -> None:
         self.feeder: socket.socket | None = None

@@ -27,7 +27,6 @@ __all__ = [
     "listen",
     "open_transport",
     "peer_name",
-    "plain_socket",
 ]
 
 P = TypeVar("P", bound=asyncio.BufferedProtocol)
@@ -236,15 +235,6 @@ def configure_socket(transport: asyncio.BaseTransport, options: ConnectionOption
             interval = max(1, int(options.keepalive / _KEEPALIVE_PROBES))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, interval)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)
-
-
-def plain_socket(transport: asyncio.BaseTransport) -> int | None:
-    """The descriptor of the socket that carries a connection's bytes as they are; None under TLS."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or transport.get_extra_info("sslcontext") is not None:
-        return None
-    descriptor: int = sock.fileno()
-    return descriptor if descriptor >= 0 else None
 
 
 def peer_name(transport: asyncio.BaseTransport) -> str:

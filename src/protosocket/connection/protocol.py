@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import types
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from protosocket.connection.endpoint import configure_socket, peer_name, plain_socket
+from protosocket.connection.endpoint import configure_socket, peer_name
 from protosocket.connection.fastnet import ResumingTLS
 from protosocket.connection.polling import busy_poller
+from protosocket.connection.resets import Resets
 from protosocket.errors import ConnectionClosed, InvalidMessage, MessageTooLarge, ProtocolError
 from protosocket.options import ConnectionOptions
 from protosocket.telemetry import ConnectionStatistics
@@ -53,6 +56,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._closing = False
         self._cut_off: asyncio.TimerHandle | None = None
         self._room_waiters: list[asyncio.Future[None]] = []
+        self._unwatch: Callable[[], None] | None = None
         self.peer = "unknown peer"
 
     # What the transport calls.
@@ -68,8 +72,14 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         poller = None if seconds == 0 else busy_poller(self._loop)
         polling = None if poller is None else (poller, seconds)
         direct = type(transport).__module__.startswith("aiofastnet")
-        socket = plain_socket(transport) if direct else None
-        self._attach(self._transport, self._loop, direct, socket, polling)
+        socket = transport.get_extra_info("socket") if direct else None
+        descriptor = None if socket is None else socket.fileno()
+        is_plain = transport.get_extra_info("sslcontext") is None
+        self._attach(self._transport, self._loop, direct, descriptor if is_plain else None, polling)
+        resets = Resets.of(self._loop)
+        if resets is not None and descriptor is not None:
+            resets.watch(descriptor, plain)
+            self._unwatch = functools.partial(resets.forget, descriptor, plain)
 
     def eof_received(self) -> None:
         """The peer sends no more, which ends the connection."""
@@ -88,6 +98,9 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
             self._cut_off.cancel()
             self._cut_off = None
         self._detach()
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
         self._transport = None
         if not self._closed.done():
             self._closed.set_result(None)
