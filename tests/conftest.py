@@ -82,3 +82,9 @@ def unix_path() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="ps-")
     yield os.path.join(folder, "s")
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def resets_noticed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reset that libuv keeps from a transport is found in hundredths of a second."""
+    monkeypatch.setattr("protosocket.connection.resets._QUIET_SECONDS", 0.02)

@@ -22,7 +22,7 @@ from protosocket.errors import ConnectionClosed
 if TYPE_CHECKING:
     from tests.conftest import Certificates
 
-pytestmark = pytest.mark.every_loop
+pytestmark = [pytest.mark.every_loop, pytest.mark.usefixtures("resets_noticed_soon")]
 
 KiB = 1024
 NOW = struct.pack("ii", 1, 0)
@@ -121,3 +121,13 @@ async def test_nobody_receives(place: Place, certificates: Certificates) -> None
         reset(messages_of(3, 100))
         async with asyncio.timeout(5):
             await connection.wait_closed()
+
+
+async def test_connections_that_are_quiet_stay(place: Place) -> None:
+    async with place.pair(codecs.Bytes()) as (connection, served):
+        for number in range(5):
+            await connection.send(b"%d" % number)
+            assert await served.receive() == b"%d" % number
+            await served.send(b"back")
+            assert await connection.receive() == b"back"
+            await asyncio.sleep(0.05)

@@ -118,6 +118,11 @@ pub struct LinkState {
     /// What the transport reads from, if others may read there too.
     socket: Option<Socket>,
     reading_on: ReadingOn,
+    /// Called at the first read after the connection was quiet.
+    has_read: Option<Py<PyAny>>,
+    is_quiet: bool,
+    /// Something was read since somebody asked.
+    was_read: bool,
     /// Messages that were handled before in this turn of the event loop.
     spent: usize,
 }
@@ -464,6 +469,9 @@ impl Link {
                 reading: Reading::Own,
                 socket: None,
                 reading_on: ReadingOn::default(),
+                has_read: None,
+                is_quiet: true,
+                was_read: false,
                 spent: 0,
             }),
         }
@@ -561,7 +569,16 @@ impl Link {
         state.counts.bytes_received += count as u64;
         let handles = Self::take_in(&mut state, count);
         let poller = state.polling(py);
+        state.was_read = true;
+        let has_read = if std::mem::take(&mut state.is_quiet) {
+            state.has_read.as_ref().map(|has_read| has_read.clone_ref(py))
+        } else {
+            None
+        };
         drop(state);
+        if let Some(has_read) = has_read {
+            has_read.bind(py).call0()?;
+        }
         if let Some((poller, time)) = poller {
             BusyPoller::read(poller.bind(py), time)?;
         }
@@ -826,6 +843,20 @@ impl Link {
         Self::flush_and_tell(slf)
     }
 
+    /// Has `has_read()` called at the next read, and at the first one after each time it was quiet.
+    fn _tell_of_reads(&self, py: Python<'_>, has_read: Py<PyAny>) {
+        let before = self.state(py).has_read.replace(has_read);
+        drop(before);
+    }
+
+    /// Whether nothing was read since this was asked last.
+    fn _was_quiet(&self, py: Python<'_>) -> bool {
+        let mut state = self.state(py);
+        let was_quiet = !std::mem::take(&mut state.was_read);
+        state.is_quiet |= was_quiet;
+        was_quiet
+    }
+
     /// Lets go of the transport; nothing is read or written any more.
     fn _detach(&self, py: Python<'_>) {
         let held = {
@@ -841,6 +872,7 @@ impl Link {
                 state.flush_callback.take(),
                 state.proceed_callback.take(),
                 state.poller.take(),
+                state.has_read.take(),
             )
         };
         // Dropped outside the borrow: the last reference may run Python code.
@@ -950,6 +982,7 @@ impl Link {
             &state.call_soon,
             &state.flush_callback,
             &state.proceed_callback,
+            &state.has_read,
         ] {
             visit.call(held)?;
         }

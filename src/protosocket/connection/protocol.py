@@ -6,7 +6,6 @@ import asyncio
 import functools
 import logging
 import types
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from protosocket.connection.endpoint import configure_socket, peer_name
@@ -56,7 +55,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._closing = False
         self._cut_off: asyncio.TimerHandle | None = None
         self._room_waiters: list[asyncio.Future[None]] = []
-        self._unwatch: Callable[[], None] | None = None
+        self._resets: Resets | None = None
         self.peer = "unknown peer"
 
     # What the transport calls.
@@ -73,13 +72,12 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         polling = None if poller is None else (poller, seconds)
         direct = type(transport).__module__.startswith("aiofastnet")
         socket = transport.get_extra_info("socket") if direct else None
-        descriptor = None if socket is None else socket.fileno()
-        is_plain = transport.get_extra_info("sslcontext") is None
-        self._attach(self._transport, self._loop, direct, descriptor if is_plain else None, polling)
-        resets = Resets.of(self._loop)
-        if resets is not None and descriptor is not None:
-            resets.watch(descriptor, plain)
-            self._unwatch = functools.partial(resets.forget, descriptor, plain)
+        is_plain = socket is not None and transport.get_extra_info("sslcontext") is None
+        descriptor = socket.fileno() if is_plain else None
+        self._attach(self._transport, self._loop, direct, descriptor, polling)
+        self._resets = Resets.of(self._loop) if direct else None
+        if self._resets is not None:
+            self._tell_of_reads(functools.partial(self._resets.has_read, self, plain))
 
     def eof_received(self) -> None:
         """The peer sends no more, which ends the connection."""
@@ -98,9 +96,8 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
             self._cut_off.cancel()
             self._cut_off = None
         self._detach()
-        if self._unwatch is not None:
-            self._unwatch()
-            self._unwatch = None
+        if self._resets is not None:
+            self._resets.forget(self)
         self._transport = None
         if not self._closed.done():
             self._closed.set_result(None)
