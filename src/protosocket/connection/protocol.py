@@ -71,9 +71,9 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         poller = None if seconds == 0 else busy_poller(self._loop)
         polling = None if poller is None else (poller, seconds)
         direct = type(transport).__module__.startswith("aiofastnet")
-        socket = transport.get_extra_info("socket") if direct else None
-        is_plain = socket is not None and transport.get_extra_info("sslcontext") is None
-        descriptor = socket.fileno() if is_plain else None
+        is_plain = transport.get_extra_info("sslcontext") is None
+        socket = transport.get_extra_info("socket") if direct and is_plain else None
+        descriptor = None if socket is None else socket.fileno()
         self._attach(self._transport, self._loop, direct, descriptor, polling)
         self._resets = Resets.of(self._loop) if direct else None
         if self._resets is not None:
