@@ -50,10 +50,10 @@ demo: env ## measure the talk's four columns here, in about a minute: a table, d
 	$(BIN)/protosocket bench talk --json demo.json --plot demo.png
 
 BENCH := $(VENV)/bench
-BENCH_SECONDS ?= 600
+BENCH_SECONDS ?= 720
 
 .PHONY: bench
-bench: env $(BENCH)/.stamp ## measure this project beside its peers for BENCH_SECONDS (600): benchmarks/results
+bench: env $(BENCH)/.stamp ## measure this project beside its peers for BENCH_SECONDS (720): benchmarks/results
 	cargo build --quiet --release --locked --manifest-path benchmarks/rust/Cargo.toml
 	rm -f benchmarks/results/report.json
 	status=0; $(BENCH)/bin/python -m benchmarks run --seconds $(BENCH_SECONDS) $(ARGS) || status=$$?; \

@@ -26,7 +26,7 @@ def main() -> None:
 
 
 @main.command("run")
-@click.option("--seconds", default=600.0, show_default=True, help="Length of all measured windows.")
+@click.option("--seconds", default=720.0, show_default=True, help="Length of all measured windows.")
 @click.option("--json", "path", type=click.Path(path_type=Path), default=RESULTS / "report.json")
 @click.option(
     "--only", multiple=True, type=click.Choice(NAMES), help="Measure only these systems, on one hop."

@@ -160,15 +160,16 @@ def _two_hops(report: Report) -> str:
     fixed = two_hops.fixed_rate
     if fixed is None:
         return text
-    idle = " and ".join(_number(value) for value in fixed.idle_lateness_p999_ms)
+    idle = ", ".join(_number(value) for value in fixed.idle_lateness_p999_ms)
     cost = ", ".join(f"{name} {_number(value)}" for name, value in fixed.cpu_us.items())
+    spread = "–".join(map(_number, fixed.p999_ms_spread))
     return (
-        f"{text}\n\nAll protosocket, {fixed.offered_per_second:,.0f} offered per second for "
-        f"{fixed.seconds:.0f} s, random arrivals: {fixed.answered_per_second:,.0f} answered per second, "
-        f"p50 {_number(fixed.p50_ms)} ms, p99 {_number(fixed.p99_ms)} ms, "
-        f"**p99.9 {_number(fixed.p999_ms)} ms**, max {_number(fixed.max_ms)} ms, {fixed.late:,} calls made "
-        f"late, {fixed.errors:,} errors; CPU µs/op: {cost}. A process that does nothing but wake every "
-        f"0.25 ms was late by {idle} ms at p99.9 on this machine before and after."
+        f"{text}\n\nAll protosocket, {fixed.offered_per_second:,.0f} offered per second, random arrivals, "
+        f"medians of {fixed.repeats} times {fixed.seconds:.0f} s: {fixed.answered_per_second:,.0f} answered "
+        f"per second, p50 {_number(fixed.p50_ms)} ms, p99 {_number(fixed.p99_ms)} ms, "
+        f"**p99.9 {_number(fixed.p999_ms)} ms** [{spread}], max {_number(fixed.max_ms)} ms, {fixed.late:,} "
+        f"calls made late, {fixed.errors:,} errors; CPU µs/op: {cost}. A process that does nothing but wake "
+        f"every 0.25 ms was late by {idle} ms at p99.9 on this machine before each."
     )
 
 

@@ -30,7 +30,7 @@ Spread = tuple[float, float]
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How a run was made. ``seconds`` is the length of all measured windows with their warm-ups."""
 
-    seconds: float = 600.0
+    seconds: float = 720.0
     repeats: int = 3
     concurrencies: tuple[int, ...] = (1, 64, 256)
     get_percent: int = 80
@@ -162,20 +162,23 @@ class TwoHopsPoint(msgspec.Struct, frozen=True, kw_only=True):
 class FixedRate(msgspec.Struct, frozen=True, kw_only=True):
     """An open loop over both hops at a rate that is the same in every run, as in ``OfferedPoint``.
 
-    ``idle_lateness_p999_ms``: how late a process was that did nothing but wake, before and after.
+    Medians of the repeats of ``seconds`` each, the largest ``max_ms``, and all late calls and errors.
+    ``idle_lateness_p999_ms``: how late a process was that did nothing but wake, before each.
     """
 
+    repeats: int
     seconds: float
     offered_per_second: float
     answered_per_second: float
     p50_ms: float
     p99_ms: float
     p999_ms: float
+    p999_ms_spread: Spread
     max_ms: float
     late: int
     errors: int
     cpu_us: dict[str, float]
-    idle_lateness_p999_ms: tuple[float, float]
+    idle_lateness_p999_ms: tuple[float, ...]
 
 
 class TwoHops(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,12 +210,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def error_count(self) -> int:
-        """All calls that failed or were answered wrongly, and systems that could not be measured."""
+        """All calls that failed or were answered wrongly, and systems that could not be measured.
+
+        Calls that a peer leaves unanswered when more is offered than it can are a result, not an error.
+        """
+        ours = {system.name for system in self.systems if system.kind == "ours"}
         failed = sum(system.state == "failed" for system in self.systems)
         closed = sum(sum(point.errors.values()) for system in self.systems for point in system.points)
         others = sum(point.errors + (point.error is not None) for point in self.sizes)
         others += sum(point.errors + (point.error is not None) for point in self.connections)
-        others += sum(point.errors + (point.error is not None) for point in self.offered)
+        others += sum(point.errors * (point.system in ours) for point in self.offered)
+        others += sum(point.error is not None for point in self.offered)
         if self.two_hops is not None:
             others += self.two_hops.error is not None
             others += sum(point.errors for point in self.two_hops.points)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["default_settings", "run"]
 
 # The parts of a run's time.
-TABLE, CALLS, SIZES, CONNECTIONS, OFFERED, TWO_HOPS, FIXED = 0.45, 0.03, 0.12, 0.09, 0.1, 0.08, 0.13
+TABLE, CALLS, SIZES, CONNECTIONS, OFFERED, TWO_HOPS, FIXED = 0.375, 0.025, 0.1, 0.075, 0.085, 0.07, 0.27
 SHORT_SECONDS = 200.0
 KIB = 1024
 

@@ -46,6 +46,6 @@ def closed(concurrency: int, seconds: float) -> Closed:
     )
 
 
-def open_loop(rate: float, seconds: float) -> Open:
-    """An open loop with random arrivals that takes ``seconds``, a fifth of them warm-up."""
-    return Open(phases=((seconds * (1 - WARMUP), rate),), warmup=seconds * WARMUP, drain=DRAIN_SECONDS)
+def open_loop(rate: float, seconds: float, warmup: float = WARMUP) -> Open:
+    """An open loop with random arrivals that takes ``seconds``, the part ``warmup`` of them warm-up."""
+    return Open(phases=((seconds * (1 - warmup), rate),), warmup=seconds * warmup, drain=DRAIN_SECONDS)

@@ -40,14 +40,16 @@ SYSTEMS = {
     "protosocket-placed": replace(PROTOSOCKET, placed=True),
 }
 PROGRAMS = ("client", "router", "storage")
-# Seconds for the machine alone for each second at the fixed rate, before and after it.
+# Seconds for the machine alone for each second at the fixed rate, before it.
 IDLE = 0.05
+# The part of a window at the fixed rate that is warm-up: the windows are long.
+WARMUP = 0.05
 
 
 async def measure_two_hops(
     settings: Settings, steps: Steps, closed_part: float, fixed_part: float
 ) -> TwoHops:
-    """Closed loops in interleaved repeats for ``closed_part`` of the run, then the fixed rate.
+    """Closed loops in interleaved repeats for ``closed_part`` of the run, then the fixed rate as often.
 
     A program that fails is reported so.
     """
@@ -72,32 +74,40 @@ async def measure_two_hops(
                         )
                         result = await one.load.measure(closed(concurrency, seconds))
                         results.setdefault((name, concurrency), []).append(result)
-            seconds = steps.share(fixed_part, 1)
-            fixed = await _fixed_rate(running["protosocket"], settings.fixed_rate, steps, seconds)
+        seconds = steps.share(fixed_part, settings.repeats)
+        # Programs of its own, with nothing beside them.
+        async with Processes() as processes:
+            one = await start_column(processes, talk, PROTOSOCKET)
+            fixed = await _fixed_rate(one, settings, steps, seconds)
     except (ProcessError, TimeoutError) as error:
         return TwoHops(error=in_a_line(error))
     return TwoHops(points=tuple(_point(*key, made) for key, made in results.items()), fixed_rate=fixed)
 
 
-async def _fixed_rate(one: Running, rate: float, steps: Steps, seconds: float) -> FixedRate:
-    steps.begin("the machine alone: how late a timer is", 0)
-    before = await idle_lateness(seconds * IDLE)
-    steps.begin(f"two hops, {one.column.name}: {rate:,.0f} offered per second", seconds)
-    result = await one.load.measure(open_loop(rate, seconds))
-    steps.begin("the machine alone: how late a timer is", 0)
-    after = await idle_lateness(seconds * IDLE)
+async def _fixed_rate(one: Running, settings: Settings, steps: Steps, seconds: float) -> FixedRate:
+    """Windows of ``seconds`` at the rate, each after a look at the machine alone."""
+    rate, idle, results = settings.fixed_rate, [], []
+    for repeat in range(settings.repeats):
+        steps.begin("the machine alone: how late a timer is", 0)
+        idle.append((await idle_lateness(seconds * IDLE)).p999_ms)
+        text = f"repeat {repeat + 1}: two hops, {one.column.name}, {rate:,.0f} offered per second"
+        steps.begin(text, seconds)
+        results.append(await one.load.measure(open_loop(rate, seconds, WARMUP)))
+    tails = [result.latency.p999_ms for result in results]
     return FixedRate(
-        seconds=result.seconds,
-        offered_per_second=(result.offered or 0) / result.seconds,
-        answered_per_second=result.ops_per_second,
-        p50_ms=result.latency.p50_ms,
-        p99_ms=result.latency.p99_ms,
-        p999_ms=result.latency.p999_ms,
-        max_ms=result.latency.max_ms,
-        late=result.late or 0,
-        errors=result.error_count + result.misses,
-        cpu_us={name: _cpu(result, name) for name in PROGRAMS},
-        idle_lateness_p999_ms=(before.p999_ms, after.p999_ms),
+        repeats=len(results),
+        seconds=median(result.seconds for result in results),
+        offered_per_second=median((result.offered or 0) / result.seconds for result in results),
+        answered_per_second=median(result.ops_per_second for result in results),
+        p50_ms=median(result.latency.p50_ms for result in results),
+        p99_ms=median(result.latency.p99_ms for result in results),
+        p999_ms=median(tails),
+        p999_ms_spread=(min(tails), max(tails)),
+        max_ms=max(result.latency.max_ms for result in results),
+        late=sum(result.late or 0 for result in results),
+        errors=sum(result.error_count + result.misses for result in results),
+        cpu_us={name: median(_cpu(result, name) for result in results) for name in PROGRAMS},
+        idle_lateness_p999_ms=tuple(idle),
     )
 
 

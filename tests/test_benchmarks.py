@@ -9,7 +9,7 @@ import pytest
 from benchmarks.catalogue import SYSTEMS, System
 from benchmarks.plots import plot
 from benchmarks.render import markdown, summary
-from benchmarks.results import Point, Report, Settings, SystemReport
+from benchmarks.results import OfferedPoint, Point, Report, Settings, SystemReport
 from benchmarks.run import default_settings, run
 from benchmarks.running import Programs, start_system
 from benchmarks.steps import closed
@@ -82,7 +82,10 @@ async def test_run_and_report(tmp_path: Path) -> None:
     fixed = report.two_hops.fixed_rate
     assert fixed is not None
     assert fixed.offered_per_second == pytest.approx(200.0, rel=0.9)
+    assert len(fixed.idle_lateness_p999_ms) == fixed.repeats == SHORT.repeats
     assert min(fixed.idle_lateness_p999_ms) > 0
+    low, high = fixed.p999_ms_spread
+    assert low <= fixed.p999_ms <= high
 
     again = msgspec.json.decode(report.to_json(), type=Report)
     assert again == report
@@ -170,6 +173,17 @@ def test_errors_are_counted_and_shown() -> None:
     text = markdown(report)
     assert "(errors)" in text
     assert "3 × unanswered" in text
+
+
+def test_calls_beyond_what_a_peer_can_are_no_errors() -> None:
+    """They are in its row; those of this project's systems and what cannot be measured count."""
+    base = report_of(system_report("peer"), system_report("ours", kind="ours"))
+
+    def errors(system: str, error: str | None = None) -> int:
+        point = OfferedPoint(system=system, offered_per_second=10.0, errors=3, error=error)
+        return msgspec.structs.replace(base, offered=(point,)).error_count
+
+    assert (errors("peer"), errors("ours"), errors("peer", "it broke")) == (0, 3, 1)
 
 
 def test_ratios_are_to_grpc() -> None:
