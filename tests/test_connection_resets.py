@@ -17,6 +17,7 @@ from tests.places import Place, make_place
 
 import protosocket
 from protosocket import codecs
+from protosocket.connection.resets import Resets
 from protosocket.errors import ConnectionClosed
 
 if TYPE_CHECKING:
@@ -121,6 +122,55 @@ async def test_nobody_receives(place: Place, certificates: Certificates) -> None
         reset(messages_of(3, 100))
         async with asyncio.timeout(5):
             await connection.wait_closed()
+
+
+@pytest.mark.parametrize("last", ["session tickets", "half a record"])
+async def test_a_reset_with_what_tls_keeps_to_itself(certificates: Certificates, last: str) -> None:
+    place = make_place("tls-aiofastnet", certificates, "")
+    with create_server(("127.0.0.1", 0)) as listener:
+
+        def shake_hands() -> tuple[socket, ssl.SSLObject, ssl.MemoryBIO]:
+            """The peer, without its last bytes: the session tickets."""
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificates.server_certificate, certificates.server_key)
+            arriving, leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
+            peer, _ = listener.accept()
+            tls = context.wrap_bio(arriving, leaving, server_side=True)
+            while True:
+                try:
+                    tls.do_handshake()
+                except ssl.SSLWantReadError:
+                    peer.sendall(leaving.read())
+                    arriving.write(peer.recv(1 << 16))
+                else:
+                    return peer, tls, leaving
+
+        accepting = asyncio.create_task(asyncio.to_thread(shake_hands))
+        url = f"tls://127.0.0.1:{listener.getsockname()[1]}"
+        async with place.connect_to(url, codecs.Bytes()) as connection:
+            peer, tls, leaving = await accepting
+            await asyncio.sleep(0.1)
+            if last == "half a record":
+                peer.sendall(leaving.read())
+                await asyncio.sleep(0.1)
+                tls.write(bytes(1000))
+                peer.sendall(leaving.read()[:500])
+            else:
+                peer.sendall(leaving.read())
+            peer.setsockopt(SOL_SOCKET, SO_LINGER, NOW)
+            peer.close()
+            with pytest.raises(ConnectionClosed):
+                await asyncio.wait_for(connection.receive(), 5)
+
+
+async def test_nobody_looks_after_a_while_at_connections_that_are_quiet(place: Place) -> None:
+    resets = Resets.of(asyncio.get_running_loop())
+    async with place.pair(codecs.Bytes()) as (connection, served):
+        await connection.send(b"once")
+        assert await served.receive() == b"once"
+        await asyncio.sleep(0.3)
+        assert resets is None or resets._timer is None  # noqa: SLF001 - what keeps a program busy
+        assert not connection.closed
 
 
 async def test_connections_that_are_quiet_stay(place: Place) -> None:

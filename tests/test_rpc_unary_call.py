@@ -351,8 +351,17 @@ async def main(kind):
             await (await server.accept()).close()
             while not call.done():
                 await asyncio.sleep(0.001)
-        cycle = [call]
+        cycle = [call, Last(call)]
         cycle.append(cycle)
+
+class Last:
+    # Its finaliser is called by the last collection.
+    def __init__(self, call):
+        self.call = call
+
+    def __del__(self):
+        if self.call.done() or self.call.cancel():
+            self.call.add_done_callback(print)
 
 gc.disable()
 asyncio.run(main(sys.argv[1]))

@@ -4,7 +4,7 @@
 //! asks the kernel what is ready and calls back; in vain it costs a read. So it is done where it has mostly brought
 //! something, tried now and then elsewhere, and others never wait long for their turn. Figures: docs/decisions/0016.
 
-/// Reads after the first one of a turn, at most.
+/// Reads after the transport's, at most.
 const MOST_READS: u8 = 8;
 /// Bytes read in a turn after which others get theirs: what waits longer than batches of small messages is no hurry.
 const MOST_BYTES: usize = 64 * 1024;

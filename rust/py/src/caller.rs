@@ -279,7 +279,7 @@ unsafe extern "C" fn unary(
     count: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    // SAFETY: the interpreter holds the GIL; no `Py` is dropped here, which is what attaching would be for.
+    // SAFETY: the interpreter holds the GIL; no `Py` is dropped here as a rule, which is what attaching would be for.
     let py = unsafe { Python::assume_attached() };
     // SAFETY: `names` is a tuple or null; behind the positional arguments are as many values.
     let timeout = unsafe {

@@ -199,40 +199,40 @@ unsafe extern "C" fn add_done_callback(
     count: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    Python::attach(|py| {
-        // SAFETY: the function is made for objects of this class alone.
-        let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
-        // SAFETY: `names` is a tuple or null; with one name there is one value behind the positional arguments.
-        let in_context = unsafe {
-            count == 1
-                && !names.is_null()
-                && ffi::PyTuple_GET_SIZE(names) == 1
-                && ffi::PyUnicode_CompareWithASCIIString(ffi::PyTuple_GET_ITEM(names, 0), c"context".as_ptr())
-                    == 0
-                && *arguments.add(1) != ffi::Py_None()
-        };
-        let added = catch_unwind(AssertUnwindSafe(|| {
-            if in_context {
-                // SAFETY: see above; live objects, by the function's contract.
-                let (callback, context) = unsafe {
-                    (
-                        Bound::from_borrowed_ptr(py, *arguments).unbind(),
-                        Bound::from_borrowed_ptr(py, *arguments.add(1)).unbind(),
-                    )
-                };
-                return UnaryCall::add_callback(&this, callback, context, true)
-                    .map(|()| py.None().into_bound(py));
-            }
-            // SAFETY: live objects; both functions give a new reference or null with an error set.
-            unsafe {
-                let name = intern!(py, "add_done_callback").as_ptr();
-                let general = Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetAttr(call, name))?;
-                let result = ffi::PyObject_Vectorcall(general.as_ptr(), arguments, count as usize, names);
-                Bound::from_owned_ptr_or_err(py, result)
-            }
-        }));
-        given_back(py, added)
-    })
+    // SAFETY: the interpreter holds the GIL. Attaching would panic where it collects for the last time.
+    let py = unsafe { Python::assume_attached() };
+    // SAFETY: the function is made for objects of this class alone.
+    let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
+    // SAFETY: `names` is a tuple or null; with one name there is one value behind the positional arguments.
+    let in_context = unsafe {
+        count == 1
+            && !names.is_null()
+            && ffi::PyTuple_GET_SIZE(names) == 1
+            && ffi::PyUnicode_CompareWithASCIIString(ffi::PyTuple_GET_ITEM(names, 0), c"context".as_ptr())
+                == 0
+            && *arguments.add(1) != ffi::Py_None()
+    };
+    let added = catch_unwind(AssertUnwindSafe(|| {
+        if in_context {
+            // SAFETY: see above; live objects, by the function's contract.
+            let (callback, context) = unsafe {
+                (
+                    Bound::from_borrowed_ptr(py, *arguments).unbind(),
+                    Bound::from_borrowed_ptr(py, *arguments.add(1)).unbind(),
+                )
+            };
+            return UnaryCall::add_callback(&this, callback, context, true)
+                .map(|()| py.None().into_bound(py));
+        }
+        // SAFETY: live objects; both functions give a new reference or null with an error set.
+        unsafe {
+            let name = intern!(py, "add_done_callback").as_ptr();
+            let general = Bound::from_owned_ptr_or_err(py, ffi::PyObject_GenericGetAttr(call, name))?;
+            let result = ffi::PyObject_Vectorcall(general.as_ptr(), arguments, count as usize, names);
+            Bound::from_owned_ptr_or_err(py, result)
+        }
+    }));
+    given_back(py, added)
 }
 
 /// Whether a callback is what a task of asyncio's C code gives a future to be woken by.

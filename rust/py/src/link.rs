@@ -120,10 +120,16 @@ pub struct LinkState {
     reading_on: ReadingOn,
     /// Called at the first read after the connection was quiet.
     has_read: Option<Py<PyAny>>,
+    /// A look for something to read is a read: under TLS what was read may give nothing.
+    looks_count: bool,
+    /// Somebody has the transport look.
+    ignores_looks: bool,
     is_quiet: bool,
     /// Something was read since somebody asked.
     was_read: bool,
-    /// Messages that were handled before in this turn of the event loop.
+    /// The room that the last reader was given.
+    offered: usize,
+    /// Messages that were handled since the transport read.
     spent: usize,
 }
 
@@ -353,6 +359,12 @@ impl LinkState {
 
     /// Where the next read goes: the free part of the receive buffer, or other memory.
     fn room(&mut self, py: Python<'_>) -> PyResult<(*mut u8, usize)> {
+        let room = self.find_room(py)?;
+        self.offered = room.1;
+        Ok(room)
+    }
+
+    fn find_room(&mut self, py: Python<'_>) -> PyResult<(*mut u8, usize)> {
         // Such a transport reads at once, and says so before anything else runs in this thread.
         let direct = self.direct;
         if let Some(header) = self.long.filter(|_| direct && self.assembly.is_none()) {
@@ -400,14 +412,24 @@ impl LinkState {
         }
     }
 
-    /// Messages that may still be handled in this turn.
+    /// Takes note of a read; what is to be called for it.
+    #[inline]
+    fn note_read(&mut self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.was_read = true;
+        if !std::mem::take(&mut self.is_quiet) {
+            return None;
+        }
+        self.has_read.as_ref().map(|has_read| has_read.clone_ref(py))
+    }
+
+    /// Messages that may still be handled before the transport reads again.
     #[inline]
     fn budget(&self) -> usize {
         self.limits.read_messages.saturating_sub(self.spent)
     }
 
     /// Whether the socket may be read from without the transport: not while a long message is on its way, nor when
-    /// much was handled in this turn.
+    /// much was handled already.
     fn may_read_on(&self) -> bool {
         self.socket.is_some()
             && !self.closed
@@ -470,8 +492,11 @@ impl Link {
                 socket: None,
                 reading_on: ReadingOn::default(),
                 has_read: None,
+                looks_count: false,
+                ignores_looks: false,
                 is_quiet: true,
                 was_read: false,
+                offered: 0,
                 spent: 0,
             }),
         }
@@ -490,7 +515,12 @@ impl Link {
     /// The transport has read `count` bytes: has `handle` handle them, and what comes meanwhile, if that is likely and
     /// for as long as others can wait. Raises what reading from the socket does, as a transport expects of that.
     pub fn read_on(&self, py: Python<'_>, count: usize, handle: impl Fn() -> PyResult<()>) -> PyResult<()> {
-        self.state(py).reading_on.begin(count);
+        {
+            let mut state = self.state(py);
+            // A transport whose read filled the room reads again itself.
+            let bytes = if count < state.offered { count } else { usize::MAX };
+            state.reading_on.begin(bytes);
+        }
         let result = self.rounds(py, count, handle);
         self.state(py).spent = 0;
         result
@@ -554,7 +584,7 @@ impl Link {
         }
     }
 
-    /// Messages that may still be handled in this turn of the event loop.
+    /// Messages that may still be handled before the transport reads again.
     #[inline]
     pub fn budget(&self, py: Python<'_>) -> usize {
         self.state(py).budget()
@@ -571,12 +601,7 @@ impl Link {
         state.counts.bytes_received += count as u64;
         let handles = Self::take_in(&mut state, count);
         let poller = state.polling(py);
-        state.was_read = true;
-        let has_read = if std::mem::take(&mut state.is_quiet) {
-            state.has_read.as_ref().map(|has_read| has_read.clone_ref(py))
-        } else {
-            None
-        };
+        let has_read = state.note_read(py);
         drop(state);
         if let Some(has_read) = has_read {
             has_read.bind(py).call0()?;
@@ -845,10 +870,20 @@ impl Link {
         Self::flush_and_tell(slf)
     }
 
-    /// Has `has_read()` called at the next read, and at the first one after each time it was quiet.
-    fn _tell_of_reads(&self, py: Python<'_>, has_read: Py<PyAny>) {
-        let before = self.state(py).has_read.replace(has_read);
+    /// Has `has_read()` called at the next read, and at the first one after each time it was quiet. `looks` says
+    /// that the transport may read what gives no bytes, so that each `get_buffer` counts.
+    fn _tell_of_reads(&self, py: Python<'_>, has_read: Py<PyAny>, looks: bool) {
+        let before = {
+            let mut state = self.state(py);
+            state.looks_count = looks;
+            state.has_read.replace(has_read)
+        };
         drop(before);
+    }
+
+    /// Whether looks do not count, as who is told of reads has the transport look.
+    fn _ignore_looks(&self, py: Python<'_>, ignores: bool) {
+        self.state(py).ignores_looks = ignores;
     }
 
     /// Whether nothing was read since this was asked last.
@@ -919,7 +954,18 @@ impl Link {
 
     /// Where the transport reads to: this object itself, or a view of it for transports that slice it.
     fn get_buffer<'py>(slf: &Bound<'py, Self>, _sizehint: isize) -> PyResult<Bound<'py, PyAny>> {
-        if slf.get().state(slf.py()).direct {
+        let (direct, has_read) = {
+            let mut state = slf.get().state(slf.py());
+            let counts = state.looks_count && !state.ignores_looks;
+            (
+                state.direct,
+                if counts { state.note_read(slf.py()) } else { None },
+            )
+        };
+        if let Some(has_read) = has_read {
+            has_read.bind(slf.py()).call0()?;
+        }
+        if direct {
             return Ok(slf.clone().into_any());
         }
         PyMemoryView::from(slf.as_any()).map(Bound::into_any)

@@ -77,7 +77,10 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._attach(self._transport, self._loop, direct, descriptor, polling)
         self._resets = Resets.of(self._loop) if direct else None
         if self._resets is not None:
-            self._tell_of_reads(functools.partial(self._resets.has_read, self, plain))
+            # Under TLS something may have come with the handshake, or come without giving any bytes.
+            self._tell_of_reads(functools.partial(self._resets.has_read, self, plain), not is_plain)
+            if not is_plain:
+                self._resets.has_read(self, plain)
 
     def eof_received(self) -> None:
         """The peer sends no more, which ends the connection."""

@@ -12,6 +12,9 @@ import asyncio
 import weakref
 from typing import TYPE_CHECKING, Protocol
 
+# The native half of a connection has no public names.
+# ruff: noqa: SLF001
+
 if TYPE_CHECKING:
     from protosocket._core import Link
 
@@ -78,11 +81,14 @@ class Resets:
 
     def _look(self) -> None:
         self._timer = None
-        quiet = [link for link in self._active if link._was_quiet()]  # noqa: SLF001 - its other half asks
+        quiet = [link for link in self._active if link._was_quiet()]
         for link in quiet:
             transport = self._active.pop(link)
             if transport.is_reading():
+                # After that a TLS transport looks for something to read, which is no news.
+                link._ignore_looks(True)
                 transport.pause_reading()
                 transport.resume_reading()
+                self._loop.call_soon(link._ignore_looks, False)
         if self._active:
             self._timer = self._loop.call_later(_QUIET_SECONDS, self._look)
