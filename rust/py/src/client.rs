@@ -614,7 +614,8 @@ impl ClientReactor {
     ) -> PyResult<()> {
         let py = slf.py();
         let link = slf.as_super().get();
-        for _ in 0..link.budget(py) {
+        let budget = link.state(py).budget();
+        for _ in 0..budget {
             let (answer, payload) = match Self::next(slf) {
                 Ok(Some(next)) => next,
                 Ok(None) => return Ok(()),

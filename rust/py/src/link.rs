@@ -424,7 +424,7 @@ impl LinkState {
 
     /// Messages that may still be handled before the transport reads again.
     #[inline]
-    fn budget(&self) -> usize {
+    pub fn budget(&self) -> usize {
         self.limits.read_messages.saturating_sub(self.spent)
     }
 
@@ -582,12 +582,6 @@ impl Link {
                 Err(os_error(py, &error))
             }
         }
-    }
-
-    /// Messages that may still be handled before the transport reads again.
-    #[inline]
-    pub fn budget(&self, py: Python<'_>) -> usize {
-        self.state(py).budget()
     }
 
     /// Takes note of bytes read; false if there is nothing to do with them.

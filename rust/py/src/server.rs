@@ -317,7 +317,7 @@ impl ServerReactor {
             }
         };
         let limits = link.state(py).limits;
-        let budget = link.budget(py);
+        let budget = link.state(py).budget();
         let native = handler.cast::<CacheCommands>().ok().map(Bound::get);
         let mut task = this.task(slf)?;
         HandlerTask::enter(&task, &event_loop)?;

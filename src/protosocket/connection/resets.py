@@ -9,8 +9,9 @@ something, and then nothing for a while, has its socket watched anew.
 from __future__ import annotations
 
 import asyncio
-import weakref
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from protosocket.connection.event_loop import OncePerLoop
 
 # The native half of a connection has no public names.
 # ruff: noqa: SLF001
@@ -24,34 +25,12 @@ __all__ = ["Resets"]
 _QUIET_SECONDS = 0.5
 
 
-class Reader(Protocol):
-    """What is asked of a transport."""
-
-    def is_reading(self) -> bool:
-        """Whether it would read what arrives."""
-        ...
-
-    def pause_reading(self) -> None:
-        """Have the event loop not watch its socket."""
-        ...
-
-    def resume_reading(self) -> None:
-        """Have it do so."""
-        ...
-
-
-# Weak on both sides: it knows its event loop, and lives as long as a connection that uses it.
-_known: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[Resets]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
 class Resets:
     """The connections of one event loop that have read something lately, with their transports."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._active: dict[Link, Reader] = {}
+        self._active: dict[Link, asyncio.Transport] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -59,14 +38,9 @@ class Resets:
         """The one of ``loop``; None if its transports hear of errors anyway."""
         if not type(loop).__module__.startswith("uvloop"):
             return None
-        known = _known.get(loop)
-        resets = None if known is None else known()
-        if resets is None:
-            resets = cls(loop)
-            _known[loop] = weakref.ref(resets)
-        return resets
+        return _resets.of(loop)
 
-    def has_read(self, link: Link, transport: Reader) -> None:
+    def has_read(self, link: Link, transport: asyncio.Transport) -> None:
         """Watch the socket of ``transport`` anew when ``link`` has been quiet for a while."""
         self._active[link] = transport
         if self._timer is None:
@@ -92,3 +66,6 @@ class Resets:
                 self._loop.call_soon(link._ignore_looks, False)
         if self._active:
             self._timer = self._loop.call_later(_QUIET_SECONDS, self._look)
+
+
+_resets = OncePerLoop(Resets)
