@@ -115,8 +115,12 @@ pub struct LinkState {
     direct: bool,
     /// Where the transport was last told to read to.
     reading: Reading,
-    /// What the transport reads from, if others may read there too.
+    /// What the transport reads from and writes to, if others may do that, too.
     socket: Option<Socket>,
+    /// The transport was given bytes that it may not have written yet.
+    given: bool,
+    /// Why the socket takes no more, for it says so only once.
+    write_error: Option<std::io::Error>,
     reading_on: ReadingOn,
     /// Called at the first read after the connection was quiet.
     has_read: Option<Py<PyAny>>,
@@ -440,6 +444,21 @@ impl LinkState {
             && self.spent * 2 < self.limits.read_messages
     }
 
+    /// Writes what the socket takes of `output`; the bytes written. What is left is for the transport, which finds
+    /// an error itself, though not always the same one.
+    fn write_now(&mut self) -> usize {
+        let written = match &self.socket {
+            Some(socket) => socket.write(&self.output),
+            None => Ok(0),
+        };
+        written.unwrap_or_else(|error| {
+            if !is_in_vain(&error) {
+                self.write_error = Some(error);
+            }
+            0
+        })
+    }
+
     /// Takes note of a message appended to `output`; true if it is time to flush. It always is when the
     /// queue is full: nobody has to wait for room while the transport takes bytes.
     #[inline]
@@ -490,6 +509,8 @@ impl Link {
                 direct: false,
                 reading: Reading::Own,
                 socket: None,
+                given: true,
+                write_error: None,
                 reading_on: ReadingOn::default(),
                 has_read: None,
                 looks_count: false,
@@ -573,7 +594,7 @@ impl Link {
                 state.reading_on.brought(count);
                 Ok(count)
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+            Err(error) if is_in_vain(&error) => {
                 state.reading_on.in_vain();
                 Ok(0)
             }
@@ -639,6 +660,7 @@ impl Link {
     }
 
     fn write_out(&self, py: Python<'_>) -> PyResult<()> {
+        let direct = self.may_write(py)?;
         let (segments, last, write, messages, poller) = {
             let mut state = self.state(py);
             let bytes = state.queued_bytes();
@@ -648,7 +670,10 @@ impl Link {
             let Some(write) = state.write.as_ref().map(|write| write.clone_ref(py)) else {
                 return Ok(());
             };
-            let last = (!state.output.is_empty()).then(|| PyBytes::new(py, &state.output));
+            let written = if direct { state.write_now() } else { 0 };
+            let left = &state.output[written..];
+            let last = (!left.is_empty()).then(|| PyBytes::new(py, left));
+            state.given = last.is_some() || !state.segments.is_empty();
             state.counts.writes += 1;
             state.counts.messages_sent += state.queued as u64;
             state.counts.bytes_sent += bytes as u64;
@@ -674,6 +699,26 @@ impl Link {
             Some((poller, time)) => BusyPoller::wrote(poller.bind(py), time, messages),
             None => Ok(()),
         }
+    }
+
+    /// Whether the socket may be written to without the transport: nothing waits in it, and it is not closing.
+    fn may_write(&self, py: Python<'_>) -> PyResult<bool> {
+        let (transport, given) = {
+            let state = self.state(py);
+            match &state.transport {
+                Some(transport) if state.socket.is_some() && state.segments.is_empty() => {
+                    (transport.bind(py).clone(), state.given)
+                }
+                _ => return Ok(false),
+            }
+        };
+        if transport.call_method0(intern!(py, "is_closing"))?.is_truthy()? {
+            return Ok(false);
+        }
+        Ok(!given
+            || !transport
+                .call_method0(intern!(py, "get_write_buffer_size"))?
+                .is_truthy()?)
     }
 
     /// Flushes, then tells senders that wait that there is room.
@@ -792,7 +837,12 @@ impl Link {
     }
 }
 
-/// What a transport would raise of a read that failed.
+/// Whether a read or a write has failed for now only.
+fn is_in_vain(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+/// What a transport would raise of a read or a write that failed.
 #[cold]
 fn os_error(py: Python<'_>, error: &std::io::Error) -> PyErr {
     let Some(code) = error.raw_os_error() else {
@@ -933,6 +983,12 @@ impl Link {
         } else {
             Ok(())
         }
+    }
+
+    /// Why the socket took no more bytes, if it said so to this object: an `OSError`. Asked for once.
+    fn _take_write_error(&self, py: Python<'_>) -> Option<PyErr> {
+        let error = self.state(py).write_error.take()?;
+        Some(os_error(py, &error))
     }
 
     /// Bytes received that are no whole message yet.

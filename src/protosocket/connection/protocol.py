@@ -93,7 +93,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         """The connection has ended, because of ``exc`` or as it should."""
         if not self._closing:
             # Without an EOF before: a reset, or TLS cut off underneath.
-            self._judge_end(exc)
+            self._judge_end(None if exc is None else self._take_write_error() or exc)
             self._closing = True
         if self._cut_off is not None:
             self._cut_off.cancel()
