@@ -14,6 +14,7 @@ from tests.oracle.framing import Decoder, Framing, frame
 from tests.oracle.header import Control, Header
 
 from protosocket import rpc
+from protosocket.codecs import NativeMessages
 from protosocket.rpc.service import Handler
 
 SimpleMessage: Any = samples.PROTOBUF["samples.Simple"]
@@ -79,7 +80,13 @@ NO_DEFAULTS = Kind(
     ),
     lambda body: NoDefaults(body, 0, 0),
 )
-KINDS = {"protobuf": PROTOBUF, "array": ARRAY, "map": MAP, "no defaults": NO_DEFAULTS}
+_native: Any = NativeMessages(SimpleMessage)
+NATIVE = Kind(
+    _native.Simple,
+    rpc.NativeCodec(send=_native.Simple, receive=_native.Simple, id="id", control="code"),
+    lambda body: _native.Simple(body=body),
+)
+KINDS = {"protobuf": PROTOBUF, "native": NATIVE, "array": ARRAY, "map": MAP, "no defaults": NO_DEFAULTS}
 
 CODEC = PROTOBUF.codec
 LAYOUT = samples.protobuf_layout("samples.Simple")

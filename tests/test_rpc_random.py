@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.rpc_support import CODEC, message, until
+from tests.rpc_support import KINDS, Kind, until
 
 from protosocket import ConnectionOptions, errors, rpc
 
@@ -19,7 +19,8 @@ from protosocket import ConnectionOptions, errors, rpc
 class Chaos(rpc.Service):
     """A request says ``ID TURNS ITEMS END``: how long to wait, how many items, and how it ends."""
 
-    def __init__(self, running: set[int]) -> None:
+    def __init__(self, kind: Kind, running: set[int]) -> None:
+        self.kind = kind
         self.running = running
 
     def select(self, request: Any) -> Any:
@@ -41,7 +42,7 @@ class Chaos(rpc.Service):
         self.running.add(key)
         try:
             number, _ = await self.wait(request)
-            return message(b"%d" % number)
+            return self.kind.make(b"%d" % number)
         finally:
             self.running.discard(key)
 
@@ -51,7 +52,7 @@ class Chaos(rpc.Service):
         try:
             number, items = await self.wait(request)
             for item in range(items):
-                yield message(b"%d %d" % (number, item))
+                yield self.kind.make(b"%d %d" % (number, item))
                 if item % 5 == 4:
                     await asyncio.sleep(0)
         finally:
@@ -71,11 +72,11 @@ calls = st.fixed_dictionaries(
 )
 
 
-async def perform(client: rpc.Client[Any, Any], number: int, plan: dict[str, Any]) -> str:
+async def perform(client: rpc.Client[Any, Any], kind: Kind, number: int, plan: dict[str, Any]) -> str:
     """Make one call; how it ended."""
     for _ in range(plan["start"]):
         await asyncio.sleep(0)
-    request = message(b"%d %d %d %d" % (number, plan["turns"], plan["items"], plan["end"]))
+    request = kind.make(b"%d %d %d %d" % (number, plan["turns"], plan["items"], plan["end"]))
     try:
         if not plan["items"]:
             answer = await client.unary(request, timeout=plan["timeout"])
@@ -102,18 +103,22 @@ async def perform(client: rpc.Client[Any, Any], number: int, plan: dict[str, Any
 
 
 async def scenario(
-    plans: list[dict[str, Any]], drops: list[int], connections: int, limits: tuple[int, int, int]
+    kind: Kind,
+    plans: list[dict[str, Any]],
+    drops: list[int],
+    connections: int,
+    limits: tuple[int, int, int],
 ) -> None:
     max_calls, queue, budget = limits
     options = ConnectionOptions(send_queue_messages=queue, read_budget_messages=budget)
     running: set[int] = set()
     async with rpc.serve(
-        "tcp://127.0.0.1:0", lambda: Chaos(running), CODEC, max_calls=max_calls, options=options
+        "tcp://127.0.0.1:0", lambda: Chaos(kind, running), kind.codec, max_calls=max_calls, options=options
     ) as server:
         async with rpc.connect(
-            server.addresses[0], CODEC, connections=connections, options=options
+            server.addresses[0], kind.codec, connections=connections, options=options
         ) as client:
-            tasks = [asyncio.ensure_future(perform(client, at, plan)) for at, plan in enumerate(plans)]
+            tasks = [asyncio.ensure_future(perform(client, kind, at, plan)) for at, plan in enumerate(plans)]
 
             async def cancel(task: asyncio.Future[str], turns: int) -> None:
                 for _ in range(turns):
@@ -145,13 +150,14 @@ async def scenario(
             await until(lambda: client.connections == server.connections)
             await client.ready()
             for _ in range(connections):
-                assert (await client.unary(message(b"7 0 0 0"), timeout=10)).body == b"7"
+                assert (await client.unary(kind.make(b"7 0 0 0"), timeout=10)).body == b"7"
             await until(lambda: not running)
             await until(lambda: not sum(each.statistics().in_flight for each in server.protocols))
         await until(lambda: server.connections == 0)
 
 
 @pytest.mark.parametrize("loops", [uvloop, asyncio], ids=["uvloop", "asyncio"])
+@pytest.mark.parametrize("kind", [KINDS["protobuf"], KINDS["native"]], ids=["protobuf", "native"])
 @settings(
     deadline=None,
     derandomize=True,
@@ -166,10 +172,11 @@ async def scenario(
 )
 def test_every_call_ends_once(
     loops: Any,
+    kind: Kind,
     plans: list[dict[str, Any]],
     drops: list[int],
     connections: int,
     limits: tuple[int, int, int],
 ) -> None:
     with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
-        runner.run(scenario(plans, drops, connections, limits))
+        runner.run(scenario(kind, plans, drops, connections, limits))

@@ -85,6 +85,21 @@ struct Queued {
 /// An answer and, where somebody wants it, its payload.
 type Taken<'py> = (Answer, Option<Payload<'py>>);
 
+/// A decoded response, and who waits for it.
+type Response<'py> = (Py<PyAny>, Bound<'py, PyAny>);
+
+/// What comes after responses.
+enum After<'py> {
+    /// Perhaps another one.
+    Another,
+    Nothing,
+    /// One that was to be the only one.
+    Response(Py<PyAny>, Bound<'py, PyAny>),
+    Other(Answer, Option<Payload<'py>>),
+    Undecodable(Py<PyAny>, PyErr),
+    Broken(Broken),
+}
+
 /// What an answer means for its call.
 enum Answer {
     Response(Py<PyAny>),
@@ -614,90 +629,134 @@ impl ClientReactor {
     ) -> PyResult<()> {
         let py = slf.py();
         let link = slf.as_super().get();
-        let budget = link.state(py).budget();
-        for _ in 0..budget {
-            let (answer, payload) = match Self::next(slf) {
-                Ok(Some(next)) => next,
-                Ok(None) => return Ok(()),
-                Err(why) => {
-                    turns.end()?;
-                    return broken(slf.as_any(), link, why);
-                }
-            };
+        let codec = slf.get().codec.get();
+        let ahead = codec.ahead;
+        let mut left = link.state(py).budget();
+        let mut responses = Vec::with_capacity(left.min(ahead));
+        while left > 0 {
             // Only what is known to run no Python code comes between two turns.
-            if !(matches!(answer, Answer::Response(_)) && slf.get().codec.get().decodes_natively()) {
+            if !codec.decodes_natively() {
                 turns.end()?;
             }
-            match (answer, payload) {
-                (Answer::Response(waiter), Some(payload)) => {
-                    match slf.get().codec.get().decode(py, payload) {
-                        Ok(message) => match waiter.bind(py).cast_exact::<UnaryCall>() {
-                            Ok(call) => {
-                                if at_once {
-                                    answering.note(call.get().caller_object(py), slf);
-                                }
-                                let answered =
-                                    UnaryCall::answer(call, message, at_once.then_some(&mut *turns));
-                                if UnaryCall::is_watched(call) {
-                                    turns.end()?;
-                                }
-                                answered?;
-                            }
-                            // A future whose task was cancelled in this very tick refuses its result: nobody waits.
-                            Err(_) => {
-                                turns.end()?;
-                                drop(
-                                    waiter
-                                        .bind(py)
-                                        .call_method1(intern!(py, "set_result"), (message,)),
-                                );
-                            }
-                        },
-                        Err(error) => {
-                            turns.end()?;
-                            let why = Broken::Invalid(error.to_string());
-                            slf.call_method1(intern!(py, "_call_undecodable"), (waiter, error.value(py)))?;
-                            return broken(slf.as_any(), link, why);
-                        }
-                    }
-                }
-                (Answer::Item(sink), Some(payload)) => match slf.get().codec.get().decode(py, payload) {
-                    Ok(message) => {
-                        sink.bind(py).call_method1(intern!(py, "_item"), (message,))?;
-                    }
-                    Err(error) => return broken(slf.as_any(), link, Broken::Invalid(error.to_string())),
-                },
-                (Answer::End(waiter), None) => {
-                    slf.call_method1(intern!(py, "_call_ended"), (waiter,))?;
-                }
-                (Answer::End(waiter), Some(payload)) => match slf.get().codec.get().decode(py, payload) {
-                    Ok(message) => {
-                        slf.call_method1(intern!(py, "_call_ended"), (waiter, message))?;
-                    }
-                    Err(error) => {
-                        let why = Broken::Invalid(error.to_string());
-                        slf.call_method1(intern!(py, "_call_undecodable"), (waiter, error.value(py)))?;
-                        return broken(slf.as_any(), link, why);
-                    }
-                },
-                (Answer::Cancelled(waiter), _) => {
-                    slf.call_method1(intern!(py, "_call_cancelled"), (waiter,))?;
-                }
-                (Answer::Told, Some(payload)) => match slf.get().codec.get().decode(py, payload) {
-                    Ok(message) => {
-                        slf.call_method1(intern!(py, "_told"), (message,))?;
-                    }
-                    Err(error) => return broken(slf.as_any(), link, Broken::Invalid(error.to_string())),
-                },
-                _ => {}
+            let after = Self::take(slf, &mut responses, left.min(ahead));
+            left -= responses.len();
+            let mut result = Ok(());
+            for (waiter, message) in responses.drain(..) {
+                // Each has its response, even if one before leads to what stops the program.
+                let at_once = at_once && result.is_ok();
+                let handed = Self::hand_over(slf, waiter, message, at_once, turns, answering);
+                result = result.and(handed);
             }
-            if link.is_paused(py) {
+            // The same goes for what was taken after them.
+            let goes_on = match after {
+                After::Another => Ok(true),
+                After::Nothing => Ok(false),
+                After::Response(waiter, message) => {
+                    left -= 1;
+                    Self::hand_over(slf, waiter, message, at_once, turns, answering).map(|()| true)
+                }
+                after => {
+                    left = left.saturating_sub(1);
+                    turns.end().and_then(|()| Self::handle_other(slf, after))
+                }
+            };
+            result?;
+            if !goes_on? || link.is_paused(py) {
                 return Ok(());
             }
         }
         turns.end()?;
         link.pause(py)?;
         link.proceed_soon(py)
+    }
+
+    /// Takes responses off the receive buffer, at most `most`, and decodes them; what comes after them.
+    #[inline]
+    fn take<'py>(slf: &Bound<'py, Self>, responses: &mut Vec<Response<'py>>, most: usize) -> After<'py> {
+        let py = slf.py();
+        while responses.len() < most {
+            match Self::next(slf) {
+                Ok(Some((Answer::Response(waiter), Some(payload)))) => {
+                    match slf.get().codec.get().decode(py, payload) {
+                        Ok(message) if most == 1 => return After::Response(waiter, message),
+                        Ok(message) => responses.push((waiter, message)),
+                        Err(error) => return After::Undecodable(waiter, error),
+                    }
+                }
+                Ok(Some((answer, payload))) => return After::Other(answer, payload),
+                Ok(None) => return After::Nothing,
+                Err(why) => return After::Broken(why),
+            }
+        }
+        After::Another
+    }
+
+    /// Gives a response to who waits for it.
+    #[inline]
+    fn hand_over<'py>(
+        slf: &Bound<'py, Self>,
+        waiter: Py<PyAny>,
+        message: Bound<'py, PyAny>,
+        at_once: bool,
+        turns: &mut Turns<'py>,
+        answering: &mut Answering<'py>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let Ok(call) = waiter.bind(py).cast_exact::<UnaryCall>() else {
+            turns.end()?;
+            // A future whose task was cancelled in this very tick refuses its result: nobody waits.
+            drop(
+                waiter
+                    .bind(py)
+                    .call_method1(intern!(py, "set_result"), (message,)),
+            );
+            return Ok(());
+        };
+        if at_once {
+            answering.note(call.get().caller_object(py), slf);
+        }
+        let answered = UnaryCall::answer(call, message, at_once.then_some(&mut *turns));
+        if answered.is_err() || UnaryCall::is_watched(call) {
+            turns.end()?;
+        }
+        answered
+    }
+
+    /// Handles what is no response that can be decoded; whether others may follow.
+    fn handle_other<'py>(slf: &Bound<'py, Self>, after: After<'py>) -> PyResult<bool> {
+        let py = slf.py();
+        let link = slf.as_super().get();
+        let decode = |payload| slf.get().codec.get().decode(py, payload);
+        let undecodable =
+            |error: PyErr| broken(slf.as_any(), link, Broken::Invalid(error.to_string())).map(|()| false);
+        let lost = |waiter: Py<PyAny>, error: PyErr| {
+            slf.call_method1(intern!(py, "_call_undecodable"), (waiter, error.value(py)))?;
+            undecodable(error)
+        };
+        let (answer, payload) = match after {
+            After::Other(answer, payload) => (answer, payload),
+            After::Undecodable(waiter, error) => return lost(waiter, error),
+            After::Broken(why) => return broken(slf.as_any(), link, why).map(|()| false),
+            After::Another | After::Nothing | After::Response(..) => return Ok(true),
+        };
+        match (answer, payload) {
+            (Answer::Item(sink), Some(payload)) => match decode(payload) {
+                Ok(message) => sink.bind(py).call_method1(intern!(py, "_item"), (message,)),
+                Err(error) => return undecodable(error),
+            },
+            (Answer::End(waiter), None) => slf.call_method1(intern!(py, "_call_ended"), (waiter,)),
+            (Answer::End(waiter), Some(payload)) => match decode(payload) {
+                Ok(message) => slf.call_method1(intern!(py, "_call_ended"), (waiter, message)),
+                Err(error) => return lost(waiter, error),
+            },
+            (Answer::Cancelled(waiter), _) => slf.call_method1(intern!(py, "_call_cancelled"), (waiter,)),
+            (Answer::Told, Some(payload)) => match decode(payload) {
+                Ok(message) => slf.call_method1(intern!(py, "_told"), (message,)),
+                Err(error) => return undecodable(error),
+            },
+            _ => return Ok(true),
+        }?;
+        Ok(true)
     }
 
     /// Takes the next answer off the receive buffer.

@@ -25,6 +25,10 @@ pub struct WireCodec {
     encode: Encode,
     decode: Decode,
     is_decoded_natively: bool,
+    /// How many messages are worth decoding before the first of them is used. The code of the decoder and the code of
+    /// who uses them push each other out of the processor's nearest memory; the messages of others than the native
+    /// codec take too much of that themselves (docs/decisions/0018).
+    pub ahead: usize,
     /// The class of what is sent, where `encode` would take another one's messages.
     message: Option<Py<PyType>>,
     pub send: Option<Side>,
@@ -303,6 +307,11 @@ impl WireCodec {
             is_decoded_natively: decode.is_none()
                 || decode.cast::<NativeDecoder>().is_ok()
                 || is_native(decode),
+            ahead: if decode.cast::<NativeDecoder>().is_ok() {
+                32
+            } else {
+                1
+            },
             message,
             send: send.map(|layout| layout.get().0.clone()),
             receive: receive.map(|layout| layout.get().0.clone()),
@@ -325,6 +334,7 @@ impl WireCodec {
             encode: Encode::Function(encode),
             decode: Decode::Function(decode),
             is_decoded_natively: false,
+            ahead: 1,
             message: None,
             send: None,
             receive: None,

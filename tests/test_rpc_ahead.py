@@ -1,0 +1,150 @@
+"""Answers that arrive together are decoded together: whatever one leads to, the others reach their calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import uvloop
+from tests.oracle.framing import Framing, frame
+from tests.rpc_support import KINDS, Kind, Peer, RawServer, SimpleMessage
+
+from protosocket import rpc
+from protosocket.errors import ConnectionClosed
+
+pytestmark = [
+    pytest.mark.every_loop,
+    pytest.mark.parametrize("kind", [KINDS["native"], KINDS["protobuf"]], ids=["native", "protobuf"]),
+]
+
+# More than are decoded at a time.
+CALLS = 100
+
+
+@contextlib.asynccontextmanager
+async def waiting(
+    kind: Kind, work: Callable[[rpc.Client[Any, Any], int], Awaitable[Any]], calls: int = CALLS
+) -> AsyncIterator[tuple[rpc.Client[Any, Any], list[asyncio.Task[Any]], Peer, list[int]]]:
+    """So many tasks, each with its request at the server: what answers them, and the ids of their calls."""
+    async with RawServer() as server, rpc.connect(server.url, kind.codec) as client:
+        await client.ready()
+        peer = await server.accept()
+        tasks = [asyncio.ensure_future(work(client, number)) for number in range(calls)]
+        ids = [0] * calls
+        for _ in range(calls):
+            header, body = await peer.receive()
+            ids[int(body)] = header.id
+        yield client, tasks, peer, ids
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def answer_all(peer: Peer, ids: list[int]) -> None:
+    for number, call_id in enumerate(ids):
+        peer.send(call_id, body=b"%d" % number)
+    await peer.writer.drain()
+
+
+async def test_tasks_go_on_in_the_order_of_the_answers(kind: Kind) -> None:
+    order: list[int] = []
+
+    async def work(client: rpc.Client[Any, Any], number: int) -> None:
+        assert (await client.unary(kind.make(b"%d" % number))).body == b"%d" % number
+        order.append(number)
+
+    async with waiting(kind, work) as (_, tasks, peer, ids):
+        await answer_all(peer, ids)
+        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+        assert order == list(range(CALLS))
+
+
+async def test_a_task_may_cancel_others_whose_answers_came_with_its_own(kind: Kind) -> None:
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def work(client: rpc.Client[Any, Any], number: int) -> bytes:
+        body: bytes = (await client.unary(kind.make(b"%d" % number))).body
+        if number == 3:
+            for other in (0, 2, 4, 5, 80):
+                tasks[other].cancel()
+        return body
+
+    async with waiting(kind, work) as (client, made, peer, ids):
+        tasks += made
+        await answer_all(peer, ids)
+        results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        for number, result in enumerate(results):
+            if number in (4, 5, 80):
+                assert isinstance(result, asyncio.CancelledError)
+            else:
+                assert result == b"%d" % number
+        # The connection goes on.
+        another = asyncio.ensure_future(client.unary(kind.make(b"more")))
+        while (received := await peer.receive())[1] != b"more":
+            pass
+        peer.send(received[0].id, body=b"answer")
+        assert (await asyncio.wait_for(another, 5)).body == b"answer"
+
+
+async def test_a_task_that_closes_the_client_leaves_no_call_waiting(kind: Kind) -> None:
+    async def work(client: rpc.Client[Any, Any], number: int) -> bytes:
+        body: bytes = (await client.unary(kind.make(b"%d" % number))).body
+        if number == 3:
+            await client.close()
+        return body
+
+    async with waiting(kind, work) as (_, tasks, peer, ids):
+        await answer_all(peer, ids)
+        results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        assert results[:4] == [b"0", b"1", b"2", b"3"]
+        for number, result in enumerate(results):
+            assert result == b"%d" % number or isinstance(result, ConnectionClosed)
+        assert isinstance(results[-1], ConnectionClosed)
+
+
+async def test_an_answer_that_cannot_be_decoded_takes_no_earlier_one_with_it(kind: Kind) -> None:
+    async def work(client: rpc.Client[Any, Any], number: int) -> bytes:
+        body: bytes = (await client.unary(kind.make(b"%d" % number))).body
+        return body
+
+    async with waiting(kind, work) as (_, tasks, peer, ids):
+        for number in range(10):
+            peer.send(ids[number], body=b"%d" % number)
+        # The call's id, and a text that ends too soon.
+        fields = SimpleMessage(id=ids[10]).SerializeToString()
+        peer.raw(frame(Framing.VARINT, fields + b"\x1a\x05"))
+        for number in range(11, CALLS):
+            peer.send(ids[number], body=b"%d" % number)
+        results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        assert results[:10] == [b"%d" % number for number in range(10)]
+        assert all(isinstance(result, ConnectionClosed) for result in results[10:])
+
+
+@pytest.mark.parametrize("loops", [uvloop, asyncio], ids=["uvloop", "asyncio"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_stops_the_program_leaves_the_other_answers(kind: Kind, loops: Any) -> None:
+    async def work(client: rpc.Client[Any, Any], number: int) -> bytes:
+        body: bytes = (await client.unary(kind.make(b"%d" % number))).body
+        if number == 3:
+            raise KeyboardInterrupt
+        return body
+
+    async def stopped() -> None:
+        async with waiting(kind, work) as (_, tasks, peer, ids):
+            await answer_all(peer, ids)
+            results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+            assert isinstance(results.pop(3), KeyboardInterrupt)
+            assert results == [b"%d" % number for number in range(CALLS) if number != 3]
+
+    loop = loops.new_event_loop()
+    try:
+        main = loop.create_task(stopped())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(main)
+        # It may be run again.
+        loop.run_until_complete(main)
+    finally:
+        loop.close()
