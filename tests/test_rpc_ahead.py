@@ -1,4 +1,4 @@
-"""Answers that arrive together are decoded together: whatever one leads to, the others reach their calls."""
+"""Messages that arrive together are decoded together: whatever one leads to, all others are handled."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import uvloop
 from tests.oracle.framing import Framing, frame
-from tests.rpc_support import KINDS, Kind, Peer, RawServer, SimpleMessage
+from tests.oracle.header import Control
+from tests.rpc_support import KINDS, Kind, Peer, RawServer, Service, SimpleMessage, raw_client, served, until
 
 from protosocket import rpc
 from protosocket.errors import ConnectionClosed
+from protosocket.options import ConnectionOptions
 
 pytestmark = [
     pytest.mark.every_loop,
@@ -148,3 +150,90 @@ def test_what_stops_the_program_leaves_the_other_answers(kind: Kind, loops: Any)
         loop.run_until_complete(main)
     finally:
         loop.close()
+
+
+def echoes(calls: range) -> bytes:
+    """A request for each of these ids, as they are on the wire."""
+    return b"".join(
+        frame(Framing.VARINT, SimpleMessage(id=number, body=b"echo %d" % number).SerializeToString())
+        for number in calls
+    )
+
+
+async def answered(peer: Peer, calls: range) -> None:
+    """The echoes come, in this order."""
+    for number in calls:
+        header, body = await peer.receive()
+        assert (header.id, header.control, body) == (number, Control.NORMAL, b"echo %d" % number)
+
+
+@pytest.mark.parametrize(
+    "limits", [{}, {"send_queue_messages": 1}, {"send_queue_bytes": 1}, {"read_budget_messages": 3}]
+)
+async def test_requests_are_answered_in_their_order(kind: Kind, limits: dict[str, int]) -> None:
+    options = ConnectionOptions(**limits)
+    async with served(kind, options=options) as (url, _), raw_client(url) as peer:
+        peer.raw(echoes(range(1, CALLS)))
+        await answered(peer, range(1, CALLS))
+
+
+async def test_no_more_handlers_run_than_may(kind: Kind) -> None:
+    async with served(kind, max_calls=2) as (url, service), raw_client(url) as peer:
+        peer.send(1, body=b"wait a")
+        peer.send(2, body=b"wait b")
+        peer.raw(echoes(range(3, CALLS)))
+        await until(lambda: service.running == 2)
+        await peer.writer.drain()
+        await asyncio.sleep(0.02)
+        assert service.started == 2
+        service.open("a")
+        assert (await peer.receive())[0].id == 1
+        await answered(peer, range(3, CALLS))
+        service.open("b")
+        assert (await peer.receive())[0].id == 2
+        assert service.most_running == 2
+
+
+async def test_a_cancel_behind_requests_finds_its_call(kind: Kind) -> None:
+    async with served(kind, max_calls=2) as (url, service), raw_client(url) as peer:
+        for number, name in enumerate(["a", "b", "waits for its turn"], start=1):
+            peer.send(number, body=f"wait {name}".encode())
+        peer.send(2, control=Control.CANCEL)
+        peer.send(3, control=Control.CANCEL)
+        peer.raw(echoes(range(4, CALLS)))
+        headers = {(await peer.receive())[0] for _ in range(2)}
+        assert {(header.id, header.control) for header in headers} == {
+            (2, Control.CANCEL),
+            (3, Control.CANCEL),
+        }
+        await answered(peer, range(4, CALLS))
+        assert service.notes == ["connected", "cancelled b"]
+
+
+async def test_a_request_that_cannot_be_decoded_takes_no_earlier_one_with_it(kind: Kind) -> None:
+    async with served(kind) as (url, service), raw_client(url) as peer:
+        peer.raw(echoes(range(1, 11)))
+        peer.raw(frame(Framing.VARINT, SimpleMessage(id=11).SerializeToString() + b"\x1a\x05"))
+        peer.raw(echoes(range(12, CALLS)))
+        with contextlib.suppress(EOFError, ConnectionResetError):
+            await answered(peer, range(1, 12))
+        await until(lambda: "disconnected" in service.notes)
+        assert service.started == 10
+
+
+async def test_requests_that_wait_are_refused_when_the_server_closes(kind: Kind) -> None:
+    service = Service(kind)
+    async with rpc.serve("tcp://127.0.0.1:0", lambda: service, kind.codec, max_calls=1) as server:
+        async with raw_client(server.addresses[0]) as peer:
+            peer.send(1, body=b"wait a")
+            peer.raw(echoes(range(2, CALLS)))
+            await until(lambda: service.running == 1)
+            closing = asyncio.ensure_future(server.close())
+            for number in range(2, CALLS):
+                header, _ = await peer.receive()
+                assert (header.id, header.control) == (number, Control.CANCEL)
+            service.open("a")
+            assert (await peer.receive())[0].id == 1
+            await peer.close()
+            await asyncio.wait_for(closing, 5)
+        assert service.started == 1

@@ -48,8 +48,9 @@ struct ServerState {
     others: HashMap<usize, Py<HandlerTask>>,
     /// Handlers in both tables.
     running: usize,
-    /// Requests for which no handler may start yet; taken off the receive buffer to see Cancels behind them.
-    waiting: VecDeque<(u64, Kept)>,
+    /// Requests for which no handler may start yet, taken off the receive buffer to see Cancels behind them; and those
+    /// that were decoded ahead.
+    waiting: VecDeque<(u64, Waiting)>,
     waiting_bytes: usize,
     /// A task object that nobody else holds, for the next handler.
     spare: Option<Py<HandlerTask>>,
@@ -60,16 +61,48 @@ struct ServerState {
 }
 
 impl ServerState {
-    fn take_waiting(&mut self, py: Python<'_>) -> Option<(u64, Kept)> {
-        let (id, kept) = self.waiting.pop_front()?;
-        self.waiting_bytes -= kept.length(py);
-        Some((id, kept))
+    fn take_waiting(&mut self, py: Python<'_>) -> Option<(u64, Waiting)> {
+        let (id, waited) = self.waiting.pop_front()?;
+        self.waiting_bytes -= waited.length(py);
+        Some((id, waited))
+    }
+
+    fn wait(&mut self, py: Python<'_>, id: u64, waits: Waiting) {
+        self.waiting_bytes += waits.length(py);
+        self.waiting.push_back((id, waits));
+    }
+}
+
+/// A request that waits for its handler.
+enum Waiting {
+    Encoded(Kept),
+    /// The message, and how many bytes it was.
+    Decoded(Py<PyAny>, usize),
+    Undecodable(String),
+}
+
+impl Waiting {
+    fn length(&self, py: Python<'_>) -> usize {
+        match self {
+            Waiting::Encoded(kept) => kept.length(py),
+            Waiting::Decoded(_, length) => *length,
+            Waiting::Undecodable(_) => 0,
+        }
+    }
+
+    fn request(self, py: Python<'_>, id: u64) -> Result<Request<'_>, Broken> {
+        match self {
+            Waiting::Encoded(kept) => Ok(Request::Call(id, kept.payload(py))),
+            Waiting::Decoded(message, _) => Ok(Request::Decoded(id, message.into_bound(py))),
+            Waiting::Undecodable(why) => Err(Broken::Invalid(why)),
+        }
     }
 }
 
 /// A request taken off the receive buffer.
 enum Request<'py> {
     Call(u64, Payload<'py>),
+    Decoded(u64, Bound<'py, PyAny>),
     Cancel(u64),
     Ignored,
 }
@@ -257,6 +290,11 @@ impl ServerReactor {
         {
             visit.call(task)?;
         }
+        for (_, waiting) in &state.waiting {
+            if let Waiting::Decoded(message, _) = waiting {
+                visit.call(message)?;
+            }
+        }
         Ok(())
     }
 
@@ -319,6 +357,11 @@ impl ServerReactor {
         let limits = link.state(py).limits;
         let budget = link.state(py).budget();
         let native = handler.cast::<CacheCommands>().ok().map(Bound::get);
+        let ahead = if native.is_some() {
+            1
+        } else {
+            this.codec.get().ahead
+        };
         let mut task = this.task(slf)?;
         HandlerTask::enter(&task, &event_loop)?;
         // SAFETY: reads the count of a live object.
@@ -338,13 +381,20 @@ impl ServerReactor {
                     state.waiting_bytes,
                 )
             };
-            let taken = if waiting > 0 && !busy {
-                let waited = this.state.borrow(py).take_waiting(py);
-                Ok(waited.map(|(id, kept)| Request::Call(id, kept.payload(py))))
+            if waiting == 0 && !busy && ahead > 1 {
+                this.decode_ahead(link, py, ahead.min(budget - *handled));
+            }
+            let waited = if busy {
+                None
+            } else {
+                this.state.borrow(py).take_waiting(py)
+            };
+            let taken = if let Some((id, waited)) = waited {
+                waited.request(py, id).map(Some)
             } else if busy && (waiting >= limits.read_messages || bytes >= limits.receive) {
                 break this.stall(link, py);
             } else {
-                this.next(link, py)
+                this.next(link, py, false)
             };
             let request = match taken {
                 Ok(Some(request)) => request,
@@ -355,12 +405,17 @@ impl ServerReactor {
             let done = match request {
                 Request::Ignored => Ok(false),
                 Request::Cancel(id) => this.cancel(slf, id).map(|()| false),
-                Request::Call(id, _) if this.is_refused(py, id) => Self::refuse(slf, id).map(|()| false),
+                Request::Call(id, _) | Request::Decoded(id, _) if this.is_refused(py, id) => {
+                    Self::refuse(slf, id).map(|()| false)
+                }
                 Request::Call(id, payload) if busy => {
-                    let mut state = this.state.borrow(py);
-                    state.waiting_bytes += payload.length();
-                    state.waiting.push_back((id, payload.keep(py)));
+                    let waits = Waiting::Encoded(payload.keep(py));
+                    this.state.borrow(py).wait(py, id, waits);
                     Ok(false)
+                }
+                Request::Decoded(id, request) => {
+                    Self::call(slf, &task, id, &handler, request, &event_loop, &context)
+                        .map(|suspended| suspended || !HandlerTask::is_fresh(&task, references))
                 }
                 Request::Call(id, payload) => {
                     if let Some(sent) = native.and_then(|native| {
@@ -425,8 +480,34 @@ impl ServerReactor {
         }
     }
 
+    /// Decodes requests, at most `most`, that wait from then on: up to the first message that is none.
     #[inline]
-    fn next<'py>(&self, link: &Link, py: Python<'py>) -> Result<Option<Request<'py>>, Broken> {
+    fn decode_ahead(&self, link: &Link, py: Python<'_>, most: usize) {
+        let codec = self.codec.get();
+        for _ in 0..most {
+            let Ok(Some(Request::Call(id, payload))) = self.next(link, py, true) else {
+                return;
+            };
+            let length = payload.length();
+            let (waits, goes_on) = match codec.decode(py, payload) {
+                Ok(message) => (Waiting::Decoded(message.unbind(), length), true),
+                Err(error) => (Waiting::Undecodable(error.to_string()), false),
+            };
+            self.state.borrow(py).wait(py, id, waits);
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Takes the next request off the receive buffer; with `only_calls` nothing else.
+    #[inline]
+    fn next<'py>(
+        &self,
+        link: &Link,
+        py: Python<'py>,
+        only_calls: bool,
+    ) -> Result<Option<Request<'py>>, Broken> {
         let mut state = link.state(py);
         if state.closed {
             return Ok(None);
@@ -451,6 +532,10 @@ impl ServerReactor {
                 "the answer to it cannot carry its id, {}",
                 header.id
             )));
+        }
+        let is_call = header.control == Control::Normal || self.exchanges && header.control == Control::End;
+        if only_calls && !is_call {
+            return Ok(None);
         }
         let request = match header.control {
             Control::Normal => Request::Call(header.id, state.payload(self.codec.get(), py, start, total)),
