@@ -170,7 +170,7 @@ async def answered(peer: Peer, calls: range) -> None:
 @pytest.mark.parametrize(
     "limits", [{}, {"send_queue_messages": 1}, {"send_queue_bytes": 1}, {"read_budget_messages": 3}]
 )
-async def test_requests_are_answered_in_their_order(kind: Kind, limits: dict[str, int]) -> None:
+async def test_requests_are_answered_in_their_order(kind: Kind, limits: dict[str, Any]) -> None:
     options = ConnectionOptions(**limits)
     async with served(kind, options=options) as (url, _), raw_client(url) as peer:
         peer.raw(echoes(range(1, CALLS)))
