@@ -94,6 +94,47 @@ async def test_a_stream_goes_on_within_the_grace(
     await stopping
 
 
+async def test_what_waits_behind_a_full_send_queue_is_no_new_call() -> None:
+    begun = asyncio.Event()
+
+    async def collect(requests: AsyncIterator[bytes], context: Any) -> bytes:
+        begun.set()
+        return b"".join([request async for request in requests])
+
+    async def large(request: bytes, context: Any) -> bytes:
+        return bytes(3 << 20)
+
+    handlers = service(collect=("stream_unary", collect), large=("unary_unary", large))
+    server = protosocket.grpc.server(handlers=[handlers])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    client = await connect(port)
+    await client.greet()
+    client.send(id=1, method=1, path="/raw.Test/collect", streams=True)
+    await begun.wait()
+    # In one read: more answers than the send queue takes if the client does not read, and the rest of a call.
+    for number in range(2, 8):
+        client.send(id=number, method=2, path="/raw.Test/large", payload=b"")
+    for number in range(5):
+        client.send(id=1, payload=b"%d" % number)
+    client.send(id=1, control=END)
+    await asyncio.sleep(0.1)
+    stopping = asyncio.create_task(server.stop(60))
+    await asyncio.sleep(0)
+    ends = {}
+    async with asyncio.timeout(10):
+        while 1 not in ends:
+            answer = await client.receive()
+            ends[answer.id] = (answer.control, answer.payload if answer.id == 1 else b"")
+    assert ends.pop(1) == (END, b"01234")
+    ends.pop(0, None)
+    # Those that had not begun were refused.
+    assert set(ends) == set(range(2, 8))
+    assert set(ends.values()) == {(NORMAL, b""), (CANCEL, b"")}
+    await client.close()
+    await stopping
+
+
 @pytest.mark.parametrize(("method", "end_control"), [("wait", NORMAL), ("stream", END)])
 async def test_calls_are_cut_short_when_the_grace_is_over(
     server: protosocket.grpc.Server, client: RawPeer, waiting: Waiting, method: str, end_control: int

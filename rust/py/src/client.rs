@@ -1,5 +1,6 @@
 //! The client's reactor: calls out, answers in, deadlines, cancellation.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 use protosocket_core::deadlines::Deadlines;
@@ -30,6 +31,8 @@ pub struct ClientReactor {
     receive: Layout,
     exchanges: bool,
     calls: Guarded<Calls>,
+    /// Responses that were taken off the receive buffer and not handed over yet: their calls are in flight still.
+    taken: AtomicUsize,
 }
 
 struct Calls {
@@ -159,6 +162,7 @@ impl ClientReactor {
             receive,
             exchanges,
             calls: Guarded::new(calls),
+            taken: AtomicUsize::new(0),
         }))
     }
 
@@ -370,7 +374,7 @@ impl ClientReactor {
     /// Calls in flight.
     #[inline]
     pub fn in_flight(&self, py: Python<'_>) -> usize {
-        self.calls.borrow(py).pending.len()
+        self.calls.borrow(py).pending.len() + self.taken.load(Relaxed)
     }
 
     #[inline]
@@ -450,7 +454,7 @@ impl ClientReactor {
             return Err(errors::encode(py, request, PyValueError::new_err(malformed.0)));
         }
         calls.pending.insert_as(header.id, call);
-        let in_flight = calls.pending.len();
+        let in_flight = calls.pending.len() + this.taken.load(Relaxed);
         state.policy.observe(in_flight);
         let due = state.wrote();
         Ok(Some(Queued {
@@ -640,8 +644,11 @@ impl ClientReactor {
             }
             let after = Self::take(slf, &mut responses, left.min(ahead));
             left -= responses.len();
+            let mut taken = responses.len();
             let mut result = Ok(());
             for (waiter, message) in responses.drain(..) {
+                taken -= 1;
+                slf.get().taken.store(taken, Relaxed);
                 // Each has its response, even if one before leads to what stops the program.
                 let at_once = at_once && result.is_ok();
                 let handed = Self::hand_over(slf, waiter, message, at_once, turns, answering);

@@ -453,7 +453,7 @@ impl LinkState {
         };
         written.unwrap_or_else(|error| {
             if !is_in_vain(&error) {
-                self.write_error = Some(error);
+                self.write_error.get_or_insert(error);
             }
             0
         })
@@ -695,10 +695,33 @@ impl Link {
         if let Some(last) = last {
             write.bind(py).call1((last,))?;
         }
+        if self.state(py).write_error.is_some() {
+            self.forget_passing_error(py)?;
+        }
         match poller {
             Some((poller, time)) => BusyPoller::wrote(poller.bind(py), time, messages),
             None => Ok(()),
         }
+    }
+
+    /// The transport did not find the error that a write had.
+    #[cold]
+    fn forget_passing_error(&self, py: Python<'_>) -> PyResult<()> {
+        let transport = self
+            .state(py)
+            .transport
+            .as_ref()
+            .map(|transport| transport.clone_ref(py));
+        if let Some(transport) = transport {
+            if !transport
+                .bind(py)
+                .call_method0(intern!(py, "is_closing"))?
+                .is_truthy()?
+            {
+                self.state(py).write_error = None;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the socket may be written to without the transport: nothing waits in it, and it is not closing.

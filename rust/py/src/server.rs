@@ -17,6 +17,9 @@ use crate::guarded::Guarded;
 use crate::link::{Broken, Limits, Link, Next, broken};
 use crate::task::{HandlerTask, Step, copy_context, current_context, in_context, is_plain};
 
+/// A connection without requests that wait keeps room for so many.
+const KEPT: usize = 4;
+
 /// One connection of an RPC server.
 ///
 /// The Python class adds `_adopt(task, result)` (what to run for a handler's result that is no
@@ -70,6 +73,14 @@ impl ServerState {
     fn wait(&mut self, py: Python<'_>, id: u64, waits: Waiting) {
         self.waiting_bytes += waits.length(py);
         self.waiting.push_back((id, waits));
+    }
+
+    /// Keeps no more memory than what waits needs.
+    #[inline]
+    fn settle(&mut self) {
+        if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
+            self.waiting = VecDeque::new();
+        }
     }
 }
 
@@ -223,11 +234,17 @@ impl ServerReactor {
         let py = slf.py();
         let this = slf.get();
         this.state.borrow(py).draining = true;
-        loop {
-            let Some((id, _)) = this.state.borrow(py).take_waiting(py) else {
-                break;
-            };
-            Self::refuse(slf, id)?;
+        let waiting = {
+            let mut state = this.state.borrow(py);
+            state.waiting_bytes = 0;
+            std::mem::take(&mut state.waiting)
+        };
+        for (id, waits) in waiting {
+            if this.is_refused(py, id) {
+                Self::refuse(slf, id)?;
+            } else {
+                this.state.borrow(py).wait(py, id, waits);
+            }
         }
         Ok(this.state.borrow(py).running == 0)
     }
@@ -326,6 +343,7 @@ impl ServerReactor {
             state.in_batch = false;
             state.policy.observe_batch(handled);
         }
+        slf.get().state.borrow(py).settle();
         link.flush(py)?;
         match result {
             Ok(None) => Ok(()),
@@ -373,16 +391,18 @@ impl ServerReactor {
             if *handled == budget {
                 break link.pause(py).and_then(|()| link.proceed_soon(py)).map(|()| None);
             }
-            let (busy, waiting, bytes) = {
+            let (free, waiting, bytes, draining) = {
                 let state = this.state.borrow(py);
                 (
-                    state.running >= this.max_calls,
+                    this.max_calls.saturating_sub(state.running),
                     state.waiting.len(),
                     state.waiting_bytes,
+                    state.draining,
                 )
             };
-            if waiting == 0 && !busy && ahead > 1 {
-                this.decode_ahead(link, py, ahead.min(budget - *handled));
+            let busy = free == 0;
+            if waiting == 0 && !busy && ahead > 1 && !draining {
+                this.decode_ahead(link, py, ahead.min(budget - *handled).min(free));
             }
             let waited = if busy {
                 None
