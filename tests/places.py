@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -109,6 +110,11 @@ async def turns(count: int = 10) -> None:
     """Let the event loop do what it has to do."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+def reset_on_close(end: socket.socket) -> None:
+    """Have the peer of ``end`` get a reset in place of the end of the stream when it is closed."""
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class Raw:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import struct
 import threading
 from collections.abc import AsyncIterator, Callable
-from socket import SO_LINGER, SOL_SOCKET, create_server, socket
+from socket import create_server, socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.oracle.framing import Framing, frame
-from tests.places import Place, make_place
+from tests.places import Place, make_place, reset_on_close
 
 import protosocket
 from protosocket import codecs
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.every_loop, pytest.mark.usefixtures("resets_noticed_soon")]
 
 KiB = 1024
-NOW = struct.pack("ii", 1, 0)
 Reset = Callable[[bytes], None]
 
 
@@ -54,7 +52,7 @@ async def connected(
 
         def reset(data: bytes) -> None:
             peers[0].sendall(data)
-            peers[0].setsockopt(SOL_SOCKET, SO_LINGER, NOW)
+            reset_on_close(peers[0])
             peers[0].close()
 
         accepting = threading.Thread(target=accept)
@@ -157,7 +155,7 @@ async def test_a_reset_with_what_tls_keeps_to_itself(certificates: Certificates,
                 peer.sendall(leaving.read()[:500])
             else:
                 peer.sendall(leaving.read())
-            peer.setsockopt(SOL_SOCKET, SO_LINGER, NOW)
+            reset_on_close(peer)
             peer.close()
             with pytest.raises(ConnectionClosed):
                 await asyncio.wait_for(connection.receive(), 5)

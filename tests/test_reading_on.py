@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.oracle.framing import Decoder, Framing, frame
+from tests.places import reset_on_close
 from tests.rpc_support import CODEC, LAYOUT, SimpleMessage, message
 
 from protosocket import rpc
@@ -131,7 +132,7 @@ async def test_a_reset_is_told_as_ever(turns: int) -> None:
             await asyncio.sleep(0.001)
         # Both are there before the client looks.
         peer.sendall(framed(call_id, b"answer"))
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        reset_on_close(peer)
         peer.close()
         assert (await first).body == b"answer"
         with pytest.raises(ConnectionClosed, match="Connection reset by peer") as caught:

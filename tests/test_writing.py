@@ -17,7 +17,7 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.oracle.framing import Decoder, Framing
-from tests.places import turns, until
+from tests.places import reset_on_close, turns, until
 
 import protosocket
 from protosocket import codecs
@@ -27,8 +27,6 @@ from protosocket.options import ConnectionOptions
 pytestmark = pytest.mark.every_loop
 
 KiB = 1024
-AT_ONCE = b"\1\0\0\0\0\0\0\0"
-"""SO_LINGER on, for no time: closing resets the connection."""
 
 
 @contextlib.asynccontextmanager
@@ -137,8 +135,8 @@ async def test_a_reset_that_a_write_finds_is_told_as_a_reset() -> None:
     async with connected() as (connection, peer):
         await connection.send(b"first")
         await turns()
-        # Unread data, and a close that does not wait: a reset, of which the event loop has no time to learn.
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+        # A reset, of which the event loop has no time to learn.
+        reset_on_close(peer)
         peer.close()
         await connection.send(b"second")
         with pytest.raises(ConnectionClosed, match="Connection reset by peer") as caught:

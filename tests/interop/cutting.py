@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-# Closing with this sends a reset in place of the end of the stream.
-_NO_LINGER = struct.pack("ii", 1, 0)
+from tests.places import reset_on_close
 
 Direction = Literal["requests", "answers"]
 
@@ -73,8 +70,7 @@ async def cutting(place: str, scheme: str) -> AsyncIterator[Cutting]:
             each.cancel()
         for writer in (client, server):
             if reset:
-                end: socket.socket = writer.get_extra_info("socket")
-                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+                reset_on_close(writer.get_extra_info("socket"))
                 writer.transport.abort()
             else:
                 writer.close()

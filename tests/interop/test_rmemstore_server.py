@@ -24,6 +24,7 @@ from tests.interop.processes import Serving, serving
 from tests.interop.rmemstore_support import LARGEST, VALUES, client, nested, pb, values
 from tests.interop.table import Peer
 from tests.oracle.framing import Framing, frame
+from tests.places import reset_on_close
 
 from protosocket import ConnectionOptions, rpc
 from protosocket.errors import CancelledRemotely, ConnectionClosed
@@ -178,7 +179,7 @@ async def test_clients_that_vanish_in_a_request(feature: Feature, server: Servin
             with socket.create_connection((host, int(port))) as other:
                 other.sendall(request[:cut])
                 # Not closed but reset, as when the process dies with answers unread.
-                other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                reset_on_close(other)
             await store.put(b"other", str(cut))
         assert await store.get(b"cut") is None
         assert await store.get(b"other") == str(len(request) - 1)

@@ -447,10 +447,8 @@ impl LinkState {
     /// Writes what the socket takes of `output`; the bytes written. What is left is for the transport, which finds
     /// an error itself, though not always the same one.
     fn write_now(&mut self) -> usize {
-        let written = match &self.socket {
-            Some(socket) => socket.write(&self.output),
-            None => Ok(0),
-        };
+        let socket = self.socket.as_ref();
+        let written = socket.map_or(Ok(0), |socket| socket.write(&self.output));
         written.unwrap_or_else(|error| {
             if !is_in_vain(&error) {
                 self.write_error.get_or_insert(error);
