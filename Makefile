@@ -16,6 +16,9 @@ CARGO_FUZZ := target/tools/bin/cargo-fuzz
 FUZZ := rust/core/fuzz
 FUZZ_SECONDS ?= 20
 
+# In processes of their own, so that a test that hangs or aborts fails alone; two, since most tests mostly wait.
+TEST_PROCESSES ?= 2
+
 # Crates outside the workspace: each has dependencies that the package must not be built with.
 OTHER_CRATES := $(wildcard $(FUZZ)/Cargo.toml tools/vectors/Cargo.toml benchmarks/rust/Cargo.toml)
 
@@ -88,7 +91,7 @@ costs: env ## count what a message costs in instructions, allocations and system
 .PHONY: test
 test: env ## run every test, of Rust and of Python
 	cargo test --quiet --locked --package protosocket-core
-	$(BIN)/python -m pytest $(if $(FAST),-m "not slow") $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(if $(FAST),-m "not slow") $(ARGS)
 
 .PHONY: lint
 lint: env $(PROTOC)/.stamp ## check format, types, layers, the native stub and the generated modules

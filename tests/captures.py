@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import dpkt  # type: ignore[import-untyped]
 import grpc
+from tests.patience import HANG
 
 from protosocket.cache.cache_service_pb2_grpc import CacheStub
 from protosocket.cache.protosocket_cache_pb2 import (
@@ -144,7 +145,7 @@ class Recorder:
         """Accept no more, and wait until every connection has ended."""
         self._socket.shutdown(socket.SHUT_RDWR)
         for thread in list(self._threads):
-            thread.join(20)
+            thread.join(HANG)
             assert not thread.is_alive()
         self._socket.close()
 
@@ -246,7 +247,7 @@ async def record_grpc(path: Path) -> int:
     async with over_protosocket.insecure_channel(f"127.0.0.1:{recorder.port}") as channel:
         stub = CacheStub(channel)
         for key in (b"a", b"b", b"nothing"):
-            call = stub.Get(CacheCommand(unary=Unary(get=GetCommand(key=key))), timeout=20)
+            call = stub.Get(CacheCommand(unary=Unary(get=GetCommand(key=key))), timeout=HANG)
             if key == b"nothing":
                 with contextlib.suppress(grpc.RpcError):
                     await call
@@ -283,7 +284,7 @@ def _run(*arguments: str, content: bytes = b"", code: int = 0) -> bytes:
         [sys.executable, "-m", "protosocket", *arguments],
         input=content,
         capture_output=True,
-        timeout=30,
+        timeout=HANG,
         check=False,
     )
     assert done.returncode == code, done.stderr
@@ -320,9 +321,9 @@ def _dumpcap(demo: Demo) -> Iterator[None]:
             if line.startswith("File: "):
                 break
         yield
-        until = time.monotonic() + 30
+        until = time.monotonic() + HANG
         while demo.path.read_bytes().count(b"Key not found") < 2:
             assert time.monotonic() < until, "dumpcap did not see the last answer"
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=HANG)

@@ -18,9 +18,15 @@ from typing import Literal, cast
 import pytest
 import trustme
 import uvloop
+from hypothesis import HealthCheck, settings
 from tests.places import place, some_place  # noqa: F401 - fixtures
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+# A busy machine is slow at random: no example fails for that.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 from tests.oracle import varint
+from tests.patience import HANG
 
 from protosocket.grpc import envelope_pb2
 
@@ -57,7 +58,7 @@ class RawPeer:
     async def is_over(self) -> bool:
         """Whether the other end closes the connection, whatever it says before."""
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANG):
                 await self.reader.read()
         except (TimeoutError, ConnectionError) as error:
             return isinstance(error, ConnectionError)

@@ -12,6 +12,7 @@ import msgspec
 from tests.oracle import samples
 from tests.oracle.framing import Decoder, Framing, frame
 from tests.oracle.header import Control, Header
+from tests.patience import HANG
 
 from protosocket import rpc
 from protosocket.codecs import NativeMessages
@@ -189,7 +190,7 @@ async def served(
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait until ``condition`` holds; the test fails if it does not within five seconds."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG):
         while not condition():  # noqa: ASYNC110 - what it waits for is no event
             await asyncio.sleep(0.001)
 
@@ -214,7 +215,7 @@ class Peer:
 
     async def encoded(self) -> bytes:
         """The next message as it is; ``EOFError`` at the end."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG):
             while not self._messages:
                 data = await self.reader.read(1 << 16)
                 if not data:
@@ -271,7 +272,7 @@ class RawServer:
 
     async def accept(self) -> Peer:
         """The next connection."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG):
             return await self._accepted.get()
 
     async def __aexit__(self, *exception: object) -> None:

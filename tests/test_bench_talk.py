@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
+from tests.patience import HANG
 
 from protosocket.bench.columns import COLUMNS
 from protosocket.bench.driver import Endpoint
@@ -45,7 +46,7 @@ def bench(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "protosocket", "bench", *arguments],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=HANG,
         check=False,
         **options,
     )
@@ -125,14 +126,14 @@ def test_an_interrupted_talk_leaves_no_process() -> None:
     )
     parent = psutil.Process(process.pid)
     # A storage, a router and a generator.
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + HANG
     while len(children := parent.children(recursive=True)) < 3:
         assert process.poll() is None
         assert time.monotonic() < limit
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(30) == 1
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=HANG)
     assert alive == []
 
 

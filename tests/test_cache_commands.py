@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.oracle.framing import Framing, frame
+from tests.patience import HANG
 from tests.rpc_support import raw_client, until
 
 from protosocket._core import CacheCommands
@@ -173,5 +174,5 @@ async def test_a_response_that_cannot_be_read_is_the_cache_unavailable() -> None
     port = server.sockets[0].getsockname()[1]
     async with ProtosocketCacheClient(f"tcp://127.0.0.1:{port}") as cache:
         with pytest.raises(CacheUnavailable, match="UTF-8"):
-            await cache.get("n", b"k", timeout=5)
+            await cache.get("n", b"k", timeout=HANG)
     server.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc import aio
+from tests.patience import HANG
 
 from protosocket.cache import protosocket_cache_pb2 as pb
 from protosocket.cache.auth import TokenPolicy
@@ -76,7 +77,7 @@ async def test_get_set_delete_through_a_router(make: MakeBackend) -> None:
     async with system(make) as client:
         assert await client.get("ns", b"key") == Miss()
         await client.set("ns", b"key", b"value", 60)
-        assert await client.get("ns", b"key", timeout=10) == Hit(b"value")
+        assert await client.get("ns", b"key", timeout=HANG) == Hit(b"value")
         assert await client.get("other", b"key") == Miss()
         await client.delete("ns", b"key")
         assert await client.get("ns", b"key") == Miss()
@@ -174,11 +175,11 @@ async def test_a_dead_storage_is_told_at_once_and_used_again_when_back(make: Mak
         await dying.close(0)
         for _ in range(3):
             with pytest.raises(CacheUnavailable, match="not connected") as caught:
-                await client.get("ns", key_dead, timeout=5)
+                await client.get("ns", key_dead, timeout=HANG)
             assert caught.value.code == pb.UNAVAILABLE
         await client.set("ns", key_alive, b"value", 60)
         revived = await storage(url)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG):
             while True:
                 try:
                     result = await client.get("ns", key_dead)
@@ -234,7 +235,7 @@ async def test_calls_under_way_fail_when_the_hop_breaks(make: MakeBackend, who: 
     else:
         await backend.close()
     with pytest.raises(CacheUnavailable):
-        await asyncio.wait_for(call, 10)
+        await asyncio.wait_for(call, HANG)
     await backend.close()
     await server.close(0)
 
@@ -290,7 +291,7 @@ async def test_a_router_starts_without_its_storages(make: MakeBackend) -> None:
     router = await serve_router_grpc(ANYWHERE, backend)
     async with GrpcCacheClient(router.url) as client:
         with pytest.raises(CacheUnavailable):
-            await client.get("ns", b"key", timeout=10)
+            await client.get("ns", b"key", timeout=HANG)
     await router.close(0)
     await backend.close()
 
@@ -376,7 +377,7 @@ def run(*arguments: str, content: bytes = b"") -> subprocess.CompletedProcess[by
         [sys.executable, "-m", "protosocket", "cache", *arguments],
         input=content,
         capture_output=True,
-        timeout=30,
+        timeout=HANG,
         check=False,
         env=os.environ | {"PROTOSOCKET_CACHE_TOKEN": "secret"},
     )

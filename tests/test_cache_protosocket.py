@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.oracle.vectors import load, to_bytes
+from tests.patience import HANG
 from tests.places import Raw, turns
 
 from protosocket import ConnectionOptions
@@ -198,7 +199,7 @@ async def test_get_set_delete(through_router: bool) -> None:
         async with ProtosocketCacheClient(url) as client:
             assert await client.get("ns", b"key") == Miss()
             await client.set("ns", b"key", b"value", 60)
-            assert await client.get("ns", b"key", timeout=10) == Hit(b"value")
+            assert await client.get("ns", b"key", timeout=HANG) == Hit(b"value")
             assert await client.get("other", b"key") == Miss()
             await client.set("ns", b"", b"", 60)
             assert await client.get("ns", b"") == Hit(b"")

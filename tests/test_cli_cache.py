@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from tests.patience import HANG
 
 if TYPE_CHECKING:
     from tests.conftest import Certificates
@@ -44,7 +45,7 @@ def run(*arguments: str, content: bytes = b"") -> subprocess.CompletedProcess[by
         [sys.executable, "-m", "protosocket", *arguments],
         input=content,
         capture_output=True,
-        timeout=30,
+        timeout=HANG,
         check=False,
         env=os.environ | {"PROTOSOCKET_CACHE_TOKEN": "secret"},
     )

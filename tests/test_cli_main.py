@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from tests.patience import HANG
 
 from protosocket.cli import main
 
@@ -35,7 +36,7 @@ def run_without(missing: str, *arguments: str) -> subprocess.CompletedProcess[st
         f"main({list(arguments)!r})"
     )
     return subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=HANG, check=False
     )
 
 
@@ -66,7 +67,9 @@ def test_arguments_that_make_no_sense_exit_with_2(capsys: pytest.CaptureFixture[
 def test_module_and_console_script_are_the_same_program() -> None:
     script = Path(sys.executable).with_name("protosocket")
     by_script, by_module = (
-        subprocess.run([*program, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
+        subprocess.run(
+            [*program, "--version"], capture_output=True, text=True, timeout=HANG, check=True
+        ).stdout
         for program in ([script], [sys.executable, "-m", "protosocket"])
     )
     assert by_script == by_module

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.oracle.framing import Framing, frame
+from tests.patience import HANG
 from tests.places import Place, make_place, reset_on_close
 
 import protosocket
@@ -79,7 +80,7 @@ async def receives(
             messages.append(await connection.receive())
 
     with pytest.raises(ConnectionClosed):
-        await asyncio.wait_for(receive_all(), 5)
+        await asyncio.wait_for(receive_all(), HANG)
     if place.server_tls is None:
         assert messages == expected
     else:
@@ -118,7 +119,7 @@ async def test_part_of_a_message(place: Place, certificates: Certificates) -> No
 async def test_nobody_receives(place: Place, certificates: Certificates) -> None:
     async with connected(place, certificates) as (connection, reset):
         reset(messages_of(3, 100))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG):
             await connection.wait_closed()
 
 
@@ -158,7 +159,7 @@ async def test_a_reset_with_what_tls_keeps_to_itself(certificates: Certificates,
             reset_on_close(peer)
             peer.close()
             with pytest.raises(ConnectionClosed):
-                await asyncio.wait_for(connection.receive(), 5)
+                await asyncio.wait_for(connection.receive(), HANG)
 
 
 async def test_nobody_looks_after_a_while_at_connections_that_are_quiet(place: Place) -> None:

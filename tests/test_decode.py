@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from pcapng import blocks
 from tests.captures import RAW_IP, SERVER_PORT, To, Wire, record_grpc, write_pcap
 from tests.oracle.framing import Framing, frame
+from tests.patience import HANG
 
 from protosocket.cache.cache_items_pb2 import Increment, ItemAnswer, ItemOperation, Number
 from protosocket.cache.protosocket_cache_pb2 import (
@@ -180,7 +181,7 @@ def test_standard_input_may_be_a_dump_or_a_capture(tmp_path: Path) -> None:
     dump = varint_framed(get(7)).hex().encode()
     for content in (dump, capture.read_bytes(), other.read_bytes()):
         command = [sys.executable, "-m", "protosocket", "decode", "--cache", "--json"]
-        done = subprocess.run(command, input=content, capture_output=True, timeout=30, check=True)
+        done = subprocess.run(command, input=content, capture_output=True, timeout=HANG, check=True)
         assert json.loads(done.stdout)["id"] == 7
 
 
@@ -247,7 +248,7 @@ def test_types_from_proto_files_and_descriptor_sets(decode_hex: Decode, tmp_path
     if not _has_grpc_tools() and shutil.which("protoc") is None:
         pytest.skip("neither grpcio-tools nor protoc is installed")
     made = [f"--proto_path={folder}", "--include_imports", f"--descriptor_set_out={descriptors}", str(own)]
-    subprocess.run([*compiler, *made], check=True, timeout=30)
+    subprocess.run([*compiler, *made], check=True, timeout=HANG)
     question = bytes.fromhex("0f 21 0700000000000000 3204 0a02 6869")
     for source in (own, descriptors):
         types = (

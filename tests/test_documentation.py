@@ -18,6 +18,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.patience import HANG
 
 from protosocket.cli._commands import commands
 
@@ -72,7 +73,7 @@ def test_example_runs(block: Block, tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANG,
         check=False,
     )
     assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"

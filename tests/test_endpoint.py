@@ -13,6 +13,7 @@ import stat
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
+from tests.patience import HANG
 
 from protosocket.connection.address import Address, parse_address
 from protosocket.connection.endpoint import Listener, configure_socket, listen, open_transport, peer_name
@@ -429,7 +430,7 @@ async def test_closing_stops_accepting_and_keeps_connections(options: Connection
         await (await server.accepted.get()).made.wait()
         server.listener.close()
         server.listener.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG):
             await server.listener.wait_closed()
         with pytest.raises(ConnectError, match="refused"):
             await connect(server, options)
@@ -446,7 +447,7 @@ async def test_wait_closed_waits_for_close(options: ConnectionOptions) -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     listener.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG):
         await waiting
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from tests.patience import HANG
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 GREETER = EXAMPLES / "rpc_protobuf"
@@ -37,7 +38,7 @@ def run(path: Path, *arguments: str) -> list[str]:
         [sys.executable, "-W", "error", path, *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANG,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
@@ -59,7 +60,7 @@ def serving(*command: str | Path) -> Iterator[str]:
         assert line.startswith("listening on "), line
         yield line.removeprefix("listening on ").strip()
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=HANG)
         assert (process.returncode, errors) == (0, "")
     finally:
         process.kill()

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from tests.grpc_support import Backend, method, namer
+from tests.patience import HANG
 
 import protosocket.grpc
 from protosocket.grpc import FallbackChannel, fallback_channel
@@ -52,7 +53,7 @@ async def _call(channel: FallbackChannel, kind: str) -> Any:
     if kind == "unary_unary":
         return await channel.unary_unary(method("Name"))(b"!", metadata=(("k", "v"),))
     if kind == "unary_stream":
-        return [each async for each in channel.unary_stream(method("Count"))(b"2", timeout=5)]
+        return [each async for each in channel.unary_stream(method("Count"))(b"2", timeout=HANG)]
     if kind == "stream_unary":
         return await channel.stream_unary(method("Sum"))(iter([b"1", b"2", b"3"]))
     if kind == "stream_stream":

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import Certificates
 from tests.grpc_raw import Hello, RawPeer, connect, listen
 from tests.grpc_support import Backend, method, namer
+from tests.patience import HANG
 
 import protosocket.grpc
 from protosocket.grpc import fallback_channel
@@ -88,7 +89,7 @@ async def test_a_done_callback_that_raises_while_the_connection_is_lost() -> Non
         for call in calls[:3]:
             call.add_done_callback(lambda _: states.append(channel.get_state()))
             call.add_done_callback(mistaken)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG):
             assert [await call.code() for call in calls] == [UNAVAILABLE] * 4
         assert [type(error) for error in told] == [Mistake] * 3
         # Who calls again from there does not get the connection that is lost.
@@ -134,7 +135,7 @@ async def test_call_credentials_that_give_no_metadata(
         async with protosocket.grpc.secure_channel(target, of_client, options=options) as channel:
             count: Any = channel.unary_stream(method("Count"))
             for call in (namer(channel)(b"", credentials=credentials), count(b"0", credentials=credentials)):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(HANG):
                     assert await call.code() is code
             assert bool(backend.calls) == (code is grpc.StatusCode.OK)
 
@@ -143,7 +144,7 @@ async def test_call_credentials_that_give_no_metadata(
 async def test_a_name_that_no_host_can_have(policy: str) -> None:
     options = (*FAST, ("grpc.lb_policy_name", policy))
     async with protosocket.grpc.insecure_channel("a..b:5000", options=options) as channel:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG):
             with pytest.raises(grpc.aio.AioRpcError, match=r"a\.\.b") as caught:
                 await namer(channel)(b"")
         assert caught.value.code() is UNAVAILABLE

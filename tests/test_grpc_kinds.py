@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from tests.grpc_raw import Hello, RawPeer, service
+from tests.patience import HANG
 
 import protosocket.grpc
 
@@ -68,7 +69,7 @@ async def test_a_stream_of_one_is_one_response_and_none_is_an_error() -> None:
 
 
 async def test_a_stream_is_expected_of_a_method_with_one_response() -> None:
-    async with joined() as channel, asyncio.timeout(5):
+    async with joined() as channel, asyncio.timeout(HANG):
         assert [each async for each in channel.unary_stream("/raw.Test/Shout")(b"a")] == [b"a!"]
         # By the other kind of caller the method is known, too.
         assert await channel.unary_unary("/raw.Test/Shout")(b"b") == b"b!"
@@ -78,7 +79,7 @@ async def test_a_stream_is_expected_of_a_method_with_one_response() -> None:
 async def test_tasks_of_one_method_that_write_at_once_all_go_on() -> None:
     # Less than one of them writes.
     options = [("grpc.http2.lookahead_bytes", 4096)]
-    async with joined(options=options) as channel, asyncio.timeout(5):
+    async with joined(options=options) as channel, asyncio.timeout(HANG):
         assert len([each async for each in channel.unary_stream("/raw.Test/Chorus")(b"")]) == 60
 
 
@@ -102,7 +103,7 @@ async def test_a_server_that_overruns_the_window_is_cut_off() -> None:
     over = asyncio.Event()
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with protosocket.grpc.insecure_channel(f"127.0.0.1:{port}") as channel, asyncio.timeout(10):
+    async with protosocket.grpc.insecure_channel(f"127.0.0.1:{port}") as channel, asyncio.timeout(HANG):
         call = any_kind(channel.unary_stream("/raw.Test/Flood"))(b"")
         assert await call.code() is grpc.StatusCode.UNAVAILABLE
         assert "window" in await call.details()
@@ -128,7 +129,7 @@ async def test_a_stop_that_nobody_waits_for_ends_the_server_all_the_same() -> No
         await asyncio.sleep(0.05)
         stopping.cancel()
         hold.set()
-        assert not await server.wait_for_termination(timeout=5)
+        assert not await server.wait_for_termination(timeout=HANG)
         await asyncio.wait((call,))
         call.exception()
 
@@ -137,7 +138,7 @@ async def test_a_server_that_was_stopped_cannot_be_started() -> None:
     server = protosocket.grpc.server()
     server.add_insecure_port("127.0.0.1:0")
     await server.stop(None)
-    assert not await server.wait_for_termination(timeout=5)
+    assert not await server.wait_for_termination(timeout=HANG)
     with pytest.raises(grpc.aio.UsageError):
         await server.start()
 
@@ -146,6 +147,6 @@ async def test_serializers_may_give_a_kind_of_bytes() -> None:
     class Sealed(bytes):
         """Bytes with a name."""
 
-    async with joined() as channel, asyncio.timeout(5):
+    async with joined() as channel, asyncio.timeout(HANG):
         call = channel.stream_stream("/raw.Test/Shout", request_serializer=Sealed)(iter([b"a"]))
         assert [each async for each in call] == [b"a!"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.patience import HANG
+
 WITHOUT_GRPCIO = """
 import importlib.machinery
 
@@ -24,6 +26,6 @@ except ModuleNotFoundError as error:
 
 def test_what_is_missing_is_named() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_GRPCIO], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", WITHOUT_GRPCIO], capture_output=True, text=True, timeout=HANG, check=True
     )
     assert done.stdout == 'protosocket.grpc needs grpcio: pip install "protosocket[grpc]"\n'

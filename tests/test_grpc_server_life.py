@@ -10,6 +10,7 @@ import grpc
 import pytest
 import pytest_asyncio
 from tests.grpc_raw import Hello, RawPeer, connect, service
+from tests.patience import HANG
 
 import protosocket.grpc
 
@@ -122,7 +123,7 @@ async def test_what_waits_behind_a_full_send_queue_is_no_new_call() -> None:
     stopping = asyncio.create_task(server.stop(60))
     await asyncio.sleep(0)
     ends = {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG):
         while 1 not in ends:
             answer = await client.receive()
             ends[answer.id] = (answer.control, answer.payload if answer.id == 1 else b"")

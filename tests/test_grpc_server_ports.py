@@ -13,6 +13,7 @@ import grpc
 import pytest
 from tests.conftest import Certificates
 from tests.grpc_raw import service
+from tests.patience import HANG
 
 import protosocket.grpc
 from protosocket.errors import OptionError
@@ -42,7 +43,7 @@ async def running(server: protosocket.grpc.Server) -> AsyncIterator[None]:
 async def said(channel: grpc.aio.Channel, text: bytes = b"hello") -> bytes:
     async with channel:
         call: Any = channel.unary_unary("/raw.Test/echo")
-        answer: bytes = await call(text, timeout=10)
+        answer: bytes = await call(text, timeout=HANG)
         return answer
 
 

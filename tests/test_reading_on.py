@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.oracle.framing import Decoder, Framing, frame
+from tests.patience import HANG
 from tests.places import reset_on_close
 from tests.rpc_support import CODEC, LAYOUT, SimpleMessage, message
 
@@ -74,7 +75,7 @@ async def fed(requests: int, **options: Any) -> AsyncIterator[Feeding]:
             feeder.sendall(framed(1))
             feeder.setblocking(False)
             decoder, answers = Decoder(Framing.VARINT, 1 << 24), 0
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANG):
                 while answers < requests:
                     answers += len(decoder.feed(await loop.sock_recv(feeder, 1 << 16)))
             counting = False
@@ -115,7 +116,7 @@ async def waiting_call() -> AsyncIterator[tuple[asyncio.Task[Any], asyncio.Task[
             accepted, _ = await loop.sock_accept(listener)
             with accepted:
                 decoder, requests = Decoder(Framing.VARINT, 1 << 24), list[bytes]()
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(HANG):
                     while len(requests) < 2:
                         requests += decoder.feed(await loop.sock_recv(accepted, 1 << 16))
                 yield first, other, LAYOUT.scan(requests[0]).id, accepted

@@ -12,6 +12,7 @@ import uvloop
 from tests.oracle import samples
 from tests.oracle.framing import Framing, frame
 from tests.oracle.header import Control
+from tests.patience import HANG
 from tests.rpc_support import KINDS, Kind, Peer, RawServer, Service, SimpleMessage, raw_client, served, until
 
 from protosocket import rpc
@@ -63,7 +64,7 @@ async def test_tasks_go_on_in_the_order_of_the_answers(kind: Kind) -> None:
 
     async with waiting(kind, work) as (_, tasks, peer, ids):
         await answer_all(peer, ids)
-        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+        await asyncio.wait_for(asyncio.gather(*tasks), HANG)
         assert order == list(range(CALLS))
 
 
@@ -82,7 +83,7 @@ async def test_what_the_tasks_of_one_read_send_is_written_together(kind: Kind, c
         assert client.statistics()[0].writes == before + 1
         await answer_all(peer, again)
         # The first of them has its answer, and no new call yet; the second one has both, and so on.
-        assert await asyncio.wait_for(asyncio.gather(*tasks), 5) == [calls - 1] * calls
+        assert await asyncio.wait_for(asyncio.gather(*tasks), HANG) == [calls - 1] * calls
 
 
 async def test_a_task_may_cancel_others_whose_answers_came_with_its_own(kind: Kind) -> None:
@@ -98,7 +99,7 @@ async def test_a_task_may_cancel_others_whose_answers_came_with_its_own(kind: Ki
     async with waiting(kind, work) as (client, made, peer, ids):
         tasks += made
         await answer_all(peer, ids)
-        results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), HANG)
         for number, result in enumerate(results):
             if number in (4, 5, 80):
                 assert isinstance(result, asyncio.CancelledError)
@@ -109,7 +110,7 @@ async def test_a_task_may_cancel_others_whose_answers_came_with_its_own(kind: Ki
         while (received := await peer.receive())[1] != b"more":
             pass
         peer.send(received[0].id, body=b"answer")
-        assert (await asyncio.wait_for(another, 5)).body == b"answer"
+        assert (await asyncio.wait_for(another, HANG)).body == b"answer"
 
 
 async def test_a_task_that_closes_the_client_leaves_no_call_waiting(kind: Kind) -> None:
@@ -121,7 +122,7 @@ async def test_a_task_that_closes_the_client_leaves_no_call_waiting(kind: Kind) 
 
     async with waiting(kind, work) as (_, tasks, peer, ids):
         await answer_all(peer, ids)
-        results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), HANG)
         assert results[:4] == [b"0", b"1", b"2", b"3"]
         for number, result in enumerate(results):
             assert result == b"%d" % number or isinstance(result, ConnectionClosed)
@@ -138,7 +139,7 @@ async def test_an_answer_that_cannot_be_decoded_takes_no_earlier_one_with_it(kin
         fields = SimpleMessage(id=ids[10]).SerializeToString()
         peer.raw(frame(Framing.VARINT, fields + b"\x1a\x05"))
         await answer_all(peer, ids[11:])
-        results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), HANG)
         assert results[:10] == [b"%d" % number for number in range(10)]
         assert all(isinstance(result, ConnectionClosed) for result in results[10:])
 
@@ -155,7 +156,7 @@ def test_what_stops_the_program_leaves_the_other_answers(kind: Kind, loops: Any)
     async def stopped() -> None:
         async with waiting(kind, work) as (_, tasks, peer, ids):
             await answer_all(peer, ids)
-            results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+            results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), HANG)
             assert isinstance(results.pop(3), KeyboardInterrupt)
             assert results == [b"%d" % number for number in range(CALLS) if number != 3]
 
@@ -253,7 +254,7 @@ async def test_requests_that_wait_are_refused_when_the_server_closes(kind: Kind)
             service.open("a")
             assert (await peer.receive())[0].id == 1
             await peer.close()
-            await asyncio.wait_for(closing, 5)
+            await asyncio.wait_for(closing, HANG)
         assert service.started == 1
 
 
@@ -286,7 +287,7 @@ async def test_a_text_that_is_none_among_answers(codec: Any) -> None:
         ids = [High.FromString(await peer.encoded()).id for _ in tasks]
         texts = [b"\xff" if number == 10 else b"%d" % number for number in range(CALLS)]
         peer.raw(b"".join(map(high, ids, texts)))
-        results: list[Any] = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+        results: list[Any] = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), HANG)
         assert [result.name for result in results[:10]] == [str(number) for number in range(10)]
         assert all(isinstance(result, ConnectionClosed) for result in results[10:])
 
@@ -336,4 +337,4 @@ async def test_a_server_that_closes_decodes_no_further_request(codec: Any) -> No
         goes_on.set()
         assert High.FromString(await peer.encoded()).name == "waited"
         await peer.close()
-        await asyncio.wait_for(closing, 5)
+        await asyncio.wait_for(closing, HANG)

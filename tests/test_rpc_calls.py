@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from tests.patience import HANG
 from tests.places import Place
 from tests.rpc_support import CODEC, KINDS, Kind, Service, message, served, until
 
@@ -89,7 +90,7 @@ async def test_a_short_send_queue_slows_nothing_down_for_ever(limit: int) -> Non
     async with (
         served(options=options) as (url, _),
         rpc.connect(url, CODEC, options=options) as client,
-        asyncio.timeout(10),
+        asyncio.timeout(HANG),
     ):
         answers = await asyncio.gather(*(client.unary(message(b"echo %d" % n)) for n in range(300)))
         assert [answer.body for answer in answers] == [b"echo %d" % n for n in range(300)]
@@ -181,7 +182,7 @@ async def test_without_a_service_the_connection_is_refused(
         rpc.connect(server.addresses[0], CODEC, options=options) as client,
     ):
         with pytest.raises(errors.ConnectionClosed):
-            await client.unary(message(b"echo"), timeout=5)
+            await client.unary(message(b"echo"), timeout=HANG)
         await until(lambda: server.connections == 0)
     assert "no service for the connection" in caplog.text
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.oracle.header import Control, Header
+from tests.patience import HANG
 from tests.rpc_support import CODEC, RawServer, Service, closed_port, message, raw_client, served, until
 
 from protosocket import ConnectionOptions, errors, rpc
@@ -52,7 +53,7 @@ async def test_a_deadline_ends_the_call_here_and_there() -> None:
                 pass
         assert caught.value.timeout == 0.06
         await until(lambda: "endless ended" in service.notes)
-        assert (await client.unary(message(b"echo a"), timeout=30)).body == b"echo a"
+        assert (await client.unary(message(b"echo a"), timeout=HANG)).body == b"echo a"
 
 
 async def test_deadlines_come_in_their_own_order() -> None:
@@ -118,7 +119,7 @@ async def test_a_timeout_that_is_none(timeout: float) -> None:
 async def test_no_connection_in_time_or_at_all() -> None:
     async with rpc.connect(closed_port(), CODEC) as client:
         with pytest.raises(errors.ConnectError):
-            await client.unary(message(), timeout=5)
+            await client.unary(message(), timeout=HANG)
 
 
 async def test_leaving_a_stream_early_sends_cancel() -> None:
@@ -228,7 +229,7 @@ async def test_cancels_are_heard_while_every_place_is_taken() -> None:
                 await asyncio.gather(
                     *(client.unary(message(b"wait x"), timeout=0.05) for _ in range(4)),
                 )
-            assert (await client.unary(message(b"echo on"), timeout=5)).body == b"echo on"
+            assert (await client.unary(message(b"echo on"), timeout=HANG)).body == b"echo on"
         assert service.most_running == 2
 
 

@@ -17,6 +17,7 @@ import anyio.lowlevel
 import pytest
 import sniffio
 from tests.oracle.header import Control, Header
+from tests.patience import HANG
 from tests.rpc_support import CODEC, Service, message, raw_client, until
 
 from protosocket import rpc
@@ -38,7 +39,7 @@ async def run(*bodies: Body) -> list[Any]:
     async with (
         rpc.serve("tcp://127.0.0.1:0", Bodies, CODEC) as server,
         rpc.connect(server.addresses[0], CODEC) as client,
-        asyncio.timeout(10),
+        asyncio.timeout(HANG),
     ):
         calls = [client.unary(message(b"%d" % at)) for at in range(len(bodies))]
         for at, answer in enumerate(await asyncio.gather(*calls, return_exceptions=True)):
@@ -82,7 +83,7 @@ async def times_out_at_once(request: Any) -> str:
 async def waits_for(request: Any) -> str:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.sleep(10), 0.01)
-    return await asyncio.wait_for(asyncio.sleep(0, "result"), 10)
+    return await asyncio.wait_for(asyncio.sleep(0, "result"), HANG)
 
 
 async def groups(request: Any) -> list[int]:
@@ -328,7 +329,7 @@ async def test_context_variables_are_each_handlers_own() -> None:
         variable.set(f"set by {request.body!r}")
         await asyncio.sleep(0.001)
         assert variable.get() == f"set by {request.body!r}"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG):
             await asyncio.sleep(0)
         assert variable.get() == f"set by {request.body!r}"
         return before
@@ -550,6 +551,6 @@ def test_what_stops_the_program_stops_it(stop: str, waits: bool) -> None:
             print("stopped")
     """)
     result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=HANG, check=False
     )
     assert result.stdout == "stopped\n", result.stderr

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.oracle.header import Control, Header
+from tests.patience import HANG
 from tests.places import Place
 from tests.rpc_support import CODEC, Peer, RawServer, Service, closed_port, message, raw_client, served, until
 
@@ -89,7 +90,7 @@ async def test_who_was_answered_goes_on_with_that_connection() -> None:
                 calls[:] = [(await peer.receive())[0] for _ in range(2)]
         for peer, calls in zip(peers, waiting, strict=True):
             answer(peer, calls, b"end")
-        await asyncio.wait_for(asyncio.gather(*asking), 5)
+        await asyncio.wait_for(asyncio.gather(*asking), HANG)
         assert [each.messages_sent for each in client.statistics()] == [22, 22, 22]
 
 
@@ -106,7 +107,7 @@ async def test_a_connection_with_less_to_do_is_given_more() -> None:
         stayed = [(await busy.receive())[0] for _ in range(2)]
         answer(idle, [moved], b"end")
         answer(busy, stayed, b"end")
-        await asyncio.wait_for(asyncio.gather(*asking), 5)
+        await asyncio.wait_for(asyncio.gather(*asking), HANG)
 
 
 async def test_many_calls_that_an_answer_leads_to_go_to_all_connections() -> None:
@@ -126,17 +127,17 @@ async def test_a_lost_connection_is_made_again_by_who_goes_on_with_another() -> 
         asking = [asyncio.ensure_future(ask_on(client)) for _ in range(2)]
         call, _ = await kept.receive()
         await lost.close()
-        ended, _ = await asyncio.wait(asking, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        ended, _ = await asyncio.wait(asking, timeout=HANG, return_when=asyncio.FIRST_COMPLETED)
         with pytest.raises(errors.ConnectionClosed):
             ended.pop().result()
         again = asyncio.ensure_future(server.accept())
         # At most one call is made before it is the lost one's turn.
         answer(kept, [call], b"go on")
         asked = asyncio.ensure_future(kept.receive())
-        await asyncio.wait([again, asked], timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([again, asked], timeout=HANG, return_when=asyncio.FIRST_COMPLETED)
         if not again.done():
             answer(kept, [asked.result()[0]], b"go on")
-        made = await asyncio.wait_for(again, 5)
+        made = await asyncio.wait_for(again, HANG)
         asked.cancel()
         answer(made, [(await made.receive())[0]], b"end")
         await until(lambda: all(each.done() for each in asking))
@@ -258,7 +259,7 @@ async def test_closing_the_server_lets_handlers_end() -> None:
         # What comes meanwhile is refused, which its callers learn at once.
         await asyncio.sleep(0.01)
         with pytest.raises(rpc.CancelledRemotely):
-            await client.unary(message(b"echo"), timeout=5)
+            await client.unary(message(b"echo"), timeout=HANG)
         assert not closing.done()
         service.open("x")
         assert (await call).body == b"wait x"
@@ -277,7 +278,7 @@ async def test_cancels_are_heard_while_the_server_closes() -> None:
         await asyncio.sleep(0)
         peer.send(1, 1)
         assert await peer.receive() == (Header(1, Control.CANCEL), b"")
-        await asyncio.wait_for(closing, 2)
+        await asyncio.wait_for(closing, HANG)
 
 
 async def test_handlers_that_do_not_end_are_cancelled() -> None:
@@ -320,4 +321,4 @@ async def test_a_handler_that_ends_its_own_server() -> None:
     server = await rpc.serve("tcp://127.0.0.1:0", Ends, CODEC)
     async with rpc.connect(server.addresses[0], CODEC) as client:
         assert (await client.unary(message(b"end"))).body == b"bye"
-        await asyncio.wait_for(server.serve_forever(), 5)
+        await asyncio.wait_for(server.serve_forever(), HANG)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.oracle.framing import Framing, frame
 from tests.oracle.header import Control
+from tests.patience import HANG
 from tests.rpc_support import CODEC, RawServer, Service, SimpleMessage, message, served, until
 
 from protosocket import ConnectionOptions, rpc
@@ -20,7 +21,7 @@ SMALL = ConnectionOptions(send_queue_messages=16, send_queue_bytes=64 * 1024, re
 async def settled(count: Any) -> int:
     """The value of ``count()`` once it does not change any more."""
     last = -1
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(HANG):
         while (now := count()) != last:
             last = now
             await asyncio.sleep(0.05)
@@ -110,7 +111,7 @@ async def test_a_stream_without_a_pause_leaves_others_their_turn() -> None:
         await client.ready()
         async with contextlib.aclosing(client.stream(message(b"endless"))) as stream:
             await anext(stream)
-            assert (await client.unary(message(b"echo a"), timeout=5)).body == b"echo a"
+            assert (await client.unary(message(b"echo a"), timeout=HANG)).body == b"echo a"
 
 
 @pytest.mark.parametrize("limit", [1, 3, 50])
@@ -150,7 +151,7 @@ async def test_a_stream_nobody_reads_stops_its_connection_and_goes_on() -> None:
             assert await settled(lambda: service.sent) > sent
             assert not waiting.done()
         # Nobody will read the rest: the connection is free again.
-        assert (await asyncio.wait_for(waiting, 5)).body == b"echo later"
+        assert (await asyncio.wait_for(waiting, HANG)).body == b"echo later"
         assert client.statistics()[0].in_flight == 0
 
 

@@ -11,6 +11,7 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.patience import HANG
 from tests.rpc_support import KINDS, Kind, until
 
 from protosocket import ConnectionOptions, errors, rpc
@@ -131,7 +132,7 @@ async def scenario(
                 for connection in server.protocols:
                     connection.abort()
 
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(HANG):
                 disturbers = [
                     asyncio.ensure_future(cancel(task, plan["cancel"]))
                     for task, plan in zip(tasks, plans, strict=True)
@@ -150,7 +151,7 @@ async def scenario(
             await until(lambda: client.connections == server.connections)
             await client.ready()
             for _ in range(connections):
-                assert (await client.unary(kind.make(b"7 0 0 0"), timeout=10)).body == b"7"
+                assert (await client.unary(kind.make(b"7 0 0 0"), timeout=HANG)).body == b"7"
             await until(lambda: not running)
             await until(lambda: not sum(each.statistics().in_flight for each in server.protocols))
         await until(lambda: server.connections == 0)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.patience import HANG
 from tests.rpc_support import CODEC, closed_port, message, served, until
 
 from protosocket import rpc
@@ -56,7 +57,7 @@ async def test_a_started_call_is_a_future_for_any_number_of_tasks() -> None:
         service.open("a")
         assert await asyncio.gather(*tasks) == [b"wait a"] * 3
         assert await wait() == b"wait a"
-        assert (await asyncio.wait_for(call, 5)).body == b"wait a"
+        assert (await asyncio.wait_for(call, HANG)).body == b"wait a"
         assert [answer.body for answer in await asyncio.gather(call, call)] == [b"wait a"] * 2
         assert service.started == 1
 
@@ -179,7 +180,7 @@ async def test_gather_ends_when_a_call_is_cancelled(who: str, return_exceptions:
             calls[0].cancel("enough")
             service.open("a")
         if return_exceptions and who == "call":
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(HANG):
                 first, second = await gathered
             assert isinstance(first, asyncio.CancelledError)
             assert not isinstance(second, BaseException)
@@ -187,7 +188,7 @@ async def test_gather_ends_when_a_call_is_cancelled(who: str, return_exceptions:
             assert second.body == b"wait a"
         else:
             with pytest.raises(asyncio.CancelledError):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(HANG):
                     await gathered
         service.open("a")
         await until(lambda: service.running == 0)
@@ -432,7 +433,7 @@ async def test_a_cancellation_that_nobody_asked_for_reaches_who_waits() -> None:
         read = client.unary_read(message(b"echo"), None, refuse, lambda error: error).start()
         for call in (told, read):
             with pytest.raises(asyncio.CancelledError):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(HANG):
                     await asyncio.gather(call)
             with pytest.raises(asyncio.CancelledError):
                 await call

@@ -16,6 +16,7 @@ import pytest
 import uvloop
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.patience import HANG
 from tests.rpc_support import CODEC, Service, message, served, until
 
 from protosocket import rpc
@@ -147,7 +148,7 @@ async def test_cancelling_the_task_stops_the_call_that_it_waits_for() -> None:
         await until(lambda: service.running == 1)
         assert task.cancel("enough")
         assert task.cancelling() == 1
-        await asyncio.wait([task], timeout=5)
+        await asyncio.wait([task], timeout=HANG)
         assert task.result() == "after"
         assert caught == [("enough",)]
         await until(lambda: service.running == 0)
@@ -340,7 +341,7 @@ async def is_cancelled_while_it_waits(coroutine: Coroutine[Any, Any, None], serv
     task = asyncio.create_task(coroutine)
     await until(lambda: service.running == 1)
     task.cancel()
-    await asyncio.wait([task], timeout=5)
+    await asyncio.wait([task], timeout=HANG)
     return task.cancelled()
 
 
@@ -522,7 +523,7 @@ async def played(script: Script, factory: Callable[..., Any] | None) -> list[obj
         try:
             run: Coroutine[Any, Any, int] = player.play(script)
             task = asyncio.create_task(run)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANG):
                 await asyncio.wait([task])
         finally:
             loop.set_task_factory(None)
@@ -646,5 +647,5 @@ async def test_a_task_that_takes_itself_out_goes_on() -> None:
             asyncio.tasks._leave_task(event_loop, task)  # noqa: SLF001
             return await echo(client, "b") + await echo(client, "c")
 
-        assert await asyncio.wait_for(asyncio.create_task(work()), 5) == "bc"
+        assert await asyncio.wait_for(asyncio.create_task(work()), HANG) == "bc"
         assert await echo(client, "d") == "d"

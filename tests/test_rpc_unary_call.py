@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.patience import HANG
 from tests.rpc_support import CODEC, message, served, until
 
 from protosocket import rpc
@@ -38,7 +39,7 @@ async def test_it_is_a_coroutine_for_everything_that_takes_one() -> None:
             b"echo 2",
         ]
         assert (await asyncio.create_task(echo(b"3"))).body == b"echo 3"
-        assert (await asyncio.wait_for(echo(b"4"), 5)).body == b"echo 4"
+        assert (await asyncio.wait_for(echo(b"4"), HANG)).body == b"echo 4"
         assert (await asyncio.shield(echo(b"5"))).body == b"echo 5"
         async with asyncio.TaskGroup() as group:
             task = group.create_task(echo(b"6"))
@@ -237,7 +238,7 @@ async def test_a_task_whose_call_is_closed_by_somebody_else_ends() -> None:
         await until(lambda: service.running == 1)
         call.close()
         with pytest.raises(asyncio.InvalidStateError):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, HANG)
         await until(lambda: service.running == 0)
 
 
@@ -322,7 +323,7 @@ def test_a_client_that_was_never_closed_is_collected_with_its_event_loop() -> No
         client = await rpc.connect(server.addresses[0], CODEC)
         await client.ready()
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(client.unary(message(b""), timeout=30), 0.05)
+            await asyncio.wait_for(client.unary(message(b""), timeout=HANG), 0.05)
         call: Any = client.unary(message(b""), timeout=30)
         call.send(None)
         await asyncio.sleep(0.05)
@@ -373,6 +374,6 @@ async def test_a_program_may_end_with_a_call_that_only_the_last_collection_finds
     program = await asyncio.create_subprocess_exec(
         sys.executable, "-c", AT_THE_END, kind, cwd=Path(__file__).parent.parent, stderr=subprocess.PIPE
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG):
         _, errors = await program.communicate()
     assert program.returncode == 0, errors.decode()

@@ -28,6 +28,7 @@ from tests.captures import (
     write_pcap,
 )
 from tests.oracle.framing import Framing, frame
+from tests.patience import HANG
 
 from protosocket.cache.cache_items_pb2 import ItemAnswer, ItemOperation
 from protosocket.cache.protosocket_cache_pb2 import (
@@ -71,7 +72,7 @@ def tshark(capture: Path, *arguments: str) -> str:
         ["tshark", "-n", "-X", f"lua_script:{DISSECTOR}", "-r", str(capture), *arguments],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=HANG,
         check=False,
         env={"HOME": str(capture.parent), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
     )
@@ -128,7 +129,7 @@ def test_the_recorded_cache(demo: Demo) -> None:
 def test_tshark_and_decode_agree(demo: Demo) -> None:
     ports = [argument for port in (demo.router, demo.storage) for argument in ("--port", str(port))]
     command = [sys.executable, "-m", "protosocket", "decode", "--cache", "--json", str(demo.path), *ports]
-    printed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    printed = subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=True).stdout
     records = [json.loads(line) for line in printed.splitlines()]
     names = ["protosocket.direction", "protosocket.id", "protosocket.control", "protosocket.time"]
     rows = fields(demo.path, names, "-o", f"protosocket_cache.ports:{demo.router},{demo.storage}")

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import aclosing
 
 import pytest
+from tests.patience import HANG
 from tests.worker_services import (
     CODEC,
     Message,
@@ -45,7 +46,7 @@ async def call(url: str) -> int:
 async def answering(url: str, wanted: int, but_not: int | None = None) -> set[int]:
     """The process ids that answer at ``url``, asked on new connections until ``wanted`` of them did."""
     pids: set[int] = set()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG):
         while len(pids) < wanted:
             try:
                 pids.add(await call(url))
@@ -79,7 +80,7 @@ async def test_one_about_to_be_started_again_when_closing_begins(caplog: pytest.
     running = await start_workers(serve, ANY_PORT, workers=1, stop_timeout=5)
     (killed,) = running.pids
     os.kill(killed, signal.SIGKILL)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANG):
         while "it is started again" not in caplog.text:  # noqa: ASYNC110 - a log has no event
             await asyncio.sleep(0.01)
     time.sleep(0.15)  # noqa: ASYNC251 - the wait ends while the event loop is busy,
@@ -208,7 +209,7 @@ def test_a_program_of_workers_ends_gracefully(
             assert [item.pid async for item in items] == [first.pid]
 
     asyncio.run(call_while_it_stops())
-    assert process.communicate(timeout=20) == ("", "")
+    assert process.communicate(timeout=HANG) == ("", "")
     assert process.returncode == 0
 
 

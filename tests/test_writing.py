@@ -17,6 +17,7 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.oracle.framing import Decoder, Framing
+from tests.patience import HANG
 from tests.places import reset_on_close, turns, until
 
 import protosocket
@@ -61,7 +62,7 @@ async def all_arrives(messages: list[bytes], reads: list[int], patience: list[in
         sending = asyncio.create_task(send())
         decoder, received, number = Decoder(Framing.VARINT, 1 << 20), list[bytes](), 0
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG):
             while data := await loop.sock_recv(peer, reads[number % len(reads)]):
                 received += decoder.feed(data)
                 await turns(patience[number % len(patience)])
@@ -104,7 +105,7 @@ async def test_nothing_overtakes_what_waits(kernel: int) -> None:
         await until(lambda: connection.statistics().write_stalls > 0)
         decoder, received = Decoder(Framing.VARINT, 1 << 20), list[bytes]()
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANG):
             while len(received) < len(messages):
                 received += decoder.feed(await loop.sock_recv(peer, max(3 * KiB, kernel)))
         await sending
@@ -140,7 +141,7 @@ async def test_a_reset_that_a_write_finds_is_told_as_a_reset() -> None:
         peer.close()
         await connection.send(b"second")
         with pytest.raises(ConnectionClosed, match="Connection reset by peer") as caught:
-            await asyncio.wait_for(connection.receive(), 5)
+            await asyncio.wait_for(connection.receive(), HANG)
         cause = caught.value.__cause__
         assert isinstance(cause, ConnectionResetError)
         assert cause.errno == errno.ECONNRESET
@@ -178,7 +179,7 @@ def test_a_program_that_wants_to_be_killed_by_broken_pipes_is_not_killed_by_a_co
         [sys.executable, "-c", textwrap.dedent(program)],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANG,
         check=False,
     )
     assert done.returncode == 0, done.stderr

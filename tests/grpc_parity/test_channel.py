@@ -10,6 +10,7 @@ import pytest
 from grpc import ChannelConnectivity, StatusCode
 from tests.grpc_parity.handlers import Context, Endless, count_up, echo_all, exclaim, failure
 from tests.grpc_parity.world import KINDS, World, generic_handler, method
+from tests.patience import HANG
 from tests.places import turns
 
 MIB = 1024 * 1024
@@ -175,7 +176,7 @@ async def test_targets(world: World, target: str) -> None:
 
 @pytest.mark.parametrize("target", ["does-not-exist.invalid:1", "dns:///does-not-exist.invalid:1"])
 async def test_a_name_that_cannot_be_resolved(world: World, target: str) -> None:
-    error = await failure(world.channel(target).unary_unary("/a/b")(b"", timeout=8))
+    error = await failure(world.channel(target).unary_unary("/a/b")(b"", timeout=HANG))
     assert error.code() is StatusCode.UNAVAILABLE
     assert "does-not-exist.invalid" in (error.details() or "")
 

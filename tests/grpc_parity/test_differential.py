@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.grpc_parity.handlers import Context
 from tests.grpc_parity.world import KINDS, Joined, World
+from tests.patience import HANG
 
 from protosocket import grpc as over_protosocket
 
@@ -146,7 +147,7 @@ class Stage:
         self._actor.script = script
         make = getattr(self._joined, script.kind)
         request = iter(script.requests) if script.kind.startswith("stream") else b"".join(script.requests)
-        call = make(request, metadata=script.metadata, timeout=10)
+        call = make(request, metadata=script.metadata, timeout=HANG)
         answers = []
         try:
             if script.kind.endswith("stream"):

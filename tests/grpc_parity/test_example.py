@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.patience import HANG
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = "examples/grpc_orders"
@@ -25,7 +26,7 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     there = tmp_path / EXAMPLE
     shutil.copytree(ROOT / EXAMPLE, there, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     if request.param == "protosocket":
-        subprocess.run(["git", "apply", there / DIFF.name], cwd=tmp_path, check=True, timeout=20)
+        subprocess.run(["git", "apply", there / DIFF.name], cwd=tmp_path, check=True, timeout=HANG)
     return there
 
 
@@ -52,7 +53,7 @@ def serving(program: Path) -> Iterator[Serving]:
         server = Serving(line.removeprefix("listening on ").strip())
         yield server
         process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=HANG)
         assert (process.returncode, _errors(errors)) == (0, [])
         server.said = output.splitlines()
     finally:
@@ -70,7 +71,7 @@ def run(program: Path, *arguments: str) -> list[str]:
         [sys.executable, "-W", "error", program, *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANG,
         check=False,
     )
     assert (done.returncode, _errors(done.stderr)) == (0, []), done.stdout

@@ -9,6 +9,7 @@ from grpc import StatusCode
 from tests.conftest import Certificates
 from tests.grpc_parity.handlers import Context, exclaim
 from tests.grpc_parity.world import World, generic_handler, method
+from tests.patience import HANG
 
 
 async def serve(world: World, credentials: grpc.ServerCredentials, handler: Any = exclaim) -> str:
@@ -49,7 +50,7 @@ async def test_the_name_must_be_in_the_certificate(world: World, certificates: C
 
 async def test_a_client_without_tls(world: World, certificates: Certificates) -> None:
     target = await serve(world, server_credentials(certificates))
-    call = world.channel(target).unary_unary(method("unary_unary"))(b"", timeout=5)
+    call = world.channel(target).unary_unary(method("unary_unary"))(b"", timeout=HANG)
     assert await call.code() is StatusCode.UNAVAILABLE
 
 

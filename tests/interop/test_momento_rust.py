@@ -27,6 +27,7 @@ from tests.interop.momento_support import (
 from tests.interop.processes import Steered
 from tests.interop.recording import recording
 from tests.interop.table import Peer
+from tests.patience import HANG
 
 from protosocket import TLS, rpc
 from protosocket.cache import Hit, Miss
@@ -128,7 +129,7 @@ async def test_before_authentication(system: Cache) -> None:
     async with rpc.connect(system.router.url, CODEC, tls=tls) as raw:
 
         async def answer(command: pb.CacheCommand) -> pb.CacheResponse:
-            response = await raw.unary(command, timeout=10)
+            response = await raw.unary(command, timeout=HANG)
             response.ClearField("message_id")
             return response
 

@@ -21,6 +21,7 @@ from tests.interop.conftest import Feature
 from tests.interop.momento_gateway import CACHE, gateway
 from tests.interop.processes import Serving
 from tests.interop.table import Peer
+from tests.patience import HANG
 
 METADATA = (("cache", CACHE),)
 MINUTE = 60_000
@@ -54,7 +55,7 @@ def call(channel: aio.Channel) -> Any:
     stub = scs(channel)
 
     async def make(method: str, request: Any) -> Any:
-        return await getattr(stub, method)(request, metadata=METADATA, timeout=10)
+        return await getattr(stub, method)(request, metadata=METADATA, timeout=HANG)
 
     return make
 

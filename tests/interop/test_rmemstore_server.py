@@ -24,6 +24,7 @@ from tests.interop.processes import Serving, serving
 from tests.interop.rmemstore_support import LARGEST, VALUES, client, nested, pb, values
 from tests.interop.table import Peer
 from tests.oracle.framing import Framing, frame
+from tests.patience import HANG
 from tests.places import reset_on_close
 
 from protosocket import ConnectionOptions, rpc
@@ -134,8 +135,10 @@ async def test_what_is_no_command_is_rejected(feature: Feature, server: Serving)
     feature("rejection of a call; an empty answer to a bad value")
     async with connected(server) as (store, calls):
         with pytest.raises(CancelledRemotely):
-            await calls.unary(pb.Rpc(), timeout=10)
-        assert (await calls.unary(pb.Rpc(put=pb.Put(key=b"no value")), timeout=10)).WhichOneof("kind") is None
+            await calls.unary(pb.Rpc(), timeout=HANG)
+        assert (await calls.unary(pb.Rpc(put=pb.Put(key=b"no value")), timeout=HANG)).WhichOneof(
+            "kind"
+        ) is None
         await store.put(b"after", "it goes on")
 
 

@@ -14,6 +14,7 @@ from tests.interop.cutting import Direction, cutting
 from tests.interop.rpc_peers import FINISHED, LOST, MESSAGEPACK, PROGRAMS, PROTOBUF, Wire, right
 from tests.interop.rpc_service import Happenings, PeerService
 from tests.interop.table import Peer
+from tests.patience import HANG
 
 from protosocket import rpc
 from protosocket.errors import ConnectError, ConnectionClosed
@@ -82,10 +83,10 @@ async def test_our_client(
                 for reset in (False, True):
                     plan.after, plan.reset = after, reset
                     async with rpc.connect(plan.url, codec, tls=tls) as client:
-                        answered = await asyncio.wait_for(exchange(client, request_of), 10)
+                        answered = await asyncio.wait_for(exchange(client, request_of), HANG)
                         assert not (answered and after < surely_lost)
                         plan.after = None
-                        again = await asyncio.wait_for(exchange(client, request_of), 10)
+                        again = await asyncio.wait_for(exchange(client, request_of), HANG)
                         # After an answer it may have been on the connection that was about to be cut.
                         assert again or (answered and await exchange(client, request_of))
             if not wire.tls and direction == "answers":
@@ -129,11 +130,11 @@ async def test_our_server(
             async with wire.rust_client(programs, plan.url) as client:
                 tag = client.begin(*call)
                 # Our side gives the connection up, wherever it was cut.
-                await asyncio.wait_for(happenings.disconnected.get(), 10)
+                await asyncio.wait_for(happenings.disconnected.get(), HANG)
                 if wire.line == "0.12":
                     # It may wait for ever: OLD_LOSS.
                     continue
-                told = await asyncio.wait_for(client.result(tag), 10)
+                told = await asyncio.wait_for(client.result(tag), HANG)
                 if after < length:
                     assert told != whole or op == "stream"
                     assert told.get("items", 0) <= 2

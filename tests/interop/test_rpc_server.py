@@ -14,6 +14,7 @@ from tests.interop.processes import Serving
 from tests.interop.rpc_peers import OLD_LIMIT, PROTOBUF, SIZES, WIRES, MiB, Wire, pattern
 from tests.interop.table import Peer
 from tests.oracle.framing import Framing, frame
+from tests.patience import HANG
 from tests.places import until
 
 from protosocket import ConnectionOptions, rpc
@@ -61,7 +62,7 @@ def request_of(wire: Wire) -> Any:
 
 async def in_time(awaited: Any) -> Any:
     """What a server that misbehaves must not hold up for ever."""
-    return await asyncio.wait_for(awaited, 20)
+    return await asyncio.wait_for(awaited, HANG)
 
 
 async def echoes(client: Calls, request_of: Any) -> bool:
