@@ -9,8 +9,8 @@ use pyo3::Python;
 /// Borrows are short and never span a call into Python: Python code may come back to the same object.
 pub struct Guarded<T>(RefCell<T>);
 
-// SAFETY: every access takes a `Python` token, so the thread holds the GIL (the module does not
-// declare support for running without it), and no borrow is held while the GIL is released: between
+// SAFETY: every access takes a `Python` token, so the thread holds the GIL (the module declares
+// that it needs it, and refuses an interpreter without), and no borrow is held while the GIL is released: between
 // two borrows of one thread no other thread can be inside.
 unsafe impl<T: Send> Sync for Guarded<T> {}
 

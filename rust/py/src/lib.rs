@@ -23,8 +23,9 @@ mod task;
 mod unary;
 
 /// The native core of protosocket: framing, reactors, relay.
-#[pymodule]
+#[pymodule(gil_used = true)]
 mod _core {
+    use pyo3::exceptions::PyImportError;
     use pyo3::prelude::*;
 
     #[pymodule_export]
@@ -64,8 +65,20 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        refuse_without_gil(module.py())?;
         crate::unary::fill_slots(module.py());
         crate::driven::fill_slots(module.py());
         crate::caller::shorten_unary(module.py())
+    }
+
+    /// A free-threaded interpreter enables its lock for this module, unless it was told never to.
+    fn refuse_without_gil(py: Python<'_>) -> PyResult<()> {
+        match py.import("sys")?.getattr_opt("_is_gil_enabled")? {
+            Some(is_enabled) if !is_enabled.call0()?.is_truthy()? => Err(PyImportError::new_err(
+                "protosocket needs Python's global lock (GIL), which PYTHON_GIL=0 or -X gil=0 has disabled: \
+                 start Python without that",
+            )),
+            _ => Ok(()),
+        }
     }
 }
