@@ -62,7 +62,7 @@ class StreamUnaryCall(StreamRequest, UnaryResponse, aio.StreamUnaryCall[Any, Any
     def __init__(self, method: Method) -> None:
         self._method = method
         self._future = asyncio.get_running_loop().create_future()
-        self._connection = self._starter = self.deadline = self._feeder = None
+        self._connection = self._starter = self.deadline = None
         self._handle = 0
         self._requests = requests = Requests()
         self._future.add_done_callback(lambda _: requests.over())
@@ -82,7 +82,6 @@ class StreamStreamCall(StreamRequest, StreamResponse, aio.StreamStreamCall[Any, 
 
     def __init__(self, method: Method) -> None:
         self._prepare(method, Responses())
-        self._feeder = None
         self._requests = requests = Requests()
         self._responses.on_end.append(requests.over)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from protosocket.errors import ConnectionClosed
@@ -26,6 +27,7 @@ class Requests:
         "_window",
         "is_half_closed",
         "is_over",
+        "on_over",
     )
 
     def __init__(self) -> None:
@@ -40,6 +42,8 @@ class Requests:
         """No further request will be sent."""
         self.is_over = False
         """The call has ended."""
+        self.on_over: Callable[[], None] | None = None
+        """Called then; it is let go of at once."""
 
     def bind(self, connection: ClientConnection, handle: int) -> None:
         """The call was sent."""
@@ -55,6 +59,9 @@ class Requests:
         self.is_over = True
         if self._connection is not None:
             self._connection.drop_credits(self._id, self)
+        on_over, self.on_over = self.on_over, None
+        if on_over is not None:
+            on_over()
         self._wake()
 
     def granted(self, credit: int) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc
@@ -290,3 +290,6 @@ def _feed(thread: LoopThread, call: Any, requests: Iterable[Any]) -> None:
     except Exception:
         thread.call_soon(call.cancel)
         raise
+    finally:
+        if isinstance(requests, Generator):
+            requests.close()
