@@ -14,8 +14,9 @@ from protosocket.connection.endpoint import HeldPort, hold_port
 from protosocket.connection.event_loop import new_event_loop
 from protosocket.connection.opening import Opening
 from protosocket.connection.worker import ServeFunction
+from protosocket.connection.worker_mistakes import refuse_other_places, refuse_unimportable_program
 from protosocket.connection.worker_process import WorkerProcess
-from protosocket.errors import OptionError, WorkerError
+from protosocket.errors import OptionError
 
 __all__ = ["Workers", "run_workers", "start_workers"]
 
@@ -111,18 +112,20 @@ class Workers:
         # Closing may begin while the wait below ends, which then counts as ended.
         while not self._stopped.is_set():
             born = loop.time()
+            failure: Exception | None = None
+            # Whatever it is: somebody waits for this one to listen, or to be started again.
             try:
                 text = await self._run(number, listening)
-            except (WorkerError, OSError) as error:
+            except Exception as error:
                 if not listening.done():
                     listening.set_exception(error)
                     return
-                text = str(error)
+                text, failure = str(error), error
             if self._stopped.is_set():
                 return
             if loop.time() - born > _LONGEST_WAIT:
                 wait = _FIRST_WAIT
-            _logger.error("%s; it is started again in %g s", text, wait)
+            _logger.error("%s; it is started again in %g s", text, wait, exc_info=failure)
             try:
                 async with asyncio.timeout(wait):
                     await self._stopped.wait()
@@ -132,7 +135,8 @@ class Workers:
 
     async def _run(self, number: int, listening: asyncio.Future[None]) -> str:
         """Run one process from its start to its end, and say how it ended."""
-        process = WorkerProcess(number, self._serve, str(self._held.addresses[0]))
+        url = str(self._held.addresses[0])
+        process = WorkerProcess(number, self._serve, url, self._stop_timeout)
         self._processes[number] = process
         try:
             await process.listening()
@@ -152,24 +156,28 @@ def start_workers(
     ``serve(url)``, with the port the system chose where ``url`` has port 0, and that makes a server listen
     there with ``reuse_port=True``; the kernel spreads connections over them. They share nothing else. When
     they are closed, each closes its server, within ``stop_timeout`` seconds; they do so too when this process
-    is gone. They run on uvloop where it is installed.
+    is gone. They run on uvloop where it is installed. One that does not listen after ten seconds is told of
+    by a warning, and waited for.
 
     ``serve`` is imported by each process, so it is a function at the top level of a module (or a
     ``functools.partial`` of one), and a script that is itself that module starts workers only under
-    ``if __name__ == "__main__"``. Raises ``OptionError`` for a function that cannot be imported and for
-    other settings that make no sense, ``AddressError``, ``ConnectError`` when the address cannot be had, and
-    ``WorkerError``, with the worker's traceback as its note, when one of them does not come to listen.
+    ``if __name__ == "__main__"``. Raises ``OptionError`` for a function that cannot be imported, in a process
+    that cannot have workers, and for other settings that make no sense, ``AddressError``, ``ConnectError``
+    when the address cannot be had, and ``WorkerError``, with the worker's traceback as its note, when one of
+    them does not come to listen.
     """
     address = parse_address(url)
     if address.scheme not in ("tcp", "tls"):
         raise OptionError(f"workers share a tcp:// or tls:// port; they cannot share {address}")
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise OptionError(f"workers is a whole number of at least 1, not {workers!r}")
+    refuse_unimportable_program()
     if not 0 < stop_timeout < math.inf:
         raise OptionError(f"stop_timeout is a number of seconds above 0, not {stop_timeout!r}")
     try:
         function = pickle.dumps(serve)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
+    except Exception as error:
+        # Not only pickle's own errors: the object may have methods that say how it is pickled.
         raise OptionError(
             f"workers cannot import {serve!r}: it has to be a function at the top level of a module ({error})"
         ) from error
@@ -189,9 +197,11 @@ def run_workers(serve: ServeFunction, url: str, *, workers: int, stop_timeout: f
     It prints ``listening on <url>`` for each address once all listen. A second signal kills the workers. It
     runs an event loop of its own.
     """
+    refuse_unimportable_program()
+    refuse_other_places()
+    opening = start_workers(serve, url, workers=workers, stop_timeout=stop_timeout)
 
     async def main() -> None:
-        opening = start_workers(serve, url, workers=workers, stop_timeout=stop_timeout)
         loop = asyncio.get_running_loop()
         task = asyncio.ensure_future(_run(opening))
         for number in (signal.SIGTERM, signal.SIGINT):
