@@ -735,9 +735,10 @@ impl ClientReactor {
         let link = slf.as_super().get();
         let decode = |payload| slf.get().codec.get().decode(py, payload);
         let undecodable =
-            |error: PyErr| broken(slf.as_any(), link, Broken::Invalid(error.to_string())).map(|()| false);
+            |error: PyErr| broken(slf.as_any(), link, Broken::Undecodable(error)).map(|()| false);
         let lost = |waiter: Py<PyAny>, error: PyErr| {
-            slf.call_method1(intern!(py, "_call_undecodable"), (waiter, error.value(py)))?;
+            let value = errors::value(py, &error);
+            slf.call_method1(intern!(py, "_call_undecodable"), (waiter, value))?;
             undecodable(error)
         };
         let (answer, payload) = match after {

@@ -1,5 +1,6 @@
 //! Errors of the Python package, raised from native code.
 
+use pyo3::exceptions::{PyBaseException, PyException};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -7,9 +8,25 @@ use pyo3::types::PyType;
 static OPTION_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static ENCODE_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
-/// An `EncodeError` for a message that could not be encoded, with its cause.
+/// The exception to show or to raise elsewhere, with the traceback it was raised with: until Python 3.12 the
+/// interpreter hands that over beside the exception, and nobody has told the exception yet.
+#[cold]
+pub fn value(py: Python<'_>, error: &PyErr) -> Py<PyBaseException> {
+    error.clone_ref(py).into_value(py)
+}
+
+/// Whether an exception is about what was being done, and not, as KeyboardInterrupt, about the program.
+#[cold]
+pub fn is_ordinary(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyException>(py)
+}
+
+/// An `EncodeError` for a message that could not be encoded, with its cause; what is not about the message as it is.
 #[cold]
 pub fn encode(py: Python<'_>, message: &Bound<'_, PyAny>, cause: PyErr) -> PyErr {
+    if !is_ordinary(py, &cause) {
+        return cause;
+    }
     let kind = match ENCODE_ERROR.import(py, "protosocket.errors", "EncodeError") {
         Ok(kind) => kind,
         Err(error) => return error,

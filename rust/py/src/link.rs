@@ -25,6 +25,7 @@ use pyo3::{ffi, intern};
 
 use crate::busy_poll::BusyPoller;
 use crate::codec::{Payload, WireCodec};
+use crate::errors;
 use crate::guarded::Guarded;
 use assembly::Assembly;
 use socket::Socket;
@@ -148,6 +149,8 @@ enum Reading {
 /// Why a connection has to end.
 pub enum Broken {
     Invalid(String),
+    /// The codec raised this of a message.
+    Undecodable(PyErr),
     TooLarge(u64),
 }
 
@@ -879,7 +882,8 @@ fn os_error(py: Python<'_>, error: &std::io::Error) -> PyErr {
     }
 }
 
-/// Ends the connection because of what the peer sent: `_broken(kind, detail, size)` of the Python class.
+/// Ends the connection because of what the peer sent: `_broken(kind, detail, size, cause)` of the Python class.
+/// What the codec raised that is not about the message, as KeyboardInterrupt, cuts it off and is raised.
 #[cold]
 pub fn broken(link: &Bound<'_, PyAny>, state: &Link, why: Broken) -> PyResult<()> {
     let py = link.py();
@@ -888,11 +892,16 @@ pub fn broken(link: &Bound<'_, PyAny>, state: &Link, why: Broken) -> PyResult<()
         state.closed = true;
         state.drop_received();
     }
-    let (kind, detail, size) = match why {
-        Broken::Invalid(detail) => ("invalid", detail, 0),
-        Broken::TooLarge(size) => ("too large", String::new(), size),
+    let (kind, detail, size, cause) = match why {
+        Broken::Invalid(detail) => ("invalid", detail, 0, None),
+        Broken::Undecodable(error) if !errors::is_ordinary(py, &error) => {
+            link.call_method0(intern!(py, "abort"))?;
+            return Err(error);
+        }
+        Broken::Undecodable(error) => ("invalid", error.to_string(), 0, Some(error.into_value(py))),
+        Broken::TooLarge(size) => ("too large", String::new(), size, None),
     };
-    link.call_method1(intern!(py, "_broken"), (kind, detail, size))?;
+    link.call_method1(intern!(py, "_broken"), (kind, detail, size, cause))?;
     Ok(())
 }
 

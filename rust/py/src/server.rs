@@ -13,6 +13,7 @@ use pyo3::{ffi, intern};
 
 use crate::codec::{Kept, Payload, Side, WireCodec};
 use crate::commands::CacheCommands;
+use crate::errors;
 use crate::guarded::Guarded;
 use crate::link::{Broken, Limits, Link, Next, broken};
 use crate::task::{HandlerTask, Step, copy_context, current_context, in_context, is_plain};
@@ -89,7 +90,7 @@ enum Waiting {
     Encoded(Kept),
     /// The message, and how many bytes it was.
     Decoded(Py<PyAny>, usize),
-    Undecodable(String),
+    Undecodable(PyErr),
 }
 
 impl Waiting {
@@ -105,7 +106,7 @@ impl Waiting {
         match self {
             Waiting::Encoded(kept) => Ok(Request::Call(id, kept.payload(py))),
             Waiting::Decoded(message, _) => Ok(Request::Decoded(id, message.into_bound(py))),
-            Waiting::Undecodable(why) => Err(Broken::Invalid(why)),
+            Waiting::Undecodable(error) => Err(Broken::Undecodable(error)),
         }
     }
 }
@@ -451,7 +452,7 @@ impl ServerReactor {
                     }
                     let request = match this.codec.get().decode(py, payload) {
                         Ok(request) => request,
-                        Err(error) => break Ok(Some(Broken::Invalid(error.to_string()))),
+                        Err(error) => break Ok(Some(Broken::Undecodable(error))),
                     };
                     Self::call(slf, &task, id, &handler, request, &event_loop, &context)
                         .map(|suspended| suspended || !HandlerTask::is_fresh(&task, references))
@@ -511,7 +512,7 @@ impl ServerReactor {
             let length = payload.length();
             let (waits, goes_on) = match codec.decode(py, payload) {
                 Ok(message) => (Waiting::Decoded(message.unbind(), length), true),
-                Err(error) => (Waiting::Undecodable(error.to_string()), false),
+                Err(error) => (Waiting::Undecodable(error), false),
             };
             self.state.borrow(py).wait(py, id, waits);
             if !goes_on {
@@ -746,7 +747,7 @@ impl ServerReactor {
     #[cold]
     fn failed(slf: &Bound<'_, Self>, id: u64, error: &PyErr) -> PyResult<()> {
         let py = slf.py();
-        slf.call_method1(intern!(py, "_failed"), (id, error.value(py)))
+        slf.call_method1(intern!(py, "_failed"), (id, errors::value(py, error)))
             .map(drop)
     }
 

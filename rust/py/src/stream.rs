@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -163,25 +162,6 @@ enum Taken {
     Nothing,
 }
 
-/// Why there is no next message.
-enum Failure {
-    /// The peer sent what is no message.
-    Broken(Broken),
-    /// Something that is not the peer's doing, such as KeyboardInterrupt.
-    Raised(PyErr),
-}
-
-impl Failure {
-    /// What an exception of the codec means.
-    fn of(py: Python<'_>, error: PyErr) -> Self {
-        if error.is_instance_of::<PyException>(py) {
-            Failure::Broken(Broken::Invalid(error.to_string()))
-        } else {
-            Failure::Raised(error)
-        }
-    }
-}
-
 impl StreamReactor {
     fn handle(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::decode(slf, true)
@@ -242,14 +222,13 @@ impl StreamReactor {
         }
         match result {
             Ok(()) => Ok(()),
-            Err(Failure::Broken(why)) => broken(slf.as_any(), link, why),
-            Err(Failure::Raised(error)) => Err(error),
+            Err(why) => broken(slf.as_any(), link, why),
         }
     }
 
     /// The next message of a codec whose framing is native.
     #[inline]
-    fn framed(&self, link: &Link, py: Python<'_>) -> Result<Taken, Failure> {
+    fn framed(&self, link: &Link, py: Python<'_>) -> Result<Taken, Broken> {
         let codec = self.codec.get();
         let payload = {
             let mut state = link.state(py);
@@ -261,13 +240,13 @@ impl StreamReactor {
                     payload
                 }
                 Next::Wait => return Ok(Taken::Nothing),
-                Next::Broken(why) => return Err(Failure::Broken(why)),
+                Next::Broken(why) => return Err(why),
             }
         };
         let size = payload.length();
         match codec.decode(py, payload) {
             Ok(message) => Ok(Taken::Message(message.unbind(), size)),
-            Err(error) => Err(Failure::of(py, error)),
+            Err(error) => Err(Broken::Undecodable(error)),
         }
     }
 }
@@ -283,12 +262,12 @@ struct Unread<'py> {
 impl<'py> Unread<'py> {
     /// Asks the codec once. `unpack(unread)` gives `(what, count, message)`: 0, the bytes used and the
     /// message; 1 and the bytes needed in all; 2 and the bytes to skip; 3, 0 and why they are invalid.
-    fn take(&mut self, link: &Link, unpack: &Bound<'py, PyAny>) -> Result<Taken, Failure> {
+    fn take(&mut self, link: &Link, unpack: &Bound<'py, PyAny>) -> Result<Taken, Broken> {
         let py = unpack.py();
         let (what, count, message) = match self.ask(link, unpack) {
             Ok(Some(answer)) => answer,
             Ok(None) => return Ok(Taken::Nothing),
-            Err(error) => return Err(Failure::of(py, error)),
+            Err(error) => return Err(Broken::Undecodable(error)),
         };
         let left = self.length - self.offset;
         let mut state = link.state(py);
@@ -296,20 +275,20 @@ impl<'py> Unread<'py> {
         if what == 1 {
             let need = usize::try_from(count).unwrap_or(0).max(left + 1);
             if need > limit {
-                return Err(Failure::Broken(Broken::TooLarge(need as u64)));
+                return Err(Broken::TooLarge(need as u64));
             }
             state.wait_for(need);
             return Ok(Taken::Nothing);
         }
         if what == 3 {
-            return Err(Failure::Broken(Broken::Invalid(message.bind(py).to_string())));
+            return Err(Broken::Invalid(message.bind(py).to_string()));
         }
         let Some(count) = usize::try_from(count)
             .ok()
             .filter(|count| (1..=left).contains(count))
         else {
             let why = format!("the codec says it took {count} of {left} unread bytes");
-            return Err(Failure::Broken(Broken::Invalid(why)));
+            return Err(Broken::Invalid(why));
         };
         self.offset += count;
         if what == 2 {
@@ -318,7 +297,7 @@ impl<'py> Unread<'py> {
             return Ok(Taken::Skipped);
         }
         if count > limit {
-            return Err(Failure::Broken(Broken::TooLarge(count as u64)));
+            return Err(Broken::TooLarge(count as u64));
         }
         state.consume(count);
         Ok(Taken::Message(message, count))

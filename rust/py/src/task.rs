@@ -635,7 +635,7 @@ pub fn send(coroutine: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> Sent {
 }
 
 pub fn throw(py: Python<'_>, coroutine: &Bound<'_, PyAny>, error: PyErr) -> Sent {
-    match coroutine.call_method1(intern!(py, "throw"), (error.value(py),)) {
+    match coroutine.call_method1(intern!(py, "throw"), (error.into_value(py),)) {
         Ok(yielded) => Sent::Yielded(yielded.unbind()),
         Err(error) => match error.value(py).cast::<PyStopIteration>() {
             Ok(stop) => match stop.getattr(intern!(py, "value")) {

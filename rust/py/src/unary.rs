@@ -22,6 +22,7 @@ use pyo3::{ffi, intern};
 use crate::caller::Caller;
 use crate::client::{ClientReactor, check_timeout};
 use crate::driven::DrivenCoroutine;
+use crate::errors;
 use crate::guarded::Guarded;
 use crate::handshake::{Steps, am_send, fill_attribute_slots, given_back, is_known_weakly, wake, woken_task};
 use crate::task::{Sent, Turns, cancelled, current_context, send};
@@ -69,8 +70,8 @@ struct State {
 pub type Callback = (Py<PyAny>, Py<PyAny>);
 
 impl Phase {
-    fn failed(error: &Bound<'_, PyBaseException>) -> Self {
-        Phase::Failed(error.clone().into_any().unbind())
+    fn failed(error: Py<PyBaseException>) -> Self {
+        Phase::Failed(error.into_any())
     }
 
     /// Whether it is under way and ends by itself.
@@ -220,7 +221,7 @@ impl UnaryCall {
     fn report(&self, py: Python<'_>, message: &str, error: &PyErr) -> PyResult<()> {
         let context = PyDict::new(py);
         context.set_item("message", message)?;
-        context.set_item("exception", error.value(py))?;
+        context.set_item("exception", errors::value(py, error))?;
         self.caller
             .get()
             .event_loop(py)?
@@ -350,7 +351,7 @@ impl UnaryCall {
         let phase = match &outcome {
             Ok(result) => Phase::Answered(result.clone_ref(py)),
             Err(error) if stops_the_program(py, error) => return Some(outcome),
-            Err(error) => Phase::failed(error.value(py)),
+            Err(error) => Phase::failed(errors::value(py, error)),
         };
         let before = {
             let mut state = self.state.borrow(py);
@@ -620,10 +621,11 @@ impl UnaryCall {
         });
         if let Err(error) = begun {
             let error = this.explain(py, error);
+            let value = errors::value(py, &error);
             let before = {
                 let mut state = this.state.borrow(py);
                 (state.is_seen, state.is_read) = (true, true);
-                let phase = Phase::failed(error.value(py));
+                let phase = Phase::failed(value);
                 let callbacks = state.callbacks();
                 (std::mem::replace(&mut state.phase, phase), callbacks)
             };
@@ -876,7 +878,7 @@ impl UnaryCall {
         let phase = if error.is_instance_of::<CancelledError>() {
             Phase::Cancelled(None)
         } else {
-            Phase::failed(error)
+            Phase::failed(error.clone().unbind())
         };
         Self::finish(slf, phase).map(drop)
     }

@@ -126,7 +126,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
 
     # What the native half calls.
 
-    def _broken(self, kind: str, detail: str, size: int) -> None:
+    def _broken(self, kind: str, detail: str, size: int, cause: BaseException | None) -> None:
         limit = self._options.receive_limit
         error: ProtocolError
         if kind == "too large":
@@ -139,6 +139,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
             )
         else:
             error = InvalidMessage(f"{self.peer} sent bytes that are no message: {detail}", peer=self.peer)
+            error.__cause__ = cause
         _logger.warning("connection ended: %s", error)
         self._fail(error)
 

@@ -20,6 +20,7 @@ from protosocket.grpc.outcome import (
     metadata_of,
     rpc_error,
 )
+from protosocket.grpc.repeated import Repeated
 
 if TYPE_CHECKING:
     from protosocket.grpc.client_connection import ClientConnection
@@ -40,7 +41,7 @@ class ClientCall:
     _connection: ClientConnection | None
     _handle: int
     _starter: asyncio.Task[None] | None
-    _error: Exception | None = None
+    _error: Repeated[Exception] | None = None
     """What was wrong with the call itself, so that it was not sent: raised where its outcome is asked for."""
     deadline: float | None
     """The loop's time at which the call expires; ``None`` if it never does."""
@@ -88,7 +89,7 @@ class ClientCall:
         if isinstance(error, grpc.aio.AioRpcError):
             self.finish(failure(error.code(), error.details() or ""))
         else:
-            self._error = error
+            self._error = Repeated(error)
             self.finish(failure(grpc.StatusCode.INTERNAL, str(error)))
 
     def start_later(self, task: asyncio.Task[None]) -> None:
@@ -160,7 +161,7 @@ class ClientCall:
     async def _raise_for_status(self) -> None:
         end = self._end()
         if self._error is not None:
-            raise self._error
+            raise self._error.error
         if end is CANCELLED_HERE or end is COLLECTED:
             raise asyncio.CancelledError
         if end.status is not None and end.status.code:

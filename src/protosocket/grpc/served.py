@@ -189,7 +189,7 @@ class Served(HandlingConnection):
         assert isinstance(result, Exchange)
         return result.run(partial(self._item, task)), True
 
-    def _broken(self, kind: str, detail: str, size: int) -> None:
+    def _broken(self, kind: str, detail: str, size: int, cause: BaseException | None) -> None:
         transport = self._transport
         # With TLS, gRPC's clients give up by themselves: nobody agrees to "h2" in the handshake.
         if "HTTP/2" in detail and hasattr(transport, "set_protocol"):
@@ -198,7 +198,7 @@ class Served(HandlingConnection):
             plain = cast(asyncio.Transport, transport)
             self._loop.call_soon(Http2Refusal, plain, _FOR_HTTP2, self.connection_lost)
             return
-        super()._broken(kind, detail, size)
+        super()._broken(kind, detail, size, cause)
 
     # What calls use.
 

@@ -178,12 +178,12 @@ class ServedCall:
         """
         self.over = True
         self.unlimit_time()
-        if self._aborted is not None:
-            # Its frames know this call.
-            self._aborted.__traceback__ = None
         try:
             return self._last_message(error, payload)
         finally:
+            if self._aborted is not None:
+                # Its frames know this call.
+                self._aborted.__traceback__ = None
             for callback in self._callbacks:
                 try:
                     callback(self)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import grpc
 from grpc import aio
 
+from protosocket.grpc.repeated import Repeated
+
 if TYPE_CHECKING:
     from protosocket.grpc.sync_channel import SyncChannel
     from protosocket.grpc.sync_loop import LoopThread
@@ -173,6 +175,7 @@ class SyncUnary(SyncCall, _Future):
 
     def __init__(self, channel: SyncChannel, call: Any, requests: Iterable[Any] | None = None) -> None:
         super().__init__(channel, call, requests)
+        self._error: Repeated[BaseException] | None = None
         self._response = channel.thread.submit(self._wait())
 
     async def _wait(self) -> Any:
@@ -188,10 +191,25 @@ class SyncUnary(SyncCall, _Future):
         cancelled, ``grpc.FutureTimeoutError`` after ``timeout`` seconds, and ``RuntimeError`` if it had to
         wait in the loop's own thread.
         """
+        error = self._until_end(timeout)
+        if error is not None:
+            raise error.error
+        return self._response.result()
+
+    def exception(self, timeout: float | None = None) -> Any:
+        """Wait for the end; what ``result`` raises for its status, or ``None``."""
+        error = self._until_end(timeout)
+        if error is None:
+            return None
+        if isinstance(error.error, SyncError):
+            return error.error
+        raise error.error
+
+    def _until_end(self, timeout: float | None) -> Repeated[BaseException] | None:
         if not self._response.done():
             self._thread.require_other_thread()
         try:
-            return self._response.result(timeout)
+            error = self._response.exception(timeout)
         except concurrent.futures.CancelledError:
             raise grpc.FutureCancelledError from None
         except TimeoutError:
@@ -199,14 +217,9 @@ class SyncUnary(SyncCall, _Future):
         except (KeyboardInterrupt, SystemExit):
             self.cancel()
             raise
-
-    def exception(self, timeout: float | None = None) -> Any:
-        """Wait for the end; what ``result`` raises for its status, or ``None``."""
-        try:
-            self.result(timeout)
-        except SyncError as error:
-            return error
-        return None
+        if error is not None and self._error is None:
+            self._error = Repeated(error)
+        return self._error
 
     def traceback(self, timeout: float | None = None) -> Any:
         """Wait for the end; where its error was raised, or ``None``."""

@@ -38,7 +38,7 @@ class UnaryResponse(ClientCall):
         if end.status is None or not end.status.code:
             return self._method.response(end.payload)
         if self._error is not None:
-            raise self._error
+            raise self._error.error
         initial = end.metadata
         if self._connection is not None and not initial:
             initial = (yield from self._connection.said_before(self._future).__await__()) or initial

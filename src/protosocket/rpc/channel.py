@@ -49,7 +49,9 @@ class Channel(ClientReactor, ConnectionProtocol):
             _fail(waiter, CancelledRemotely(f"{self.peer} ended the call without a response"))
 
     def _call_undecodable(self, waiter: Any, error: BaseException) -> None:
-        _fail(waiter, InvalidMessage(f"{self.peer} sent bytes that are no message: {error}", peer=self.peer))
+        invalid = InvalidMessage(f"{self.peer} sent bytes that are no message: {error}", peer=self.peer)
+        invalid.__cause__ = error
+        _fail(waiter, invalid)
 
     # What the client calls.
 
