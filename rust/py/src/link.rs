@@ -146,6 +146,14 @@ enum Reading {
     Assembly,
 }
 
+/// Who takes the bytes that are queued.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WayOut {
+    Socket,
+    Transport,
+    None,
+}
+
 /// Why a connection has to end.
 pub enum Broken {
     Invalid(String),
@@ -350,10 +358,18 @@ impl LinkState {
 
     /// Forgets what waits to be handed to the transport.
     pub fn drop_queued(&mut self) {
-        self.output = Vec::new();
-        self.segments = Vec::new();
+        drop(self.take_queued());
+    }
+
+    /// The same; what it held is for the caller to drop.
+    #[cold]
+    fn take_queued(&mut self) -> (Vec<u8>, Vec<Py<PyBytes>>) {
         self.segment_bytes = 0;
         self.queued = 0;
+        (
+            std::mem::take(&mut self.output),
+            std::mem::take(&mut self.segments),
+        )
     }
 
     /// What keeps the event loop awake after a read or a write, if anything does.
@@ -661,7 +677,16 @@ impl Link {
     }
 
     fn write_out(&self, py: Python<'_>) -> PyResult<()> {
-        let direct = self.may_write(py)?;
+        if self.state(py).queued_bytes() == 0 {
+            return Ok(());
+        }
+        let way = self.way_out(py)?;
+        if way == WayOut::None {
+            // The transport has lost its socket, or was told to close: nothing gets out any more.
+            let dropped = self.state(py).take_queued();
+            drop(dropped);
+            return Ok(());
+        }
         let (segments, last, write, messages, poller) = {
             let mut state = self.state(py);
             let bytes = state.queued_bytes();
@@ -671,7 +696,11 @@ impl Link {
             let Some(write) = state.write.as_ref().map(|write| write.clone_ref(py)) else {
                 return Ok(());
             };
-            let written = if direct { state.write_now() } else { 0 };
+            let written = if way == WayOut::Socket {
+                state.write_now()
+            } else {
+                0
+            };
             let left = &state.output[written..];
             let last = (!left.is_empty()).then(|| PyBytes::new(py, left));
             state.given = last.is_some() || !state.segments.is_empty();
@@ -690,12 +719,7 @@ impl Link {
             let segments = std::mem::take(&mut state.segments);
             (segments, last, write, messages, poller)
         };
-        for segment in segments {
-            write.bind(py).call1((segment,))?;
-        }
-        if let Some(last) = last {
-            write.bind(py).call1((last,))?;
-        }
+        self.hand_over(py, &write, segments, last)?;
         if self.state(py).write_error.is_some() {
             self.forget_passing_error(py)?;
         }
@@ -705,44 +729,77 @@ impl Link {
         }
     }
 
+    /// Gives the transport what the socket was not given. After a part that the socket refused for good no other
+    /// follows, and those do not count as sent.
+    fn hand_over(
+        &self,
+        py: Python<'_>,
+        write: &Py<PyAny>,
+        segments: Vec<Py<PyBytes>>,
+        last: Option<Bound<'_, PyBytes>>,
+    ) -> PyResult<()> {
+        let mut parts = segments
+            .into_iter()
+            .map(|segment| segment.into_bound(py))
+            .chain(last);
+        if let Some(part) = parts.next() {
+            write.bind(py).call1((part,))?;
+        }
+        while let Some(part) = parts.next() {
+            if self.is_closing(py)? {
+                let unsent = parts.fold(part.as_bytes().len(), |sum, part| sum + part.as_bytes().len());
+                self.state(py).counts.bytes_sent -= unsent as u64;
+                return Ok(());
+            }
+            write.bind(py).call1((part,))?;
+        }
+        Ok(())
+    }
+
     /// The transport did not find the error that a write had.
     #[cold]
     fn forget_passing_error(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.is_closing(py)? {
+            self.state(py).write_error = None;
+        }
+        Ok(())
+    }
+
+    /// Who takes bytes now. The socket does without the transport while nothing waits there and it is not closing.
+    fn way_out(&self, py: Python<'_>) -> PyResult<WayOut> {
+        let (transport, may_write, given) = {
+            let state = self.state(py);
+            let Some(transport) = &state.transport else {
+                return Ok(WayOut::Transport);
+            };
+            let may_write = state.socket.is_some() && state.segments.is_empty();
+            (transport.bind(py).clone(), may_write, state.given)
+        };
+        if transport.call_method0(intern!(py, "is_closing"))?.is_truthy()? {
+            return Ok(WayOut::None);
+        }
+        let waits = !may_write
+            || given
+                && transport
+                    .call_method0(intern!(py, "get_write_buffer_size"))?
+                    .is_truthy()?;
+        Ok(if waits { WayOut::Transport } else { WayOut::Socket })
+    }
+
+    /// Whether the transport takes nothing any more.
+    fn is_closing(&self, py: Python<'_>) -> PyResult<bool> {
         let transport = self
             .state(py)
             .transport
             .as_ref()
             .map(|transport| transport.clone_ref(py));
-        if let Some(transport) = transport {
-            if !transport
+        match transport {
+            Some(transport) => transport
                 .bind(py)
                 .call_method0(intern!(py, "is_closing"))?
-                .is_truthy()?
-            {
-                self.state(py).write_error = None;
-            }
+                .is_truthy(),
+            None => Ok(true),
         }
-        Ok(())
-    }
-
-    /// Whether the socket may be written to without the transport: nothing waits in it, and it is not closing.
-    fn may_write(&self, py: Python<'_>) -> PyResult<bool> {
-        let (transport, given) = {
-            let state = self.state(py);
-            match &state.transport {
-                Some(transport) if state.socket.is_some() && state.segments.is_empty() => {
-                    (transport.bind(py).clone(), state.given)
-                }
-                _ => return Ok(false),
-            }
-        };
-        if transport.call_method0(intern!(py, "is_closing"))?.is_truthy()? {
-            return Ok(false);
-        }
-        Ok(!given
-            || !transport
-                .call_method0(intern!(py, "get_write_buffer_size"))?
-                .is_truthy()?)
     }
 
     /// Flushes, then tells senders that wait that there is room.
@@ -778,8 +835,18 @@ impl Link {
             scheduled
         };
         let (call_soon, callback) = scheduled;
-        call_soon.bind(py).call1((callback,))?;
-        Ok(())
+        let scheduled = call_soon.bind(py).call1((callback,));
+        if scheduled.is_err() {
+            // As from another thread in asyncio's debug mode. What waits is only what was appended for this, as all
+            // else has its flush: who hears the error is not to have it sent as well.
+            let dropped = {
+                let mut state = self.state(py);
+                state.flush_scheduled = false;
+                state.take_queued()
+            };
+            drop(dropped);
+        }
+        scheduled.map(drop)
     }
 
     /// After a message was appended: flush now if it is time, else at the end of the tick.
@@ -809,7 +876,14 @@ impl Link {
             state.transport.as_ref().map(|transport| transport.clone_ref(py))
         };
         if let Some(transport) = transport {
-            transport.bind(py).call_method0(intern!(py, "pause_reading"))?;
+            let paused = transport.bind(py).call_method0(intern!(py, "pause_reading"));
+            if paused.is_err() {
+                let mut state = self.state(py);
+                state.paused = false;
+                state.halted = false;
+                state.counts.read_pauses -= 1;
+            }
+            paused?;
         }
         Ok(())
     }
@@ -832,8 +906,11 @@ impl Link {
             state.proceed_scheduled = true;
             found
         };
-        call_soon.bind(py).call1((callback,))?;
-        Ok(())
+        let scheduled = call_soon.bind(py).call1((callback,));
+        if scheduled.is_err() {
+            self.state(py).proceed_scheduled = false;
+        }
+        scheduled.map(drop)
     }
 
     /// Begins the turn that [`Link::proceed_soon`] asked for; false if the connection has ended.
@@ -855,7 +932,11 @@ impl Link {
             state.transport.as_ref().map(|transport| transport.clone_ref(py))
         };
         if let Some(transport) = transport {
-            transport.bind(py).call_method0(intern!(py, "resume_reading"))?;
+            let resumed = transport.bind(py).call_method0(intern!(py, "resume_reading"));
+            if resumed.is_err() {
+                self.state(py).halted = true;
+            }
+            resumed?;
         }
         Ok(())
     }

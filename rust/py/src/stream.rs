@@ -102,14 +102,14 @@ impl StreamReactor {
     fn _receive(slf: &Bound<'_, Self>) -> PyResult<(Option<Py<PyAny>>, bool)> {
         let py = slf.py();
         let link = slf.as_super().get();
-        let (message, resume) = {
+        let (taken, resume) = {
             let mut inbox = slf.get().inbox.borrow(py);
             match inbox.messages.pop_front() {
                 Some((message, size)) => {
                     inbox.bytes -= size;
                     let room = inbox.messages.len() * 2 <= link.state(py).limits.send_messages
                         && inbox.bytes * 2 <= link.state(py).limits.receive;
-                    (Some(message), room && link.is_paused(py))
+                    (Some((message, size)), room && link.is_paused(py))
                 }
                 None => {
                     inbox.awaited = true;
@@ -120,11 +120,19 @@ impl StreamReactor {
                 }
             }
         };
+        let found = taken.is_some();
         if resume {
-            link.proceed_soon(py)?;
+            if let Err(error) = link.proceed_soon(py) {
+                // As from another thread in asyncio's debug mode: no message is lost by that.
+                let mut inbox = slf.get().inbox.borrow(py);
+                if let Some((message, size)) = taken {
+                    inbox.bytes += size;
+                    inbox.messages.push_front((message, size));
+                }
+                return Err(error);
+            }
         }
-        let found = message.is_some();
-        Ok((message, found))
+        Ok((taken.map(|(message, _)| message), found))
     }
 
     /// Decodes everything that has arrived, whatever the inbox may hold: no more will come.

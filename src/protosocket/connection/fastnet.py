@@ -106,12 +106,13 @@ class ResumingTLS:
     paused, it does not see the peer's answer to that, and waits for it until its time is up.
     """
 
-    __slots__ = ("_call_soon", "_transport", "abort", "pause_reading", "write")
+    __slots__ = ("_call_soon", "_transport", "abort", "is_closing", "pause_reading", "write")
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._call_soon = loop.call_soon
         self.abort = transport.abort
+        self.is_closing = transport.is_closing
         self.pause_reading = transport.pause_reading
         self.write = transport.write
 

@@ -8,6 +8,7 @@ import logging
 import types
 from typing import TYPE_CHECKING, Any, cast
 
+from protosocket.connection.carried_tls import CarriedTLS
 from protosocket.connection.endpoint import configure_socket, peer_name
 from protosocket.connection.fastnet import ResumingTLS
 from protosocket.connection.polling import busy_poller
@@ -47,7 +48,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
 
     def _setup(self, options: ConnectionOptions) -> None:
         self._options = options
-        self._transport: asyncio.Transport | ResumingTLS | None = None
+        self._transport: asyncio.Transport | ResumingTLS | CarriedTLS | None = None
         self._loop = asyncio.get_running_loop()
         self._closed = self._loop.create_future()
         self.error: ConnectionClosed | None = None
@@ -66,7 +67,10 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         configure_socket(transport, self._options)
         # aiofastnet's transports have the methods of asyncio.Transport, not its type.
         plain = cast("asyncio.Transport", transport)
-        self._transport = ResumingTLS(transport, self._loop) if ResumingTLS.suits(transport) else plain
+        if ResumingTLS.suits(transport):
+            self._transport = ResumingTLS(transport, self._loop)
+        else:
+            self._transport = CarriedTLS.of(transport) or plain
         seconds = self._options.busy_poll
         poller = None if seconds == 0 else busy_poller(self._loop)
         polling = None if poller is None else (poller, seconds)
@@ -119,9 +123,10 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
 
     def _begin_closing(self) -> None:
         """Nothing more is sent but what is queued, for which there is ``close_timeout``."""
+        # First what raises in another thread, in asyncio's debug mode: then nothing has changed.
+        self._cut_off = self._loop.call_later(self._options.close_timeout, self.abort)
         self._closing = True
         self._finish()
-        self._cut_off = self._loop.call_later(self._options.close_timeout, self.abort)
         self._room()
 
     # What the native half calls.
@@ -208,9 +213,10 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
 
     def abort(self) -> None:
         """Cut the connection off: what is queued is lost. May be repeated."""
-        self._closing = True
+        # It tells of the loss in a later turn, and raises in another thread in asyncio's debug mode.
         if self._transport is not None:
             self._transport.abort()
+        self._closing = True
 
     async def wait_closed(self) -> None:
         """Wait until the connection has ended. Cancelling it changes nothing."""

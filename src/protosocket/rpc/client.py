@@ -170,7 +170,13 @@ class Client(Caller[S, R]):
             raise ConnectionClosed(f"the client of {self._address} is closed", peer=str(self._address))
         task = self._connecting.get(index)
         if task is None:
-            task = self._loop.create_task(self._connect(index))
+            connecting = self._connect(index)
+            try:
+                task = self._loop.create_task(connecting)
+            except RuntimeError:
+                # Of another thread, or after the event loop was closed.
+                connecting.close()
+                raise
             self._connecting[index] = task
         try:
             # Several calls may wait for it: one that is cancelled does not take it from the others.
