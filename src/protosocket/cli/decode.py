@@ -16,6 +16,7 @@ from protosocket.decode import (
     Event,
     Framer,
     Framing,
+    LeftOut,
     Problem,
     Reader,
     RpcFields,
@@ -114,18 +115,22 @@ def command(
     def framer() -> Framer:
         return Framer(_FRAMINGS[format], most)
 
+    left_out = LeftOut()
     with _opened(file) as stream:
         if is_capture(stream):
             if direction is not None:
                 raise OptionError("a capture shows who sent what: --direction is for hex dumps")
-            events = capture_events(stream, framer, ports, sniff=format != "lines")
+            events = capture_events(stream, framer, ports, left_out, sniff=format != "lines")
         else:
             if ports:
                 raise OptionError("a hex dump has no ports: --port is for captures")
             events = dump_events(stream, framer(), direction or "request")
         problems = _print(events, reader, verbose=verbose, as_json=as_json)
+    sys.stdout.flush()
+    summary = left_out.summary()
+    if summary is not None:
+        click.echo(f"protosocket: {summary}", err=True)
     if problems:
-        sys.stdout.flush()
         click.echo(f"protosocket: {problems} problem{'s' * (problems != 1)} found", err=True)
         sys.exit(1)
 

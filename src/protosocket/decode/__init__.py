@@ -6,6 +6,7 @@ from protosocket.decode.connections import Direction, Event
 from protosocket.decode.events import Problem
 from protosocket.decode.framing import Framer, Framing
 from protosocket.decode.header import RpcFields
+from protosocket.decode.packets import LeftOut
 from protosocket.decode.readers import cache_reader, grpc_reader, reader_of
 from protosocket.decode.reading import Reader
 from protosocket.decode.report import json_line, text_lines
@@ -17,6 +18,7 @@ __all__ = [
     "Event",
     "Framer",
     "Framing",
+    "LeftOut",
     "Problem",
     "Reader",
     "RpcFields",

@@ -69,15 +69,16 @@ class Framer:
             at = len(self._unread)
         self._drop(at)
 
-    def gap(self, size: int) -> Iterator[Problem]:
-        """Go on after ``size`` bytes that nobody has."""
+    def gap(self, size: int, *, given_up: bool = False) -> Iterator[Problem]:
+        """Go on after ``size`` bytes that nobody has, or that came too late (``given_up``)."""
         start = self._offset + len(self._unread)
+        where = "had not come when too much came after them" if given_up else "are not in the capture"
         if self._lost is None and size <= self._skip:
             self._skip -= size
-            yield Problem("gap", start, size, "more bytes of that message are not in the capture")
+            yield Problem("gap", start, size, f"more bytes of that message {where}")
         elif self._lost is None:
             broken = self._declared()
-            reason = "bytes are not in the capture"
+            reason = f"bytes {where}"
             if self._framing == "lines":
                 self._to_line_end = True
                 reason += "; decoding goes on after the next line end"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from textwrap import indent
 from typing import Any
 
@@ -15,8 +16,9 @@ from protosocket.grpc.envelope_pb2 import Envelope
 
 __all__ = ["GrpcPayload"]
 
-# The methods of older calls are forgotten.
-_MOST_CALLS = 65536
+# The methods of older calls, and older methods, are forgotten.
+_MOST_KEPT = 65536
+_Place = tuple[Connection | None, int]
 _ELSEWHERE = ("id", "control", "payload", "method", "path")
 
 
@@ -28,8 +30,8 @@ class GrpcPayload:
 
     def __init__(self, schema: Schema | None) -> None:
         self._schema = schema
-        self._named: dict[tuple[Connection | None, int], str] = {}
-        self._called: dict[tuple[Connection | None, int | None], str] = {}
+        self._named: OrderedDict[_Place, str] = OrderedDict()
+        self._called: OrderedDict[_Place, str] = OrderedDict()
 
     def show(self, payload: bytes, call: Call) -> Shown:
         """The method, what the envelope says beside it, and the message in it."""
@@ -69,11 +71,9 @@ class GrpcPayload:
         if envelope.method:
             place = call.connection, envelope.method
             if envelope.path:
-                self._named[place] = envelope.path
+                _keep(self._named, place, envelope.path)
             if place in self._named:
-                if len(self._called) >= _MOST_CALLS:
-                    del self._called[next(iter(self._called))]
-                self._called[call.connection, call.id] = self._named[place]
+                _keep(self._called, (call.connection, call.id), self._named[place])
         return self._called.get((call.connection, call.id))
 
     def _content(self, envelope: Envelope, path: str | None, call: Call) -> Shown:
@@ -85,3 +85,10 @@ class GrpcPayload:
         except Malformed:  # a method's messages need not be protobuf
             content = envelope.payload.hex()
             return Shown(lambda: f"hex: {content}", lambda: content, lambda: {"hex": content})
+
+
+def _keep(kept: OrderedDict[_Place, str], place: _Place, value: str) -> None:
+    kept[place] = value
+    kept.move_to_end(place)
+    if len(kept) > _MOST_KEPT:
+        kept.popitem(last=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from protosocket.decode.payloads import Call, Malformed, Payload, Shown
 
 __all__ = ["Reader", "Record", "Side"]
 
-# Requests whose answers are not in the capture are forgotten after that many others on a connection.
+# Requests whose answers are not in the capture are forgotten after that many others.
 _MOST_WAITING = 65536
 
 
@@ -41,7 +42,7 @@ class Reader:
 
     def __init__(self, request: Side, response: Side) -> None:
         self._sides: dict[Direction, Side] = {"request": request, "response": response}
-        self._waiting: dict[Connection | None, dict[int, float]] = {}
+        self._waiting: OrderedDict[tuple[Connection | None, int], float] = OrderedDict()
 
     def read(self, event: Event) -> Iterator[Record]:
         """The record of ``event``; for a message that does not read, a problem follows."""
@@ -71,15 +72,15 @@ class Reader:
             yield Record(_malformed(event, frame, problem))
 
     def _elapsed(self, event: Event, id: int, begins: bool) -> float | None:
-        waiting = self._waiting.setdefault(event.connection, {})
+        waiting, call = self._waiting, (event.connection, id)
         if event.direction == "response":
-            began = waiting.get(id)
+            began = waiting.get(call)
             return None if began is None else event.time - began
         if begins:
-            if len(waiting) >= _MOST_WAITING:
-                del waiting[next(iter(waiting))]
-            waiting.pop(id, None)
-            waiting[id] = event.time
+            waiting[call] = event.time
+            waiting.move_to_end(call)
+            if len(waiting) > _MOST_WAITING:
+                waiting.popitem(last=False)
         return None
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from dpkt import ethernet, ip, ip6, loopback, sll, sll2, tcp  # type: ignore[import-untyped]
-from dpkt.dpkt import Error as UnpackError  # type: ignore[import-untyped]
+from protosocket.decode.datagrams import Damaged, Datagram, Datagrams
+from protosocket.decode.links import ip_packet
+from protosocket.decode.packets import LeftOut, Packet, Unread
 
-from protosocket.decode.capture import Packet
+__all__ = ["Endpoint", "Segment", "Segments"]
 
-__all__ = ["Endpoint", "Segment", "UnknownLink", "segment_of"]
+_FIN, _SYN, _RST, _PSH, _ACK = 1, 2, 4, 8, 16
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,8 +30,9 @@ class Endpoint:
 class Segment:
     """A TCP segment.
 
-    ``size`` counts the bytes it carried, of which ``payload`` has those that were captured; ``acknowledged``
-    is the next sequence number its sender expects, None before it expects one.
+    ``sequence`` is the number of its first byte. ``size`` counts the bytes it carried, of which ``payload``
+    has those that were captured; ``acknowledged`` is the next sequence number its sender expects, None before
+    it expects one.
     """
 
     time: float
@@ -40,78 +40,67 @@ class Segment:
     target: Endpoint
     sequence: int
     acknowledged: int | None
-    syn: bool
     payload: bytes
     size: int
+    syn: bool = False
+    fin: bool = False
+    reset: bool = False
+    push: bool = False
 
 
-class UnknownLink(Exception):
-    """A link type that nothing here reads; the argument is its number."""
+class Segments:
+    """Makes segments of packets, and counts in ``left_out`` those of which it cannot."""
 
+    def __init__(self, left_out: LeftOut) -> None:
+        self._left_out = left_out
+        self._datagrams = Datagrams()
 
-# dpkt makes its attributes when it is imported, so type checkers do not know them.
-_IP: Any = ip.IP
-_IP6: Any = ip6.IP6
-_TCP: Any = tcp.TCP
-
-
-def _raw_ip(data: bytes) -> Any:
-    return ip6.IP6(data) if data[:1] and data[0] >> 4 == 6 else ip.IP(data)
-
-
-# https://www.tcpdump.org/linktypes.html; 12 and 14 are what systems wrote for raw IP before it had a number.
-_LINKS: dict[int, Callable[[bytes], Any]] = {
-    0: loopback.Loopback,
-    1: ethernet.Ethernet,
-    12: _raw_ip,
-    14: _raw_ip,
-    101: _raw_ip,
-    108: loopback.Loopback,
-    113: sll.SLL,
-    228: _raw_ip,
-    229: _raw_ip,
-    276: sll2.SLL2,
-}
-
-
-def segment_of(packet: Packet) -> Segment | None:
-    """The TCP segment in ``packet``, None if there is none or its headers were not captured whole.
-
-    Raises ``UnknownLink`` if nothing is known about packets of that link. IP fragments are not put together:
-    the first one has the segment's beginning, the others have none.
-    """
-    parse = _LINKS.get(packet.link)
-    if parse is None:
-        raise UnknownLink(packet.link)
-    try:
-        layer = parse(packet.data)
-        carrier = None
-        while not isinstance(layer, _TCP):
-            if isinstance(layer, bytes | bytearray | memoryview):
+    def take(self, packet: Packet) -> Segment | None:
+        """The segment in ``packet``, or that it completes if it is an IP fragment; None if there is none."""
+        left_out = self._left_out
+        left_out.packets += 1
+        missing = packet.size - len(packet.data)
+        try:
+            datagram = self._datagrams.take(ip_packet(packet.link, packet.data), missing)
+            if datagram is None:
                 return None
-            if isinstance(layer, _IP | _IP6):
-                carrier = layer
-            layer = layer.data
-    except (UnpackError, struct.error, LookupError, AttributeError, TypeError, ValueError):
-        return None  # what such bytes make dpkt raise
-    if carrier is None:
-        return None
-    family = socket.AF_INET if isinstance(carrier, _IP) else socket.AF_INET6
-    payload = bytes(layer.data)
+            return _segment(packet.time, datagram)
+        except Unread as error:
+            kind = str(error)
+            (left_out.lost if kind.startswith("of link type") else left_out.idle)[kind] += 1
+            return None
+        except (struct.error, IndexError):
+            reason = "whose headers the capture cut off" if missing else "whose headers are not whole"
+            left_out.lost[reason] += 1
+            return None
+        except Damaged:
+            left_out.lost["whose headers are damaged"] += 1
+            return None
+
+    def finish(self) -> None:
+        """No more packets will come: fragments that wait for others are left out."""
+        self._datagrams.finish()
+        if self._datagrams.given_up:
+            self._left_out.lost["that are fragments without the others"] += self._datagrams.given_up
+
+
+def _segment(time: float, datagram: Datagram) -> Segment:
+    data = datagram.payload
+    source, target, sequence, acknowledged, start, flags = struct.unpack_from("!HHIIBB", data)
+    start = (start >> 4) * 4
+    if start < 20 or start > datagram.size:
+        raise Damaged
+    family = socket.AF_INET if len(datagram.source) == 4 else socket.AF_INET6
     return Segment(
-        time=packet.time,
-        source=Endpoint(socket.inet_ntop(family, carrier.src), layer.sport),
-        target=Endpoint(socket.inet_ntop(family, carrier.dst), layer.dport),
-        sequence=layer.seq,
-        acknowledged=layer.ack if layer.flags & tcp.TH_ACK else None,
-        syn=bool(layer.flags & tcp.TH_SYN),
-        payload=payload,
-        size=max(_declared(carrier) - layer.off * 4, len(payload)),
+        time=time,
+        source=Endpoint(socket.inet_ntop(family, datagram.source), source),
+        target=Endpoint(socket.inet_ntop(family, datagram.target), target),
+        sequence=(sequence + bool(flags & _SYN)) & 0xFFFFFFFF,
+        acknowledged=acknowledged if flags & _ACK else None,
+        payload=data[start:],
+        size=datagram.size - start,
+        syn=bool(flags & _SYN),
+        fin=bool(flags & _FIN),
+        reset=bool(flags & _RST),
+        push=bool(flags & _PSH),
     )
-
-
-def _declared(carrier: Any) -> int:
-    """Bytes of TCP header and payload as the IP header has it; 0 where segmentation offload left it out."""
-    if isinstance(carrier, _IP):
-        return int(carrier.len) - int(carrier.hl) * 4
-    return int(carrier.plen) - sum(int(header.length) for header in carrier.all_extension_headers)

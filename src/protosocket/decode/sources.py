@@ -10,38 +10,59 @@ from protosocket.decode.connections import Connections, Direction, Event
 from protosocket.decode.events import Problem
 from protosocket.decode.framing import Framer
 from protosocket.decode.hex_dump import read_hex
-from protosocket.decode.segments import UnknownLink, segment_of
+from protosocket.decode.links import LINKS
+from protosocket.decode.packets import LeftOut
+from protosocket.decode.segments import Segments
 from protosocket.errors import OptionError
 
 __all__ = ["capture_events", "dump_events", "is_capture"]
 
 
 def capture_events(
-    stream: BufferedReader, framer: Callable[[], Framer], ports: Collection[int], *, sniff: bool
+    stream: BufferedReader,
+    framer: Callable[[], Framer],
+    ports: Collection[int],
+    left_out: LeftOut,
+    *,
+    sniff: bool,
 ) -> Iterator[Event]:
     """What the TCP connections of a capture carried, in the order in which it was complete.
 
-    ``ports`` and ``sniff`` are those of :class:`Connections`.
+    ``ports`` and ``sniff`` are those of :class:`Connections`; ``left_out`` counts what is not taken. What
+    cannot be read is a problem at the end, and so is a capture that has packets and no message.
     """
-    connections = Connections(framer, ports, sniff=sniff)
+    segments, connections = Segments(left_out), Connections(framer, left_out, ports, sniff=sniff)
     unknown: set[int] = set()
     time = 0.0
+    found = 0
     for packet in packets(stream):
         if isinstance(packet, Problem):
+            found += 1
             yield Event(time, None, None, packet)
             continue
         time = packet.time
-        try:
-            segment = segment_of(packet)
-        except UnknownLink:
-            if packet.link not in unknown:
+        segment = segments.take(packet)
+        if segment is None:
+            if packet.link not in LINKS and packet.link not in unknown:
                 unknown.add(packet.link)
-                reason = f"packets of link type {packet.link} are not understood and left out"
-                yield Event(time, None, None, Problem("capture", 0, 0, reason))
+                found += 1
+                yield _problem(time, f"packets of link type {packet.link} are not understood and left out")
             continue
-        if segment is not None:
-            yield from connections.take(segment)
-    yield from connections.finish()
+        for event in connections.take(segment):
+            found += 1
+            yield event
+    segments.finish()
+    for event in connections.finish():
+        found += 1
+        yield event
+    if left_out.lost.total() > sum(left_out.lost[f"of link type {link}"] for link in unknown):
+        yield _problem(time, left_out.losses())
+    elif not found and left_out.packets:
+        yield _problem(time, left_out.nothing())
+
+
+def _problem(time: float, reason: str) -> Event:
+    return Event(time, None, None, Problem("capture", 0, 0, reason))
 
 
 def dump_events(stream: BufferedReader, framer: Framer, direction: Direction) -> Iterator[Event]:
