@@ -115,7 +115,8 @@ async def outcome(call: Any) -> Any:
         async with asyncio.timeout(HANG):
             if hasattr(call, "__await__"):
                 return await call
-            return [each async for each in call][0]
+            answers = [each async for each in call]
+            return answers[0]
     except grpc.aio.AioRpcError as error:
         return error.code()
     except asyncio.CancelledError:

@@ -59,7 +59,7 @@ mod _core {
     #[pymodule_export]
     use crate::stream::StreamReactor;
     #[pymodule_export]
-    use crate::task::HandlerTask;
+    use crate::task::{HandlerTask, HandlerWait};
     #[pymodule_export]
     use crate::unary::UnaryCall;
 

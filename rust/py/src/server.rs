@@ -24,7 +24,8 @@ const KEPT: usize = 4;
 /// One connection of an RPC server.
 ///
 /// The Python class adds `_adopt(task, result)` (what to run for a handler's result that is no
-/// coroutine), `_failed(id, error)` (logs a handler's error), `_drained()` and `_broken` of `Link`.
+/// coroutine), `_failed(id, error)` (logs a handler's error), `_drained()`, `_handlers_wait()` (the first that
+/// suspends) and `_broken` of `Link`.
 ///
 /// With `exchanges`, a call may have more than one message, and some are about the connection: the handler gets
 /// all of them, Ends included, and has nothing to answer where it gives None.
@@ -62,6 +63,8 @@ struct ServerState {
     stalled: bool,
     /// Requests are refused, and `_drained()` is called when the last handler has ended.
     draining: bool,
+    /// `_handlers_wait()` was called, and `_rest()` not since then.
+    known_to_wait: bool,
 }
 
 impl ServerState {
@@ -264,6 +267,11 @@ impl ServerReactor {
         Ok(tasks.len())
     }
 
+    /// Has `_handlers_wait()` called when a handler suspends again.
+    fn _rest(&self, py: Python<'_>) {
+        self.state.borrow(py).known_to_wait = false;
+    }
+
     /// The suspended handlers of calls that were not given up, by the ids of their calls.
     fn _handlers(&self, py: Python<'_>) -> Vec<Py<HandlerTask>> {
         let mut tasks: Vec<_> = {
@@ -434,10 +442,16 @@ impl ServerReactor {
                     this.state.borrow(py).wait(py, id, waits);
                     Ok(false)
                 }
-                Request::Decoded(id, request) => {
-                    Self::call(slf, &task, id, &handler, request, &event_loop, &context)
-                        .map(|suspended| suspended || !HandlerTask::is_fresh(&task, references))
-                }
+                Request::Decoded(id, request) => Self::call(
+                    slf,
+                    (&task, references),
+                    id,
+                    &handler,
+                    request,
+                    &event_loop,
+                    &context,
+                )
+                .map(|suspended| suspended || !HandlerTask::is_fresh(&task, references)),
                 Request::Call(id, payload) => {
                     if let Some(sent) = native.and_then(|native| {
                         native.carry_out(py, payload.as_bytes(), |answer| {
@@ -454,8 +468,16 @@ impl ServerReactor {
                         Ok(request) => request,
                         Err(error) => break Ok(Some(Broken::Undecodable(error))),
                     };
-                    Self::call(slf, &task, id, &handler, request, &event_loop, &context)
-                        .map(|suspended| suspended || !HandlerTask::is_fresh(&task, references))
+                    Self::call(
+                        slf,
+                        (&task, references),
+                        id,
+                        &handler,
+                        request,
+                        &event_loop,
+                        &context,
+                    )
+                    .map(|suspended| suspended || !HandlerTask::is_fresh(&task, references))
                 }
             };
             match done {
@@ -570,11 +592,11 @@ impl ServerReactor {
         Ok(Some(request))
     }
 
-    /// Calls the handler; true if it suspended and keeps the task.
+    /// Calls the handler; true if it suspended and keeps the task, which has so many references before.
     #[inline]
     fn call(
         slf: &Bound<'_, Self>,
-        task: &Bound<'_, HandlerTask>,
+        (task, references): (&Bound<'_, HandlerTask>, ffi::Py_ssize_t),
         id: u64,
         handler: &Bound<'_, PyAny>,
         request: Bound<'_, PyAny>,
@@ -583,8 +605,8 @@ impl ServerReactor {
     ) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
-        task.get().begin(py, id);
         let context = copy_context(context)?;
+        task.get().begin(py, id, &context);
         let mut is_stream = false;
         let step = in_context(&context, || {
             let result = match handler.call1((request,)) {
@@ -607,22 +629,28 @@ impl ServerReactor {
                     None => return Ok(Step::Returned(result.unbind())),
                 }
             };
-            HandlerTask::start(task, is_stream, coroutine, &context, event_loop)
+            HandlerTask::start(task, is_stream, coroutine, event_loop)
         })?;
         let outcome = match step {
             Step::Returned(value) => Ok(value),
             Step::Raised(error) => Err(error),
             Step::Suspended => {
-                let mut state = this.state.borrow(py);
-                state.running += 1;
-                if let Some(older) = state.active.insert(id, task.clone().unbind()) {
-                    // Both are answered, as the Rust crate does; a Cancel is for the younger.
-                    state.others.insert(address(&older), older);
+                let is_known = {
+                    let mut state = this.state.borrow(py);
+                    state.running += 1;
+                    if let Some(older) = state.active.insert(id, task.clone().unbind()) {
+                        // Both are answered, as the Rust crate does; a Cancel is for the younger.
+                        state.others.insert(address(&older), older);
+                    }
+                    std::mem::replace(&mut state.known_to_wait, true)
+                };
+                if !is_known {
+                    slf.call_method0(intern!(py, "_handlers_wait"))?;
                 }
                 return Ok(true);
             }
         };
-        let outcome = task.get().ended(py, outcome);
+        let outcome = HandlerTask::ended(task, references, outcome);
         this.answer(slf, id, is_stream, outcome).map(|()| false)
     }
 

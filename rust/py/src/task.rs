@@ -2,19 +2,23 @@
 //!
 //! Most handlers never suspend: they run to their end inside the read callback and cost no
 //! `asyncio.Task`. One that does suspend goes on from the callback of the future it awaits. The
-//! object offers what libraries use of a task: cancel, cancelling, uncancel, names, context.
+//! object has the methods of a task (see `task/future.rs`), and is none.
+
+mod future;
 
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyStopIteration};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTraceback};
 use pyo3::{ffi, intern};
 
 use crate::guarded::Guarded;
 use crate::handshake::is_known_weakly;
 use crate::server::ServerReactor;
+use crate::unary::Callback;
+pub use future::HandlerWait;
 
 /// A running handler.
 #[pyclass(frozen, weakref, module = "protosocket._core")]
@@ -37,9 +41,38 @@ struct TaskState {
     cancelling: usize,
     name: Option<String>,
     done: bool,
-    cancelled: bool,
+    /// How it ended, for who kept hold of it.
+    outcome: Option<Outcome>,
+    /// What is called when it has ended, each in its context.
+    callbacks: Vec<Callback>,
+    /// Another task is about to wait for this one.
+    is_awaited: bool,
     /// The caller gave the call up: there is nobody to answer.
     abandoned: bool,
+    /// The server has cancelled it.
+    stopped: bool,
+}
+
+enum Outcome {
+    Returned(Py<PyAny>),
+    /// Any exception but the one below, and its traceback: each time it is raised adds to that.
+    Raised(Py<PyAny>, Option<Py<PyTraceback>>),
+    Cancelled(Py<PyAny>),
+}
+
+impl Outcome {
+    fn of(py: Python<'_>, outcome: &PyResult<Py<PyAny>>) -> Self {
+        match outcome {
+            Ok(value) => Outcome::Returned(value.clone_ref(py)),
+            Err(error) if error.is_instance_of::<CancelledError>(py) => {
+                Outcome::Cancelled(error.value(py).clone().into_any().unbind())
+            }
+            Err(error) => Outcome::Raised(
+                error.value(py).clone().into_any().unbind(),
+                error.traceback(py).map(Bound::unbind),
+            ),
+        }
+    }
 }
 
 /// How far a coroutine came.
@@ -200,24 +233,27 @@ impl HandlerTask {
     /// Cancels a handler whose answer nobody wants any more.
     pub fn abandon(&self, py: Python<'_>) -> PyResult<()> {
         self.state.borrow(py).abandoned = true;
-        self.cancel(py, None).map(drop)
+        self._stop(py)
     }
 
-    /// Becomes the task of the call `id`.
+    /// Becomes the task of the call `id`, whose handler runs in `context`.
     #[inline]
-    pub fn begin(&self, py: Python<'_>, id: u64) {
-        let mut state = self.state.borrow(py);
-        state.id = id;
-        state.is_stream = false;
+    pub fn begin(&self, py: Python<'_>, id: u64, context: &Bound<'_, PyAny>) {
+        let before = {
+            let mut state = self.state.borrow(py);
+            state.id = id;
+            state.is_stream = false;
+            state.context.replace(context.clone().unbind())
+        };
+        drop(before);
     }
 
-    /// Starts a coroutine. The caller has entered this task and `context`.
+    /// Starts a coroutine. The caller has entered this task and its context.
     #[inline]
     pub fn start(
         slf: &Bound<'_, Self>,
         is_stream: bool,
         coroutine: Bound<'_, PyAny>,
-        context: &Bound<'_, PyAny>,
         r#loop: &Bound<'_, PyAny>,
     ) -> PyResult<Step> {
         let py = slf.py();
@@ -231,25 +267,38 @@ impl HandlerTask {
             Sent::Returned(value) => Ok(Step::Returned(value)),
             Sent::Raised(error) => Ok(Step::Raised(error)),
             Sent::Yielded(awaited) => {
-                slf.get().state.borrow(py).context = Some(context.clone().unbind());
                 Self::suspend(slf, awaited.bind(py), r#loop)?;
                 Ok(Step::Suspended)
             }
         }
     }
 
-    /// A handler ended that never suspended: its outcome, which is a cancellation if it cancelled itself.
+    /// A handler ended that never suspended: its outcome, which is a cancellation if it cancelled itself. It is kept
+    /// for whoever else than the `references` before knows the task.
     #[inline]
-    pub fn ended(&self, py: Python<'_>, outcome: PyResult<Py<PyAny>>) -> PyResult<Py<PyAny>> {
-        let (coroutine, must_cancel) = {
-            let mut state = self.state.borrow(py);
-            (state.coroutine.take(), state.must_cancel.take())
+    pub fn ended(
+        slf: &Bound<'_, Self>,
+        references: ffi::Py_ssize_t,
+        outcome: PyResult<Py<PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let (coroutine, context, must_cancel) = {
+            let mut state = slf.get().state.borrow(py);
+            (
+                state.coroutine.take(),
+                state.context.take(),
+                state.must_cancel.take(),
+            )
         };
-        drop(coroutine);
-        match must_cancel {
+        drop((coroutine, context));
+        let outcome = match must_cancel {
             Some(message) if outcome.is_ok() => Err(cancelled(py, message)),
             _ => outcome,
+        };
+        if !Self::is_fresh(slf, references) {
+            Self::settle(slf, &outcome)?;
         }
+        outcome
     }
 
     /// Whether nothing is left of the handler that ran last: the task can be another's.
@@ -258,13 +307,13 @@ impl HandlerTask {
         // SAFETY: both look at a live object; the class has a list of weak references.
         let unknown = unsafe { ffi::Py_REFCNT(slf.as_ptr()) == references && !is_known_weakly(slf) };
         let state = slf.get().state.borrow(slf.py());
-        unknown && state.cancelling == 0 && state.name.is_none()
+        unknown && state.cancelling == 0 && state.name.is_none() && state.callbacks.is_empty() && !state.done
     }
 
     /// Not used for another handler: who kept hold of it sees that its handler has ended.
     pub fn retire_unless_suspended(&self, py: Python<'_>) {
         let mut state = self.state.borrow(py);
-        state.done = state.coroutine.is_none();
+        state.done |= state.coroutine.is_none();
     }
 
     /// Goes on with the coroutine, from a callback of the loop.
@@ -310,28 +359,33 @@ impl HandlerTask {
             },
             Sent::Raised(error) => Err(error),
         };
-        this.finish(
-            py,
-            outcome
-                .as_ref()
-                .is_err_and(|error| error.is_instance_of::<CancelledError>(py)),
-        );
-        ServerReactor::finished(server, slf, outcome)
+        let settled = Self::settle(slf, &outcome);
+        ServerReactor::finished(server, slf, outcome).and(settled)
     }
 
-    fn finish(&self, py: Python<'_>, cancelled: bool) {
-        let dropped = {
-            let mut state = self.state.borrow(py);
+    /// Keeps how the handler ended, and has every callback called in a later turn of the event loop.
+    fn settle(slf: &Bound<'_, Self>, outcome: &PyResult<Py<PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let outcome = Outcome::of(py, outcome);
+        let (callbacks, dropped) = {
+            let mut state = slf.get().state.borrow(py);
             state.done = true;
-            state.cancelled = cancelled;
             (
-                state.coroutine.take(),
-                state.context.take(),
-                state.wakeup.take(),
-                state.waiter.take(),
+                std::mem::take(&mut state.callbacks),
+                (
+                    state.outcome.replace(outcome),
+                    state.coroutine.take(),
+                    state.context.take(),
+                    state.wakeup.take(),
+                    state.waiter.take(),
+                ),
             )
         };
         drop(dropped);
+        for (callback, context) in callbacks {
+            Self::call_soon(slf, callback, context)?;
+        }
+        Ok(())
     }
 
     /// Waits for what the coroutine yielded.
@@ -341,6 +395,9 @@ impl HandlerTask {
         let kwargs = PyDict::new(py);
         if let Some(context) = &this.state.borrow(py).context {
             kwargs.set_item(intern!(py, "context"), context)?;
+        }
+        if awaited.is(slf) {
+            return Self::fail_soon(slf, "a handler cannot await itself", awaited, &kwargs, r#loop);
         }
         let blocking = match awaited.getattr_opt(intern!(py, "_asyncio_future_blocking"))? {
             Some(blocking) => blocking.is_truthy()?,
@@ -352,23 +409,13 @@ impl HandlerTask {
             None => false,
         };
         if !blocking {
-            let text = format!(
-                "a handler awaited something that is not an asyncio future: {}",
-                awaited.repr()?
-            );
-            let step = slf.getattr(intern!(py, "_fail"))?;
-            r#loop.call_method(intern!(py, "call_soon"), (step, text), Some(&kwargs))?;
-            return Ok(());
+            let text = "a handler awaited something that is not an asyncio future";
+            return Self::fail_soon(slf, text, awaited, &kwargs, r#loop);
         }
         if let Some(get_loop) = awaited.getattr_opt(intern!(py, "get_loop"))? {
             if !get_loop.call0()?.is(r#loop) {
-                let text = format!(
-                    "a handler awaited a future of another event loop: {}",
-                    awaited.repr()?
-                );
-                let step = slf.getattr(intern!(py, "_fail"))?;
-                r#loop.call_method(intern!(py, "call_soon"), (step, text), Some(&kwargs))?;
-                return Ok(());
+                let text = "a handler awaited a future of another event loop";
+                return Self::fail_soon(slf, text, awaited, &kwargs, r#loop);
             }
         }
         awaited.setattr(intern!(py, "_asyncio_future_blocking"), false)?;
@@ -403,6 +450,25 @@ impl HandlerTask {
             }
         }
         Ok(())
+    }
+}
+
+impl HandlerTask {
+    /// Raises a RuntimeError about what the coroutine awaits, in a later turn of the loop.
+    #[cold]
+    fn fail_soon(
+        slf: &Bound<'_, Self>,
+        text: &str,
+        awaited: &Bound<'_, PyAny>,
+        kwargs: &Bound<'_, PyDict>,
+        r#loop: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let text = format!("{text}: {}", awaited.repr()?);
+        let step = slf.getattr(intern!(py, "_fail"))?;
+        r#loop
+            .call_method(intern!(py, "call_soon"), (step, text), Some(kwargs))
+            .map(drop)
     }
 }
 
@@ -456,6 +522,15 @@ impl HandlerTask {
         Ok(true)
     }
 
+    /// Cancels the handler for the server, which does so once: its time may be up, its caller leave and the server
+    /// stop while it cleans up after the first of these.
+    fn _stop(&self, py: Python<'_>) -> PyResult<()> {
+        if std::mem::replace(&mut self.state.borrow(py).stopped, true) {
+            return Ok(());
+        }
+        self.cancel(py, None).map(drop)
+    }
+
     /// How many cancellations were asked for and not taken back.
     fn cancelling(&self, py: Python<'_>) -> usize {
         self.state.borrow(py).cancelling
@@ -469,14 +544,6 @@ impl HandlerTask {
             state.must_cancel = None;
         }
         state.cancelling
-    }
-
-    fn done(&self, py: Python<'_>) -> bool {
-        self.state.borrow(py).done
-    }
-
-    fn cancelled(&self, py: Python<'_>) -> bool {
-        self.state.borrow(py).cancelled
     }
 
     fn get_name(&self, py: Python<'_>) -> String {
@@ -509,8 +576,162 @@ impl HandlerTask {
             .map(|context| context.clone_ref(py))
     }
 
+    fn done(&self, py: Python<'_>) -> bool {
+        self.state.borrow(py).done
+    }
+
+    fn cancelled(&self, py: Python<'_>) -> bool {
+        self.cancellation(py).is_some()
+    }
+
+    /// What the handler's coroutine returned: the response, or None of a stream. Raises what it raised, and
+    /// InvalidStateError while it runs.
+    fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.outcome(py)
+    }
+
+    /// What the handler raised, or None; CancelledError and InvalidStateError are raised.
+    fn exception(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        match self.raised(py) {
+            Some(error) => Ok(Some(error)),
+            None => self.outcome(py).map(|_| None),
+        }
+    }
+
+    /// Have `callback(task)` called when the handler has ended, in a later turn of the event loop and in `context`,
+    /// a copy of the current one by default.
+    #[pyo3(signature = (callback, /, *, context=None))]
+    fn add_done_callback(
+        slf: &Bound<'_, Self>,
+        callback: Py<PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let context = match context {
+            Some(context) => context,
+            None => current_context(py)?.unbind(),
+        };
+        let is_done = slf.get().state.borrow(py).done;
+        if is_done {
+            return Self::call_soon(slf, callback, context);
+        }
+        slf.get().state.borrow(py).callbacks.push((callback, context));
+        Ok(())
+    }
+
+    /// Forget every callback that equals `callback`; how many.
+    fn remove_done_callback(&self, py: Python<'_>, callback: &Bound<'_, PyAny>) -> PyResult<usize> {
+        self.remove(py, callback)
+    }
+
+    /// The frames of the handler: where it waits, or of the exception that it raised.
+    #[pyo3(signature = (*, limit=None))]
+    fn get_stack<'py>(slf: &Bound<'py, Self>, limit: Option<usize>) -> PyResult<Bound<'py, PyAny>> {
+        future::stack(slf, "_task_get_stack", (slf, limit))
+    }
+
+    /// Print the same to `file`, by default to standard error.
+    #[pyo3(signature = (*, limit=None, file=None))]
+    fn print_stack<'py>(
+        slf: &Bound<'py, Self>,
+        limit: Option<usize>,
+        file: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        future::stack(slf, "_task_print_stack", (slf, limit, file))
+    }
+
+    /// A task's result is what its coroutine returns.
+    fn set_result(&self, _result: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(PyRuntimeError::new_err("a task does not support set_result"))
+    }
+
+    /// A task's exception is what its coroutine raises.
+    fn set_exception(&self, _exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(PyRuntimeError::new_err("a task does not support set_exception"))
+    }
+
+    /// Wait until the handler has ended: gives what `result` does.
+    fn __await__(slf: &Bound<'_, Self>) -> HandlerWait {
+        HandlerWait::new(slf.clone().unbind())
+    }
+
+    fn __iter__(slf: &Bound<'_, Self>) -> HandlerWait {
+        HandlerWait::new(slf.clone().unbind())
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let coroutine = self.get_coro(py);
+        let what = match &coroutine {
+            Some(coroutine) => format!(" coro={}", coroutine.bind(py).repr()?),
+            None => String::new(),
+        };
+        let state = self._state(py).to_lowercase();
+        Ok(format!(
+            "<HandlerTask {state} name='{}'{what}>",
+            self.get_name(py)
+        ))
+    }
+
     fn get_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.server.get().event_loop(py)
+    }
+
+    // What libraries use of asyncio's own tasks although it has an underscore.
+
+    #[getter(_asyncio_future_blocking)]
+    fn is_awaited(&self, py: Python<'_>) -> bool {
+        self.state.borrow(py).is_awaited
+    }
+
+    #[setter(_asyncio_future_blocking)]
+    fn set_awaited(&self, py: Python<'_>, value: bool) {
+        self.state.borrow(py).is_awaited = value;
+    }
+
+    #[getter]
+    fn _loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.get_loop(py)
+    }
+
+    #[getter]
+    fn _coro(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.get_coro(py)
+    }
+
+    #[getter]
+    fn _exception(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.raised(py)
+    }
+
+    #[getter]
+    fn _callbacks(&self, py: Python<'_>) -> Option<Vec<Callback>> {
+        let state = self.state.borrow(py);
+        let all = state.callbacks.iter();
+        let all: Vec<_> = all
+            .map(|(callback, context)| (callback.clone_ref(py), context.clone_ref(py)))
+            .collect();
+        (!all.is_empty()).then_some(all)
+    }
+
+    #[getter]
+    fn _state(&self, py: Python<'_>) -> &'static str {
+        match &self.state.borrow(py).outcome {
+            Some(Outcome::Cancelled(_)) => "CANCELLED",
+            Some(_) => "FINISHED",
+            None => "PENDING",
+        }
+    }
+
+    #[getter]
+    fn _cancel_message<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.cancellation(py) {
+            Some(error) => Ok(error.bind(py).getattr(intern!(py, "args"))?.get_item(0).ok()),
+            None => Ok(None),
+        }
+    }
+
+    fn _make_cancelled_error(&self, py: Python<'_>) -> Py<PyAny> {
+        self.cancelled_error(py)
     }
 
     /// The future the handler waits for, by the name asyncio's own tasks have for it.
@@ -536,6 +757,18 @@ impl HandlerTask {
         };
         for held in [&state.coroutine, &state.context, &state.waiter, &state.wakeup] {
             visit.call(held)?;
+        }
+        match &state.outcome {
+            Some(Outcome::Returned(held) | Outcome::Cancelled(held)) => visit.call(held)?,
+            Some(Outcome::Raised(error, traceback)) => {
+                visit.call(error)?;
+                visit.call(traceback)?;
+            }
+            None => {}
+        }
+        for (callback, context) in &state.callbacks {
+            visit.call(callback)?;
+            visit.call(context)?;
         }
         Ok(())
     }

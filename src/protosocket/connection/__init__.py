@@ -15,7 +15,7 @@ from protosocket.connection.codec import (
 )
 from protosocket.connection.connecting import connect
 from protosocket.connection.endpoint import Listener, open_transport, peer_name
-from protosocket.connection.event_loop import new_event_loop
+from protosocket.connection.event_loop import OncePerLoop, new_event_loop
 from protosocket.connection.opening import Opening
 from protosocket.connection.protocol import ConnectionProtocol, native_limits
 from protosocket.connection.server import Server, listen, open_server
@@ -26,8 +26,8 @@ from protosocket.connection.workers import Workers, run_workers, start_workers
 # fmt: off
 __all__ = [
     "TLS", "Address", "AnyCodec", "Codec", "Connection", "ConnectionProtocol", "Decoded", "FramedCodec",
-    "Incomplete", "Invalid", "Listener", "Opening", "Server", "Skip", "TLSOption", "Workers", "connect",
-    "listen", "native_limits", "new_event_loop", "open_server", "open_transport", "parse_address",
+    "Incomplete", "Invalid", "Listener", "OncePerLoop", "Opening", "Server", "Skip", "TLSOption", "Workers",
+    "connect", "listen", "native_limits", "new_event_loop", "open_server", "open_transport", "parse_address",
     "peer_name", "run_workers", "start_workers", "wire_codec",
 ]
 # fmt: on

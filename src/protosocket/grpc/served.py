@@ -230,8 +230,7 @@ class Served(HandlingConnection):
     def cut_short(self) -> None:
         """Cancel the calls, whose clients hear that the server is unavailable."""
         self.is_cut_short = True
-        for handler in self._handlers():
-            handler.cancel()
+        super().cut_short()
 
     def _watch_life(self, send_after: float) -> None:
         settings = self.settings

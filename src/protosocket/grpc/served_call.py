@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import grpc
 
+from protosocket._core import HandlerTask
 from protosocket.errors import ConnectionClosed
 from protosocket.grpc.envelope import Envelope, Status
 from protosocket.grpc.metadata import checked
 from protosocket.grpc.outcome import failure
 
 if TYPE_CHECKING:
-    from protosocket._core import HandlerTask
     from protosocket.grpc.served import Served
     from protosocket.grpc.served_requests import ServedRequests
     from protosocket.grpc.served_responses import ServedResponses
@@ -152,7 +152,7 @@ class ServedCall:
             self.imposed = end
             self.changed = self.was_cancelled = True
             if self.task is not None and self.task is not asyncio.current_task():
-                self.task.cancel()
+                _stop(self.task)
 
     def check(self) -> None:
         """Raise what ends the call, if that is known."""
@@ -229,6 +229,13 @@ class ServedCall:
             except (grpc.aio.InternalError, TypeError, ValueError):
                 return INVALID_METADATA
         return message
+
+
+def _stop(task: _Task) -> None:
+    if isinstance(task, HandlerTask):
+        task._stop()  # noqa: SLF001 - it is the server that cancels
+    else:
+        task.cancel()
 
 
 def _number(code: grpc.StatusCode | int | None) -> int:

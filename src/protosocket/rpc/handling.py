@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Self
 
@@ -10,6 +11,7 @@ from protosocket._core import ServerReactor, WireCodec
 from protosocket.connection import ConnectionProtocol, native_limits
 from protosocket.errors import ConnectionClosed, Rejected
 from protosocket.options import ConnectionOptions
+from protosocket.rpc.stand_in import StandIn, stand_in
 
 __all__ = ["HandlingConnection"]
 
@@ -32,10 +34,14 @@ class HandlingConnection(ServerReactor, ConnectionProtocol):
     def _setup(self, options: ConnectionOptions) -> None:
         super()._setup(options)
         self._idle: asyncio.Future[None] | None = None
+        self._last_ended: asyncio.Future[None] | None = None
+        self._stand_in: StandIn | None = None
 
     def _ended(self) -> None:
         self._cancel_all()
         self._release()
+        # So that the end of the last handler is told.
+        self._drain()
         self._drained()
 
     # What the native half calls.
@@ -52,6 +58,43 @@ class HandlingConnection(ServerReactor, ConnectionProtocol):
     def _drained(self) -> None:
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
+        if self._in_flight:
+            return
+        if self._last_ended is not None and not self._last_ended.done():
+            self._last_ended.set_result(None)
+        if self._stand_in is not None and self._transport is None:
+            self._stand_in.forget(self)
+
+    def _handlers_wait(self) -> None:
+        if self._stand_in is None:
+            self._stand_in = stand_in(self._loop)
+        if self._stand_in is not None:
+            self._stand_in.handlers_wait(self)
+
+    # What the task that stands for the handlers calls.
+
+    def handlers_rest(self) -> None:
+        """No handler waits; tell of the next one that does."""
+        self._rest()
+
+    def cut_short(self) -> None:
+        """Cancel the handlers; their callers hear of that."""
+        for handler in self._handlers():
+            handler._stop()  # noqa: SLF001 - the native half of this
+
+    async def cancel_handlers_and_close(self) -> None:
+        """Cancel the handlers at once, wait until they have ended, then close. Cancelling it cuts off."""
+        try:
+            if not self._drain():
+                self._last_ended = self._loop.create_future()
+                self.cut_short()
+                await self._last_ended
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WRITE):
+                    await super().close()
+        except asyncio.CancelledError:
+            self.abort()
+            raise
 
     # What servers call.
 

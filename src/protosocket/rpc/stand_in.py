@@ -1,0 +1,91 @@
+"""The task that stands for the handlers of an event loop among its tasks, and is cancelled in their place.
+
+Handlers are no ``asyncio.Task`` each, so nobody who cancels all tasks reaches them: not ``asyncio.run``,
+before it closes the event loop, after Ctrl-C, a return or an exception. This task cancels them then, and ends
+when they have. It is there while handlers wait and for a second after that, so that a program without calls
+has no task that it did not make, and one that waits for all tasks waits for its calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from typing import TYPE_CHECKING
+
+from protosocket.connection import OncePerLoop
+
+if TYPE_CHECKING:
+    from protosocket.rpc.handling import HandlingConnection
+
+__all__ = ["StandIn", "stand_in"]
+
+_logger = logging.getLogger("protosocket")
+
+# How often the task looks whether handlers still wait.
+_SECONDS = 1.0
+
+
+class StandIn:
+    """The connections of one event loop that have handlers that wait, and a task while there are any."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: set[HandlingConnection] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._is_ending = False
+
+    def handlers_wait(self, connection: HandlingConnection) -> None:
+        """A handler of ``connection`` waits, and will be cancelled with the task."""
+        if self._is_ending:
+            # All tasks were cancelled, which new calls must not put off.
+            self._loop.call_soon(connection.abort)
+            return
+        self._waiting.add(connection)
+        if self._task is None:
+            coroutine = self._stand()
+            # Begun here: cancelling finds it ready, and nobody is warned of it if the loop never turns again.
+            coroutine.send(None)
+            # Not by the loop, whose tasks may be of the program's own kind, nor in the handler's context.
+            self._task = asyncio.Task(
+                coroutine, loop=self._loop, name="protosocket handlers", context=contextvars.Context()
+            )
+            # An event loop that is closed with handlers left was closed on purpose.
+            self._task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001
+
+    def forget(self, connection: HandlingConnection) -> None:
+        """``connection`` has ended, and its handlers have."""
+        self._waiting.discard(connection)
+        if not self._waiting and self._task is not None and not self._is_ending:
+            self._task.cancel()
+
+    async def _stand(self) -> None:
+        try:
+            await asyncio.sleep(0)
+            while self._waiting:
+                await asyncio.sleep(_SECONDS)
+                for connection in [each for each in self._waiting if not each.statistics().in_flight]:
+                    self._waiting.discard(connection)
+                    connection.handlers_rest()
+        except asyncio.CancelledError:
+            self._is_ending = True
+            await self._cancel_handlers()
+            raise
+        finally:
+            self._is_ending = False
+            self._task = None
+
+    async def _cancel_handlers(self) -> None:
+        waiting, self._waiting = self._waiting, set()
+        ends = (connection.cancel_handlers_and_close() for connection in waiting)
+        for end in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(end, Exception):
+                _logger.error("a connection could not be closed as the program ended", exc_info=end)
+
+
+_stand_ins = OncePerLoop(StandIn)
+
+
+def stand_in(loop: asyncio.AbstractEventLoop) -> StandIn | None:
+    """The one of ``loop``; None for a loop that cannot be referenced weakly."""
+    return _stand_ins.of(loop)
