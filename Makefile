@@ -93,6 +93,20 @@ test: env ## run every test, of Rust and of Python
 	cargo test --quiet --locked --package protosocket-core
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(if $(FAST),-m "not slow") $(ARGS)
 
+# What goes through most of the native code's borrows, in about a minute. One of the tests is about what comes first
+# within a millisecond, which is too short here.
+DEBUG := target/debug/python
+DEBUG_TESTS ?= $(addprefix tests/test_,debug_build.py finalizers.py rpc_calls.py rpc_cancel.py rpc_exchanges.py \
+	rpc_handlers.py rpc_started_calls.py rpc_tasks.py connection_stream.py engine.py cache_protosocket.py)
+
+.PHONY: debug
+debug: env ## run tests on a debug build of the native code, which aborts where Python code runs while state is borrowed
+	cargo build --quiet --locked --package protosocket-py
+	rm -rf $(DEBUG) && mkdir $(DEBUG) && cp -r src/protosocket $(DEBUG)
+	rm -f $(DEBUG)/protosocket/_core*.so && cp target/debug/lib_core.so $(DEBUG)/protosocket/_core.so
+	PYTHONPATH=$(DEBUG) $(BIN)/python -m pytest --capture=sys -p tests.debug_build -m "not slow" $(DEBUG_TESTS) \
+		--deselect tests/test_rpc_tasks.py::test_random_programs_run_as_in_asyncios_own_tasks $(ARGS)
+
 .PHONY: lint
 lint: env $(PROTOC)/.stamp ## check format, types, layers, the native stub and the generated modules
 	$(BIN)/ruff check

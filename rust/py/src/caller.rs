@@ -45,6 +45,12 @@ struct Nearby {
 }
 
 impl Pool {
+    /// Calls go to `channel` first, or to the one whose turn it is; what was before.
+    fn go_near(&mut self, channel: &Bound<'_, ClientReactor>) -> Option<Nearby> {
+        let nearby = self.nearby_to(channel);
+        std::mem::replace(&mut self.nearby, nearby)
+    }
+
     /// `channel` with the connection whose turn it is; None if there is no other, or it has to be made first.
     fn nearby_to(&mut self, channel: &Bound<'_, ClientReactor>) -> Option<Nearby> {
         let channels = self.channels.as_ref()?.bind(channel.py());
@@ -88,9 +94,14 @@ impl Caller {
     /// Takes the list of connections, and the event loop of all calls.
     fn _use(&self, channels: Py<PyList>, event_loop: &Bound<'_, PyAny>) -> PyResult<()> {
         let event_loop_parts = EventLoop::new(event_loop)?;
-        let mut pool = self.pool.borrow(event_loop.py());
-        pool.channels = Some(channels);
-        pool.event_loop = Some(event_loop_parts);
+        let before = {
+            let mut pool = self.pool.borrow(event_loop.py());
+            (
+                pool.channels.replace(channels),
+                pool.event_loop.replace(event_loop_parts),
+            )
+        };
+        drop(before);
         Ok(())
     }
 
@@ -157,8 +168,8 @@ impl<'py> Answering<'py> {
     #[inline]
     pub fn note(&mut self, caller: &Bound<'py, Caller>, channel: &Bound<'py, ClientReactor>) {
         if self.0.is_none() {
-            let mut pool = caller.get().pool.borrow(channel.py());
-            pool.nearby = pool.nearby_to(channel);
+            let before = caller.get().pool.borrow(channel.py()).go_near(channel);
+            drop(before);
             self.0 = Some(caller.clone());
         }
     }
@@ -177,33 +188,35 @@ impl Caller {
     /// Where a call goes that is made while answers are handled.
     #[inline]
     pub fn nearby<'py>(&self, py: Python<'py>) -> Option<Bound<'py, ClientReactor>> {
-        let mut pool = self.pool.borrow(py);
-        let Nearby { answering, other } = pool.nearby.as_ref()?;
-        let answering = answering.bind(py).clone();
-        if other.get().in_flight(py) + 1 >= answering.get().in_flight(py) {
-            return Some(answering);
-        }
-        let other = other.bind(py).clone();
+        let (answering, other) = {
+            let pool = self.pool.borrow(py);
+            let Nearby { answering, other } = pool.nearby.as_ref()?;
+            let answering = answering.bind(py).clone();
+            if other.get().in_flight(py) + 1 >= answering.get().in_flight(py) {
+                return Some(answering);
+            }
+            (answering, other.bind(py).clone())
+        };
         // Many calls of one task go to all connections.
-        pool.nearby = pool.nearby_to(&answering);
+        let before = self.pool.borrow(py).go_near(&answering);
+        drop(before);
         Some(other)
     }
 
     /// Whose turn it is: its place, and its connection if there is one.
     #[inline]
     pub fn turn<'py>(&self, py: Python<'py>) -> PyResult<(usize, Option<Bound<'py, ClientReactor>>)> {
-        let (index, channel) = {
+        let (index, channels) = {
             let mut pool = self.pool.borrow(py);
             let Some(channels) = &pool.channels else {
                 return Err(unprepared());
             };
-            let channels = channels.bind(py);
+            let channels = channels.bind(py).clone();
             let index = pool.turn;
-            let channel = channels.get_item(index)?;
-            let next = if index + 1 < channels.len() { index + 1 } else { 0 };
-            pool.turn = next;
-            (index, channel)
+            pool.turn = if index + 1 < channels.len() { index + 1 } else { 0 };
+            (index, channels)
         };
+        let channel = channels.get_item(index)?;
         Ok((index, channel.cast_into::<ClientReactor>().ok()))
     }
 

@@ -346,11 +346,11 @@ impl ClientReactor {
     fn _tick(slf: &Bound<'_, Self>, clock: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         let now: f64 = clock.call_method0(intern!(py, "time"))?.extract()?;
-        slf.get().calls.borrow(py).timer = None;
+        let before = slf.get().calls.borrow(py).timer.take();
+        drop(before);
         loop {
-            let Some(handle) = slf.get().calls.borrow(py).deadlines.expired(now) else {
-                break;
-            };
+            let expired = slf.get().calls.borrow(py).deadlines.expired(now);
+            let Some(handle) = expired else { break };
             if let Some((id, waiter)) = slf.get().give_up(py, handle) {
                 Self::send_empty(slf, id, Control::Cancel)?;
                 slf.call_method1(intern!(py, "_call_expired"), (waiter,))?;

@@ -69,11 +69,10 @@ impl CacheCommands {
             return None;
         }
         let command = read_command(request)?;
-        let mut engine = self.engine.bind(py).try_borrow_mut().ok()?;
+        let engine = self.engine.get();
         match command {
             Command::Get { namespace, key } => match engine.look_up(py, namespace, key)? {
                 Some(value) => {
-                    drop(engine);
                     let mut answer = std::mem::take(&mut self.state.borrow(py).answer);
                     answer.clear();
                     write_found(value.as_bytes(py), &mut answer);
@@ -95,7 +94,7 @@ impl CacheCommands {
                 Some(send(STORED))
             }
             Command::Delete { namespace, key } => {
-                engine.remove(namespace, key);
+                engine.remove(py, namespace, key);
                 Some(send(REMOVED))
             }
         }
@@ -145,14 +144,16 @@ impl CacheCalls {
         ttl_milliseconds: Py<PyAny>,
     ) {
         let (read_get, read_set, read_delete) = readers;
-        *self.parts.borrow(py) = Some(Parts {
+        let parts = Parts {
             caller,
             read_get,
             read_set,
             read_delete,
             failed,
             ttl_milliseconds,
-        });
+        };
+        let before = self.parts.borrow(py).replace(parts);
+        drop(before);
     }
 
     /// ``Hit`` with the value, or ``Miss``; see ``CacheClient``.

@@ -61,7 +61,8 @@ impl DrivenCoroutine {
         if is_first {
             // It stays what the task waits for.
             call.get().driven_by(py, Some(slf.clone().unbind()));
-            this.state.borrow(py).first = Some(call.clone().unbind());
+            let before = this.state.borrow(py).first.replace(call.clone().unbind());
+            drop(before);
         }
         this.state.borrow(py).is_running = true;
         let sent = send(this.coroutine.bind(py), py.None().bind(py));

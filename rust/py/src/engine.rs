@@ -16,6 +16,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PyType};
 
+use crate::guarded::Guarded;
+
 /// gRPC's INVALID_ARGUMENT, which is how the cache answers what it could never do.
 const INVALID_ARGUMENT: u32 = 3;
 
@@ -31,8 +33,19 @@ type Elements<'py> = Vec<Bound<'py, PyBytes>>;
 /// Elements with their scores, as two lists.
 type Scored<'py> = (Elements<'py>, Vec<f64>);
 
-/// A plain value: the `bytes` object that was given.
+/// A plain value: the `bytes` object that was given. Of a class that derives from `bytes` it is a copy: dropping such
+/// an object may run Python code.
 struct Value(Py<PyBytes>);
+
+impl Value {
+    fn of(bytes: &Bound<'_, PyBytes>) -> Self {
+        if bytes.is_exact_instance_of::<PyBytes>() {
+            Self(bytes.clone().unbind())
+        } else {
+            Self(PyBytes::new(bytes.py(), bytes.as_bytes()).unbind())
+        }
+    }
+}
 
 impl Scalar for Value {
     fn read<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
@@ -45,9 +58,9 @@ impl Scalar for Value {
 }
 
 /// A bounded in-process store with a time to live per entry; one memory limit for all namespaces.
-#[pyclass(module = "protosocket._core")]
+#[pyclass(frozen, module = "protosocket._core")]
 pub struct CacheEngine {
-    items: Items<Value>,
+    items: Guarded<Items<Value>>,
     started: Instant,
 }
 
@@ -57,49 +70,48 @@ impl CacheEngine {
     #[new]
     fn new(max_memory: u64) -> Self {
         Self {
-            items: Items::new(max_memory, RandomState::new().hash_one(0)),
+            items: Guarded::new(Items::new(max_memory, RandomState::new().hash_one(0))),
             started: Instant::now(),
         }
     }
 
     /// The live value under the key, or None. CacheError (code 9) for a collection.
     #[pyo3(signature = (namespace, key, /))]
-    fn get(&mut self, py: Python<'_>, namespace: Namespace<'_>, key: &[u8]) -> PyResult<Option<Py<PyBytes>>> {
-        let now = self.now();
-        self.items
-            .get(now, namespace.0, key, |value| value.0.clone_ref(py))
-            .map_err(|why| refused(py, why))
+    fn get(&self, py: Python<'_>, namespace: Namespace<'_>, key: &[u8]) -> PyResult<Option<Py<PyBytes>>> {
+        self.with(py, |items, now| {
+            items.get(now, namespace.0, key, |value| value.0.clone_ref(py))
+        })
+        .map_err(|why| refused(py, why))
     }
 
     /// Stores value for ttl_ms milliseconds; 0 removes what was there. CacheError (code 8) if it can never fit.
     #[pyo3(signature = (namespace, key, value, ttl_ms, /))]
     fn set(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
         value: Bound<'_, PyBytes>,
         ttl_ms: u64,
     ) -> PyResult<()> {
-        let now = self.now();
         let size = value.as_bytes().len();
-        self.items
-            .set(now, namespace.0, key, Value(value.unbind()), size, ttl_ms)
-            .map_err(|why| refused(py, why.into()))
+        self.with(py, |items, now| {
+            items.set(now, namespace.0, key, Value::of(&value), size, ttl_ms)
+        })
+        .map_err(|why| refused(py, why.into()))
     }
 
     /// Removes the entry, whatever it is; whether a live one was there.
     #[pyo3(signature = (namespace, key, /))]
-    fn delete(&mut self, namespace: Namespace<'_>, key: &[u8]) -> bool {
-        let now = self.now();
-        self.items.delete(now, namespace.0, key)
+    fn delete(&self, py: Python<'_>, namespace: Namespace<'_>, key: &[u8]) -> bool {
+        self.with(py, |items, now| items.delete(now, namespace.0, key))
     }
 
     /// Stores value as set does if the condition holds; whether it did.
     #[pyo3(signature = (namespace, key, value, ttl_ms, condition, other, /))]
     #[expect(clippy::too_many_arguments, reason = "a write and its condition")]
     fn set_if(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -121,42 +133,42 @@ impl CacheEngine {
             9 => Condition::AbsentOrNotHashEqual(other),
             _ => return Err(PyValueError::new_err("there is no such condition")),
         };
-        let now = self.now();
         let size = value.as_bytes().len();
-        let value = Value(value.unbind());
-        self.items
-            .set_if(now, namespace.0, key, value, size, ttl_ms, condition)
-            .map_err(|why| refused(py, why))
+        let value = Value::of(&value);
+        self.with(py, |items, now| {
+            items.set_if(now, namespace.0, key, value, size, ttl_ms, condition)
+        })
+        .map_err(|why| refused(py, why))
     }
 
     /// Adds to the integer under the key, or sets it to amount, for ttl_ms milliseconds from now; the sum.
     #[pyo3(signature = (namespace, key, amount, ttl_ms, /))]
     fn increment(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
         amount: i64,
         ttl_ms: u64,
     ) -> PyResult<i64> {
-        let now = self.now();
-        self.items
-            .increment(now, namespace.0, key, amount, ttl_ms)
-            .map_err(|why| refused(py, why))
+        self.with(py, |items, now| {
+            items.increment(now, namespace.0, key, amount, ttl_ms)
+        })
+        .map_err(|why| refused(py, why))
     }
 
     /// The kind of the entry (Momento's ItemType) and the milliseconds it has left, or None.
     #[pyo3(signature = (namespace, key, /))]
-    fn inspect(&mut self, namespace: Namespace<'_>, key: &[u8]) -> Option<(u8, u64)> {
-        let now = self.now();
-        let (kind, left) = self.items.inspect(now, namespace.0, key)?;
+    fn inspect(&self, py: Python<'_>, namespace: Namespace<'_>, key: &[u8]) -> Option<(u8, u64)> {
+        let (kind, left) = self.with(py, |items, now| items.inspect(now, namespace.0, key))?;
         Some((kind as u8, left))
     }
 
     /// Changes the time to live: 0 overwrites, 1 only increases, 2 only decreases it; whether it did, None if nothing is there.
     #[pyo3(signature = (namespace, key, ttl_ms, change, /))]
     fn update_ttl(
-        &mut self,
+        &self,
+        py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
         ttl_ms: u64,
@@ -168,14 +180,15 @@ impl CacheEngine {
             2 => TtlChange::Decrease,
             _ => return Err(PyValueError::new_err("there is no such change of a time to live")),
         };
-        let now = self.now();
-        Ok(self.items.update_ttl(now, namespace.0, key, ttl_ms, change))
+        Ok(self.with(py, |items, now| {
+            items.update_ttl(now, namespace.0, key, ttl_ms, change)
+        }))
     }
 
     /// How many elements the collection of this kind has, or None.
     #[pyo3(signature = (namespace, key, kind, /))]
     fn length(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -192,7 +205,7 @@ impl CacheEngine {
 
     /// Removes the collection of this kind; whether there was one.
     #[pyo3(signature = (namespace, key, kind, /))]
-    fn clear(&mut self, py: Python<'_>, namespace: Namespace<'_>, key: &[u8], kind: u32) -> PyResult<bool> {
+    fn clear(&self, py: Python<'_>, namespace: Namespace<'_>, key: &[u8], kind: u32) -> PyResult<bool> {
         match kind {
             1 => self.empty::<Dictionary>(py, namespace, key),
             2 => self.empty::<Set>(py, namespace, key),
@@ -206,7 +219,7 @@ impl CacheEngine {
     #[pyo3(signature = (namespace, key, fields, values, ttl_ms, refresh, /))]
     #[expect(clippy::too_many_arguments, reason = "two lists and a time to live")]
     fn dictionary_set(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -232,7 +245,7 @@ impl CacheEngine {
     /// The values of fields, None for those that are not there, or None without the dictionary.
     #[pyo3(signature = (namespace, key, fields, /))]
     fn dictionary_get<'py>(
-        &mut self,
+        &self,
         py: Python<'py>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -254,7 +267,7 @@ impl CacheEngine {
     /// All fields and their values, in the same order, or None.
     #[pyo3(signature = (namespace, key, /))]
     fn dictionary_fetch<'py>(
-        &mut self,
+        &self,
         py: Python<'py>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -271,7 +284,7 @@ impl CacheEngine {
     #[pyo3(signature = (namespace, key, field, amount, ttl_ms, refresh, /))]
     #[expect(clippy::too_many_arguments, reason = "a field, an amount and a time to live")]
     fn dictionary_increment(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -289,7 +302,7 @@ impl CacheEngine {
     /// Removes fields; whether there is the dictionary.
     #[pyo3(signature = (namespace, key, fields, /))]
     fn dictionary_remove(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -304,7 +317,7 @@ impl CacheEngine {
     /// Adds elements to a set.
     #[pyo3(signature = (namespace, key, elements, ttl_ms, refresh, /))]
     fn set_add(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -321,7 +334,7 @@ impl CacheEngine {
     /// Removes elements; whether there is the set.
     #[pyo3(signature = (namespace, key, elements, /))]
     fn set_remove(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -336,25 +349,25 @@ impl CacheEngine {
     /// Leaves those of the elements that were not in the set; whether there is the set.
     #[pyo3(signature = (namespace, key, elements, /))]
     fn set_subtract_from(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
         elements: Elements<'_>,
     ) -> PyResult<bool> {
-        let now = self.now();
-        self.items
-            .edit(now, namespace.0, key, None, |found: &mut Set, room| {
+        self.with(py, |items, now| {
+            items.edit(now, namespace.0, key, None, |found: &mut Set, room| {
                 found.subtract_from(&slices(&elements), room)
             })
-            .map(|found| found.is_some())
-            .map_err(|why| refused(py, why))
+        })
+        .map(|found| found.is_some())
+        .map_err(|why| refused(py, why))
     }
 
     /// All elements of a set, or None.
     #[pyo3(signature = (namespace, key, /))]
     fn set_fetch<'py>(
-        &mut self,
+        &self,
         py: Python<'py>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -365,13 +378,13 @@ impl CacheEngine {
     /// Up to count different elements at random, or None.
     #[pyo3(signature = (namespace, key, count, /))]
     fn set_sample<'py>(
-        &mut self,
+        &self,
         py: Python<'py>,
         namespace: Namespace<'_>,
         key: &[u8],
         count: usize,
     ) -> PyResult<Option<Elements<'py>>> {
-        let draw = self.items.draw();
+        let draw = self.with(py, |items, _| items.draw());
         self.read(py, namespace, key, |found: &Set| {
             objects(py, found.sample(count, draw).into_iter())
         })
@@ -380,13 +393,13 @@ impl CacheEngine {
     /// Takes up to count elements out at random, or None.
     #[pyo3(signature = (namespace, key, count, /))]
     fn set_pop<'py>(
-        &mut self,
+        &self,
         py: Python<'py>,
         namespace: Namespace<'_>,
         key: &[u8],
         count: usize,
     ) -> PyResult<Option<Elements<'py>>> {
-        let draw = self.items.draw();
+        let draw = self.with(py, |items, _| items.draw());
         self.edit(py, namespace, key, None, |found: &mut Set| {
             let taken = found.pop(count, draw);
             objects(py, taken.iter().map(AsRef::as_ref))
@@ -396,7 +409,7 @@ impl CacheEngine {
     /// Whether each of the elements is in the set, or None.
     #[pyo3(signature = (namespace, key, elements, /))]
     fn set_contains(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -417,7 +430,7 @@ impl CacheEngine {
         reason = "values, where they go and a time to live"
     )]
     fn list_push(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -442,7 +455,7 @@ impl CacheEngine {
     /// Takes an element out at an end of a list; it and the new length, or None.
     #[pyo3(signature = (namespace, key, front, /))]
     fn list_pop<'py>(
-        &mut self,
+        &self,
         py: Python<'py>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -462,7 +475,7 @@ impl CacheEngine {
     /// The elements from start to end, as Python slices, or None.
     #[pyo3(signature = (namespace, key, start, end, /))]
     fn list_fetch<'py>(
-        &mut self,
+        &self,
         py: Python<'py>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -478,7 +491,7 @@ impl CacheEngine {
     #[pyo3(signature = (namespace, key, start, end, ttl_ms, refresh, /))]
     #[expect(clippy::too_many_arguments, reason = "a slice and a time to live")]
     fn list_retain(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -497,7 +510,7 @@ impl CacheEngine {
     /// Removes every element equal to value; the new length, or None.
     #[pyo3(signature = (namespace, key, value, /))]
     fn list_remove(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -512,7 +525,7 @@ impl CacheEngine {
     /// Removes what is in any of the ranges, each a first index and a count; the new length, or None.
     #[pyo3(signature = (namespace, key, ranges, /))]
     fn list_erase(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -528,7 +541,7 @@ impl CacheEngine {
     #[pyo3(signature = (namespace, key, values, scores, ttl_ms, refresh, /))]
     #[expect(clippy::too_many_arguments, reason = "two lists and a time to live")]
     fn sorted_set_put(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -547,7 +560,7 @@ impl CacheEngine {
     /// Stores a sorted set of these elements, whatever was there; nothing if there are none.
     #[pyo3(signature = (namespace, key, values, scores, ttl_ms, /))]
     fn sorted_set_store(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -557,11 +570,9 @@ impl CacheEngine {
     ) -> PyResult<()> {
         let elements = scored(&values, &scores)?;
         let mut new = SortedSet::default();
-        let room = self.items.room(namespace.0, key);
+        let room = self.with(py, |items, _| items.room(namespace.0, key));
         new.put(&elements, room).map_err(|why| refused(py, why.into()))?;
-        let now = self.now();
-        self.items
-            .store(now, namespace.0, key, new, ttl_ms)
+        self.with(py, |items, now| items.store(now, namespace.0, key, new, ttl_ms))
             .map_err(|why| refused(py, why.into()))
     }
 
@@ -572,7 +583,7 @@ impl CacheEngine {
         reason = "an element, an amount and a time to live"
     )]
     fn sorted_set_increment(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -590,7 +601,7 @@ impl CacheEngine {
     /// Removes elements; whether there is the sorted set.
     #[pyo3(signature = (namespace, key, values, /))]
     fn sorted_set_remove(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -605,7 +616,7 @@ impl CacheEngine {
     /// The scores of elements, None for those that are not there, or None without the sorted set.
     #[pyo3(signature = (namespace, key, values, /))]
     fn sorted_set_scores(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -619,7 +630,7 @@ impl CacheEngine {
     /// How many elements come before this one, or None without it.
     #[pyo3(signature = (namespace, key, value, descending, /))]
     fn sorted_set_rank(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -635,7 +646,7 @@ impl CacheEngine {
     /// The elements with ranks from start to end, as Python slices, and their scores, or None.
     #[pyo3(signature = (namespace, key, start, end, descending, /))]
     fn sorted_set_by_rank<'py>(
-        &mut self,
+        &self,
         py: Python<'py>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -654,7 +665,7 @@ impl CacheEngine {
     #[pyo3(signature = (namespace, key, least, most, descending, offset, count, /))]
     #[expect(clippy::too_many_arguments, reason = "two bounds and a page")]
     fn sorted_set_by_score<'py>(
-        &mut self,
+        &self,
         py: Python<'py>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -674,7 +685,7 @@ impl CacheEngine {
     /// How many elements have scores between two bounds, or None.
     #[pyo3(signature = (namespace, key, least, most, /))]
     fn sorted_set_count(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
@@ -690,43 +701,43 @@ impl CacheEngine {
     /// Notes that there is a cache of this name; whether there was none. CacheError if it is too long (code 3) or
     /// there are too many (code 8).
     #[pyo3(signature = (name, /))]
-    fn create_cache(&mut self, py: Python<'_>, name: &str) -> PyResult<bool> {
-        self.items.create_cache(name).map_err(|why| refused(py, why))
+    fn create_cache(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
+        self.with(py, |items, _| items.create_cache(name))
+            .map_err(|why| refused(py, why))
     }
 
     /// Removes the cache of this name with all its entries; whether there was one.
     #[pyo3(signature = (name, /))]
-    fn delete_cache(&mut self, name: &str) -> bool {
-        self.items.delete_cache(name)
+    fn delete_cache(&self, py: Python<'_>, name: &str) -> bool {
+        self.with(py, |items, _| items.delete_cache(name))
     }
 
     /// The names of the caches that were created, sorted.
-    fn caches(&self) -> Vec<&str> {
-        self.items.caches().collect()
+    fn caches(&self, py: Python<'_>) -> Vec<String> {
+        self.with(py, |items, _| items.caches().map(str::to_owned).collect())
     }
 
     /// Removes all entries of a namespace; how many there were.
     #[pyo3(signature = (namespace, /))]
-    fn flush(&mut self, namespace: Namespace<'_>) -> usize {
-        self.items.flush(namespace.0)
+    fn flush(&self, py: Python<'_>, namespace: Namespace<'_>) -> usize {
+        self.with(py, |items, _| items.flush(namespace.0))
     }
 
     /// Looks at up to limit entries after those of the last sweep, removes the expired and says how many.
     #[pyo3(signature = (limit, /))]
-    fn sweep(&mut self, limit: usize) -> usize {
-        let now = self.now();
-        self.items.sweep(now, limit)
+    fn sweep(&self, py: Python<'_>, limit: usize) -> usize {
+        self.with(py, |items, now| items.sweep(now, limit))
     }
 
     /// The limit in bytes.
     #[getter]
-    fn max_memory(&self) -> u64 {
-        self.items.max_memory()
+    fn max_memory(&self, py: Python<'_>) -> u64 {
+        self.with(py, |items, _| items.max_memory())
     }
 
     /// A dict of items, bytes_used, hits, misses, evictions and expired.
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let statistics = self.items.statistics();
+        let statistics = self.with(py, |items, _| items.statistics());
         let dict = PyDict::new(py);
         dict.set_item("items", statistics.items)?;
         dict.set_item("bytes_used", statistics.bytes_used)?;
@@ -741,35 +752,41 @@ impl CacheEngine {
 impl CacheEngine {
     /// The live plain value under the key; None where `get` raises.
     #[inline]
-    pub fn look_up(&mut self, py: Python<'_>, namespace: &str, key: &[u8]) -> Option<Option<Py<PyBytes>>> {
-        let now = self.now();
-        self.items
-            .get(now, namespace.as_bytes(), key, |value| value.0.clone_ref(py))
-            .ok()
+    pub fn look_up(&self, py: Python<'_>, namespace: &str, key: &[u8]) -> Option<Option<Py<PyBytes>>> {
+        self.with(py, |items, now| {
+            items.get(now, namespace.as_bytes(), key, |value| value.0.clone_ref(py))
+        })
+        .ok()
     }
 
     /// Stores a value; None, and nothing is changed, where `set` raises.
     #[inline]
     pub fn store(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: &str,
         key: &[u8],
         value: &[u8],
         ttl_ms: u64,
     ) -> Option<()> {
-        let now = self.now();
         let kept = Value(PyBytes::new(py, value).unbind());
-        self.items
-            .set(now, namespace.as_bytes(), key, kept, value.len(), ttl_ms)
-            .ok()
+        self.with(py, |items, now| {
+            items.set(now, namespace.as_bytes(), key, kept, value.len(), ttl_ms)
+        })
+        .ok()
     }
 
     /// Removes the entry, whatever it is.
     #[inline]
-    pub fn remove(&mut self, namespace: &str, key: &[u8]) {
+    pub fn remove(&self, py: Python<'_>, namespace: &str, key: &[u8]) {
+        self.with(py, |items, now| items.delete(now, namespace.as_bytes(), key));
+    }
+
+    /// Borrows the items, at this moment.
+    #[inline]
+    fn with<R>(&self, py: Python<'_>, act: impl FnOnce(&mut Items<Value>, u64) -> R) -> R {
         let now = self.now();
-        self.items.delete(now, namespace.as_bytes(), key);
+        act(&mut self.items.borrow(py), now)
     }
 
     fn now(&self) -> u64 {
@@ -778,51 +795,49 @@ impl CacheEngine {
     }
 
     fn read<C: Family, R>(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
         read: impl FnOnce(&C) -> R,
     ) -> PyResult<Option<R>> {
-        let now = self.now();
-        self.items
-            .read(now, namespace.0, key, read)
+        self.with(py, |items, now| items.read(now, namespace.0, key, read))
             .map_err(|why| refused(py, why))
     }
 
     /// A change that makes nothing larger, of a collection that is there.
     fn edit<C: Family, R>(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
         ttl: Option<CollectionTtl>,
         edit: impl FnOnce(&mut C) -> R,
     ) -> PyResult<Option<R>> {
-        let now = self.now();
-        self.items
-            .edit(now, namespace.0, key, ttl, |found: &mut C, _| {
+        self.with(py, |items, now| {
+            items.edit(now, namespace.0, key, ttl, |found: &mut C, _| {
                 Ok::<_, Infallible>(edit(found))
             })
-            .map_err(|why| refused(py, why))
+        })
+        .map_err(|why| refused(py, why))
     }
 
     /// A change of a collection that is there or is made.
     fn write<C: Family, R, E: Into<Refused>>(
-        &mut self,
+        &self,
         py: Python<'_>,
         namespace: Namespace<'_>,
         key: &[u8],
         ttl: CollectionTtl,
         edit: impl FnOnce(&mut C, Room) -> Result<R, E>,
     ) -> PyResult<R> {
-        let now = self.now();
-        self.items
-            .edit_or_create(now, namespace.0, key, ttl, edit)
-            .map_err(|why| refused(py, why))
+        self.with(py, |items, now| {
+            items.edit_or_create(now, namespace.0, key, ttl, edit)
+        })
+        .map_err(|why| refused(py, why))
     }
 
-    fn empty<C: Family>(&mut self, py: Python<'_>, namespace: Namespace<'_>, key: &[u8]) -> PyResult<bool> {
+    fn empty<C: Family>(&self, py: Python<'_>, namespace: Namespace<'_>, key: &[u8]) -> PyResult<bool> {
         let emptied = self.edit(py, namespace, key, None, |found: &mut C| *found = C::default());
         emptied.map(|found| found.is_some())
     }

@@ -1,12 +1,21 @@
 //! Interior state of the native classes, reached only by a thread that is attached to Python.
+//!
+//! While state is borrowed no Python code may run: it may come back to the same object. Code of Python's runs where
+//! Python is called, and also where a reference is dropped, which may be the last one, and where the garbage
+//! collector gets its turn, which until Python 3.12 is wherever an object is made that it has to know. So what is
+//! replaced or taken out is dropped behind the borrow, and messages and errors are made before or behind it.
+//!
+//! A debug build ends the process where that is not so ([`check`]).
 
 use std::cell::{Ref, RefCell, RefMut};
+use std::ops::{Deref, DerefMut};
 
 use pyo3::Python;
 
+#[cfg(debug_assertions)]
+pub mod check;
+
 /// A `RefCell` that may sit in a Python object.
-///
-/// Borrows are short and never span a call into Python: Python code may come back to the same object.
 pub struct Guarded<T>(RefCell<T>);
 
 // SAFETY: every access takes a `Python` token, so the thread holds the GIL (the module declares
@@ -20,8 +29,14 @@ impl<T> Guarded<T> {
     }
 
     #[inline]
-    pub fn borrow<'a>(&'a self, _py: Python<'a>) -> RefMut<'a, T> {
-        self.0.borrow_mut()
+    pub fn borrow<'a>(&'a self, py: Python<'a>) -> Borrowed<'a, T> {
+        #[cfg(not(debug_assertions))]
+        let _ = py;
+        Borrowed {
+            state: self.0.borrow_mut(),
+            #[cfg(debug_assertions)]
+            _counted: check::Counted::new(py),
+        }
     }
 
     /// For what is being dropped.
@@ -33,5 +48,28 @@ impl<T> Guarded<T> {
     /// the collector keep what it holds.
     pub fn peek(&self) -> Option<Ref<'_, T>> {
         self.0.try_borrow().ok()
+    }
+}
+
+/// State that is borrowed.
+pub struct Borrowed<'a, T> {
+    state: RefMut<'a, T>,
+    #[cfg(debug_assertions)]
+    _counted: check::Counted,
+}
+
+impl<T> Deref for Borrowed<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.state
+    }
+}
+
+impl<T> DerefMut for Borrowed<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.state
     }
 }

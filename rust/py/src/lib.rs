@@ -46,6 +46,9 @@ mod _core {
     use crate::engine::{CacheEngine, key_hash, value_hash};
     #[pymodule_export]
     use crate::framing::next_frame;
+    #[cfg(debug_assertions)]
+    #[pymodule_export]
+    use crate::guarded::check::call_while_borrowed;
     #[pymodule_export]
     use crate::link::Link;
     #[pymodule_export]

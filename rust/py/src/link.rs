@@ -26,7 +26,7 @@ use pyo3::{ffi, intern};
 use crate::busy_poll::BusyPoller;
 use crate::codec::{Payload, WireCodec};
 use crate::errors;
-use crate::guarded::Guarded;
+use crate::guarded::{Borrowed, Guarded};
 use assembly::Assembly;
 use socket::Socket;
 
@@ -356,14 +356,10 @@ impl LinkState {
         Ok(())
     }
 
-    /// Forgets what waits to be handed to the transport.
-    pub fn drop_queued(&mut self) {
-        drop(self.take_queued());
-    }
-
-    /// The same; what it held is for the caller to drop.
+    /// Forgets what waits to be handed to the transport. It is for the caller to drop, when this is borrowed no more.
     #[cold]
-    fn take_queued(&mut self) -> (Vec<u8>, Vec<Py<PyBytes>>) {
+    #[must_use]
+    pub fn take_queued(&mut self) -> (Vec<u8>, Vec<Py<PyBytes>>) {
         self.segment_bytes = 0;
         self.queued = 0;
         (
@@ -541,7 +537,7 @@ impl Link {
     }
 
     #[inline]
-    pub fn state<'a>(&'a self, py: Python<'a>) -> std::cell::RefMut<'a, LinkState> {
+    pub fn state<'a>(&'a self, py: Python<'a>) -> Borrowed<'a, LinkState> {
         self.state.borrow(py)
     }
 
@@ -1056,8 +1052,8 @@ impl Link {
             state.closed = true;
             state.socket = None;
             state.drop_received();
-            state.drop_queued();
             (
+                state.take_queued(),
                 state.transport.take(),
                 state.write.take(),
                 state.call_soon.take(),

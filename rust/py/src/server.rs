@@ -172,10 +172,15 @@ impl ServerReactor {
     /// Sets what is called with each request, in a copy of the present context, and the loop it is called in.
     fn _serve(&self, py: Python<'_>, handler: Py<PyAny>, event_loop: Py<PyAny>) -> PyResult<()> {
         let context = current_context(py)?.unbind();
-        let mut state = self.state.borrow(py);
-        state.handler = Some(handler);
-        state.event_loop = Some(event_loop);
-        state.context = Some(context);
+        let before = {
+            let mut state = self.state.borrow(py);
+            (
+                state.handler.replace(handler),
+                state.event_loop.replace(event_loop),
+                state.context.replace(context),
+            )
+        };
+        drop(before);
         Ok(())
     }
 
@@ -256,11 +261,15 @@ impl ServerReactor {
     /// Cancels every handler that runs and was not cancelled before.
     fn _cancel_all(&self, py: Python<'_>) -> PyResult<usize> {
         let tasks = self._handlers(py);
-        {
+        let before: Vec<_> = {
             let mut state = self.state.borrow(py);
             let ServerState { active, others, .. } = &mut *state;
-            others.extend(active.drain().map(|(_, task)| (address(&task), task)));
-        }
+            let given_up = active.drain().map(|(_, task)| (address(&task), task));
+            given_up
+                .filter_map(|(address, task)| others.insert(address, task))
+                .collect()
+        };
+        drop(before);
         for task in &tasks {
             task.get().abandon(py)?;
         }
@@ -493,10 +502,12 @@ impl ServerReactor {
         };
         HandlerTask::leave(&task, &event_loop)?;
         if result.is_ok() {
-            let mut state = this.state.borrow(py);
-            if state.handler.is_some() {
-                state.spare = Some(task.unbind());
-            }
+            let before = {
+                let mut state = this.state.borrow(py);
+                let keeps = state.handler.is_some();
+                keeps.then(|| state.spare.replace(task.unbind()))
+            };
+            drop(before);
         }
         result
     }
@@ -635,15 +646,15 @@ impl ServerReactor {
             Step::Returned(value) => Ok(value),
             Step::Raised(error) => Err(error),
             Step::Suspended => {
-                let is_known = {
+                let (is_known, before) = {
                     let mut state = this.state.borrow(py);
                     state.running += 1;
-                    if let Some(older) = state.active.insert(id, task.clone().unbind()) {
-                        // Both are answered, as the Rust crate does; a Cancel is for the younger.
-                        state.others.insert(address(&older), older);
-                    }
-                    std::mem::replace(&mut state.known_to_wait, true)
+                    let older = state.active.insert(id, task.clone().unbind());
+                    // Both are answered, as the Rust crate does; a Cancel is for the younger.
+                    let before = older.and_then(|older| state.others.insert(address(&older), older));
+                    (std::mem::replace(&mut state.known_to_wait, true), before)
                 };
+                drop(before);
                 if !is_known {
                     slf.call_method0(intern!(py, "_handlers_wait"))?;
                 }
@@ -657,12 +668,12 @@ impl ServerReactor {
     /// The peer gave up a call: its handler is cancelled, and the peer told that it ended.
     fn cancel(&self, slf: &Bound<'_, Self>, id: u64) -> PyResult<()> {
         let py = slf.py();
-        let (task, waited) = {
+        let (task, waited, before) = {
             let mut state = self.state.borrow(py);
             match state.active.remove(&id) {
                 Some(task) => {
-                    state.others.insert(address(&task), task.clone_ref(py));
-                    (Some(task), None)
+                    let before = state.others.insert(address(&task), task.clone_ref(py));
+                    (Some(task), None, before)
                 }
                 None => {
                     let at = state.waiting.iter().position(|(waits, _)| *waits == id);
@@ -670,10 +681,11 @@ impl ServerReactor {
                     if let Some((_, kept)) = &waited {
                         state.waiting_bytes -= kept.length(py);
                     }
-                    (None, waited)
+                    (None, waited, None)
                 }
             }
         };
+        drop(before);
         match &task {
             Some(task) => task.get().abandon(py)?,
             None if waited.is_none() => return Ok(()),
@@ -697,16 +709,18 @@ impl ServerReactor {
         let py = slf.py();
         let this = slf.get();
         let id = task.get().id(py);
-        let drained = {
+        let (drained, before) = {
             let mut state = this.state.borrow(py);
             state.running -= 1;
-            if state.active.get(&id).is_some_and(|current| current.is(task)) {
-                state.active.remove(&id);
+            let is_current = state.active.get(&id).is_some_and(|current| current.is(task));
+            let before = if is_current {
+                state.active.remove(&id)
             } else {
-                state.others.remove(&(task.as_ptr() as usize));
-            }
-            state.draining && state.running == 0
+                state.others.remove(&(task.as_ptr() as usize))
+            };
+            (state.draining && state.running == 0, before)
         };
+        drop(before);
         let answered = if !task.get().is_abandoned(py) {
             this.answer(slf, id, task.get().is_stream(py), outcome)
         } else if let Err(error) = outcome {

@@ -277,6 +277,9 @@ impl<'py> Unread<'py> {
             Ok(None) => return Ok(Taken::Nothing),
             Err(error) => return Err(Broken::Undecodable(error)),
         };
+        if what == 3 {
+            return Err(Broken::Invalid(message.bind(py).to_string()));
+        }
         let left = self.length - self.offset;
         let mut state = link.state(py);
         let limit = state.limits.receive;
@@ -287,9 +290,6 @@ impl<'py> Unread<'py> {
             }
             state.wait_for(need);
             return Ok(Taken::Nothing);
-        }
-        if what == 3 {
-            return Err(Broken::Invalid(message.bind(py).to_string()));
         }
         let Some(count) = usize::try_from(count)
             .ok()

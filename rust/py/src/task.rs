@@ -14,6 +14,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTraceback};
 use pyo3::{ffi, intern};
 
+use crate::errors;
 use crate::guarded::Guarded;
 use crate::handshake::is_known_weakly;
 use crate::server::ServerReactor;
@@ -65,10 +66,10 @@ impl Outcome {
         match outcome {
             Ok(value) => Outcome::Returned(value.clone_ref(py)),
             Err(error) if error.is_instance_of::<CancelledError>(py) => {
-                Outcome::Cancelled(error.value(py).clone().into_any().unbind())
+                Outcome::Cancelled(errors::value(py, error).into_any())
             }
             Err(error) => Outcome::Raised(
-                error.value(py).clone().into_any().unbind(),
+                errors::value(py, error).into_any(),
                 error.traceback(py).map(Bound::unbind),
             ),
         }
@@ -257,12 +258,13 @@ impl HandlerTask {
         r#loop: &Bound<'_, PyAny>,
     ) -> PyResult<Step> {
         let py = slf.py();
-        {
+        let before = {
             // There before it runs: cancel scopes of libraries look at it.
             let mut state = slf.get().state.borrow(py);
             state.is_stream = is_stream;
-            state.coroutine = Some(coroutine.clone().unbind());
-        }
+            state.coroutine.replace(coroutine.clone().unbind())
+        };
+        drop(before);
         match send(&coroutine, py.None().bind(py)) {
             Sent::Returned(value) => Ok(Step::Returned(value)),
             Sent::Raised(error) => Ok(Step::Raised(error)),
@@ -321,22 +323,27 @@ impl HandlerTask {
         let py = slf.py();
         let this = slf.get();
         let server = this.server.bind(py);
-        let (coroutine, error) = {
+        let (coroutine, must_cancel, before) = {
             let mut state = this.state.borrow(py);
-            state.waiter = None;
-            if state.done {
-                return Ok(());
-            }
-            let error = match (state.must_cancel.take(), error) {
-                (Some(message), None) => Some(cancelled(py, message)),
-                (Some(_), Some(error)) if error.is_instance_of::<CancelledError>(py) => Some(error),
-                (Some(message), Some(_)) => Some(cancelled(py, message)),
-                (None, error) => error,
+            let before = state.waiter.take();
+            let coroutine = if state.done {
+                None
+            } else {
+                state.coroutine.as_ref()
             };
-            match &state.coroutine {
-                Some(coroutine) => (coroutine.clone_ref(py), error),
-                None => return Ok(()),
-            }
+            let coroutine = coroutine.map(|coroutine| coroutine.clone_ref(py));
+            let must_cancel = coroutine.is_some().then(|| state.must_cancel.take());
+            (coroutine, must_cancel.flatten(), before)
+        };
+        drop(before);
+        let Some(coroutine) = coroutine else {
+            return Ok(());
+        };
+        let error = match (must_cancel, error) {
+            (Some(message), None) => Some(cancelled(py, message)),
+            (Some(_), Some(error)) if error.is_instance_of::<CancelledError>(py) => Some(error),
+            (Some(message), Some(_)) => Some(cancelled(py, message)),
+            (None, error) => error,
         };
         let r#loop = server.get().event_loop(py)?;
         let coroutine = coroutine.bind(py);
@@ -353,10 +360,13 @@ impl HandlerTask {
         Self::leave(slf, &r#loop)?;
         let outcome = match sent {
             Sent::Yielded(_) => return suspended.unwrap_or(Ok(())),
-            Sent::Returned(value) => match this.state.borrow(py).must_cancel.take() {
-                Some(message) => Err(cancelled(py, message)),
-                None => Ok(value),
-            },
+            Sent::Returned(value) => {
+                let must_cancel = this.state.borrow(py).must_cancel.take();
+                match must_cancel {
+                    Some(message) => Err(cancelled(py, message)),
+                    None => Ok(value),
+                }
+            }
             Sent::Raised(error) => Err(error),
         };
         let settled = Self::settle(slf, &outcome);
@@ -393,7 +403,7 @@ impl HandlerTask {
         let py = slf.py();
         let this = slf.get();
         let kwargs = PyDict::new(py);
-        if let Some(context) = &this.state.borrow(py).context {
+        if let Some(context) = this.get_context(py) {
             kwargs.set_item(intern!(py, "context"), context)?;
         }
         if awaited.is(slf) {
@@ -430,23 +440,27 @@ impl HandlerTask {
                 Some(wakeup) => wakeup,
                 None => {
                     let wakeup = slf.getattr(intern!(py, "_wakeup"))?.unbind();
-                    this.state.borrow(py).wakeup = Some(wakeup.clone_ref(py));
+                    let before = this.state.borrow(py).wakeup.replace(wakeup.clone_ref(py));
+                    drop(before);
                     wakeup
                 }
             }
         };
         awaited.call_method(intern!(py, "add_done_callback"), (wakeup,), Some(&kwargs))?;
-        let must_cancel = {
+        let (must_cancel, before) = {
             let mut state = this.state.borrow(py);
-            state.waiter = Some(awaited.clone().unbind());
-            state
+            let before = state.waiter.replace(awaited.clone().unbind());
+            let must_cancel = state
                 .must_cancel
                 .as_ref()
-                .map(|message| message.as_ref().map(|message| message.clone_ref(py)))
+                .map(|message| message.as_ref().map(|message| message.clone_ref(py)));
+            (must_cancel, before)
         };
+        drop(before);
         if let Some(message) = must_cancel {
             if cancel_future(awaited, message.as_ref())? {
-                this.state.borrow(py).must_cancel = None;
+                let before = this.state.borrow(py).must_cancel.take();
+                drop(before);
             }
         }
         Ok(())
@@ -518,7 +532,8 @@ impl HandlerTask {
                 return Ok(true);
             }
         }
-        self.state.borrow(py).must_cancel = Some(msg);
+        let before = self.state.borrow(py).must_cancel.replace(msg);
+        drop(before);
         Ok(true)
     }
 
@@ -538,12 +553,14 @@ impl HandlerTask {
 
     /// Takes one cancellation back; how many are left.
     fn uncancel(&self, py: Python<'_>) -> usize {
-        let mut state = self.state.borrow(py);
-        state.cancelling = state.cancelling.saturating_sub(1);
-        if state.cancelling == 0 {
-            state.must_cancel = None;
-        }
-        state.cancelling
+        let (left, before) = {
+            let mut state = self.state.borrow(py);
+            state.cancelling = state.cancelling.saturating_sub(1);
+            let left = state.cancelling;
+            (left, state.must_cancel.take_if(|_| left == 0))
+        };
+        drop(before);
+        left
     }
 
     fn get_name(&self, py: Python<'_>) -> String {

@@ -159,19 +159,20 @@ impl UnaryCall {
         turns: Option<&mut Turns<'py>>,
     ) -> PyResult<()> {
         let py = slf.py();
-        let (only, driver) = {
+        let (only, driver, before) = {
             let mut state = slf.get().state.borrow(py);
             if !matches!(state.phase, Phase::Waiting(..)) {
                 return Ok(());
             }
-            state.phase = Phase::Answered(message.unbind());
+            let before = std::mem::replace(&mut state.phase, Phase::Answered(message.unbind()));
             let only = if turns.is_some() && state.others.is_empty() {
                 state.waiter.take()
             } else {
                 None
             };
-            (only, state.driver.take())
+            (only, state.driver.take(), before)
         };
+        drop(before);
         match (only, turns) {
             (Some((callback, context)), Some(turns)) => {
                 // SAFETY: a live Context object, left below.
@@ -365,13 +366,18 @@ impl UnaryCall {
 
     /// Gives the error that ended it the traceback that it had when it was raised first.
     fn rewind(&self, py: Python<'_>, error: &PyErr) {
+        let now = error.traceback(py).map(Bound::unbind);
         let kept = {
             let mut state = self.state.borrow(py);
-            let kept = state
-                .traceback
-                .get_or_insert_with(|| error.traceback(py).map(Bound::unbind));
-            kept.as_ref().map(|traceback| traceback.bind(py).clone())
+            match &state.traceback {
+                Some(kept) => kept.as_ref().map(|traceback| traceback.clone_ref(py)),
+                None => {
+                    state.traceback = Some(now.as_ref().map(|traceback| traceback.clone_ref(py)));
+                    now
+                }
+            }
         };
+        let kept = kept.map(|traceback| traceback.into_bound(py));
         error.set_traceback(py, kept);
     }
 
@@ -432,7 +438,7 @@ impl UnaryCall {
         let py = slf.py();
         let this = slf.get();
         if let Some(coroutine) = Self::begin(slf, request).map_err(|error| this.explain(py, error))? {
-            this.state.borrow(py).phase = Phase::Delegated(coroutine.clone().unbind());
+            drop(this.enter(py, Phase::Delegated(coroutine.clone().unbind())));
             return this.delegate(&coroutine, py.None().bind(py));
         }
         let mut state = this.state.borrow(py);
@@ -486,7 +492,7 @@ impl UnaryCall {
                 return Err(error);
             }
         };
-        slf.get().state.borrow(py).phase = Phase::Handed(task.clone().unbind());
+        drop(slf.get().enter(py, Phase::Handed(task.clone().unbind())));
         let settle = slf.getattr(intern!(py, "_settle"))?;
         task.call_method1(intern!(py, "add_done_callback"), (settle,))
             .map(drop)
@@ -495,7 +501,13 @@ impl UnaryCall {
     /// The request is on its way: called before anything can answer it.
     #[inline]
     pub fn sent(&self, py: Python<'_>, channel: &Bound<'_, ClientReactor>, handle: u64) {
-        self.state.borrow(py).phase = Phase::Waiting(channel.clone().unbind(), handle);
+        drop(self.enter(py, Phase::Waiting(channel.clone().unbind(), handle)));
+    }
+
+    /// The phase before, which is dropped when nothing is borrowed.
+    #[inline]
+    fn enter(&self, py: Python<'_>, phase: Phase) -> Phase {
+        std::mem::replace(&mut self.state.borrow(py).phase, phase)
     }
 
     fn delegate(&self, coroutine: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<Step> {
@@ -601,13 +613,12 @@ impl UnaryCall {
             Some(answered) => Some((answered, current_context(py)?.unbind())),
             None => None,
         };
-        let request = {
+        let (request, before) = {
             let mut state = this.state.borrow(py);
             match std::mem::replace(&mut state.phase, Phase::Over) {
                 Phase::New(request) => {
                     state.is_started = true;
-                    state.waiter = waiter;
-                    request
+                    (request, std::mem::replace(&mut state.waiter, waiter))
                 }
                 phase => {
                     state.phase = phase;
@@ -615,6 +626,7 @@ impl UnaryCall {
                 }
             }
         };
+        drop(before);
         let begun = Self::begin(slf, request.bind(py)).and_then(|later| match later {
             Some(coroutine) => Self::hand_over(slf, &coroutine),
             None => Ok(()),

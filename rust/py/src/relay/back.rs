@@ -254,10 +254,15 @@ impl RelayBack {
         let py = slf.py();
         let this = slf.get();
         let calls = this.pending.borrow(py).extract(|caller| caller.is_of(front));
-        this.waiting
-            .borrow(py)
-            .fronts
-            .retain(|waiting| !waiting.is(front));
+        let before: Vec<_> = {
+            let mut waiting = this.waiting.borrow(py);
+            let (gone, left) = std::mem::take(&mut waiting.fronts)
+                .into_iter()
+                .partition(|waiting| waiting.is(front));
+            waiting.fronts = left;
+            gone
+        };
+        drop(before);
         for (id, _) in calls {
             Self::cancel(slf, id)?;
         }

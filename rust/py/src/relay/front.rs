@@ -323,11 +323,12 @@ impl RelayFront {
         if link.state(py).unflushed() <= slf.get().most_unread {
             return Ok(());
         }
-        {
+        let queue = {
             let mut state = link.state(py);
             state.closed = true;
-            state.drop_queued();
-        }
+            state.take_queued()
+        };
+        drop(queue);
         slf.call_method1(intern!(py, "_unread_answers"), (queued,))?;
         Ok(())
     }
