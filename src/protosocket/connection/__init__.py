@@ -16,6 +16,8 @@ from protosocket.connection.codec import (
 from protosocket.connection.connecting import connect
 from protosocket.connection.endpoint import Listener, open_transport, peer_name
 from protosocket.connection.event_loop import OncePerLoop, new_event_loop
+from protosocket.connection.forkable import look_up
+from protosocket.connection.interpreter_end import stops_with_the_interpreter
 from protosocket.connection.opening import Opening
 from protosocket.connection.protocol import ConnectionProtocol, native_limits
 from protosocket.connection.server import Server, listen, open_server
@@ -27,7 +29,7 @@ from protosocket.connection.workers import Workers, run_workers, start_workers
 __all__ = [
     "TLS", "Address", "AnyCodec", "Codec", "Connection", "ConnectionProtocol", "Decoded", "FramedCodec",
     "Incomplete", "Invalid", "Listener", "OncePerLoop", "Opening", "Server", "Skip", "TLSOption", "Workers",
-    "connect", "listen", "native_limits", "new_event_loop", "open_server", "open_transport", "parse_address",
-    "peer_name", "run_workers", "start_workers", "wire_codec",
+    "connect", "listen", "look_up", "native_limits", "new_event_loop", "open_server", "open_transport",
+    "parse_address", "peer_name", "run_workers", "start_workers", "stops_with_the_interpreter", "wire_codec",
 ]
 # fmt: on

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from protosocket.connection.address import Address
 from protosocket.connection.fastnet import FastNet, ListeningSocket
+from protosocket.connection.forkable import connect_socket, look_up
 from protosocket.connection.memory import MemoryListener, MemoryTransport, open_memory_transport
 from protosocket.connection.tls import TLS, TLSOption, client_context, server_context
 from protosocket.errors import AddressError, ConnectError, OptionError
@@ -295,14 +296,12 @@ async def _resolve(address: Address, flags: int = 0) -> Sequence[_AddressInfo]:
     except (socket.gaierror, UnicodeError):
         pass
     try:
-        loop = asyncio.get_running_loop()
-        return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+        return await look_up(host, port, flags)
     except UnicodeError as error:
         raise socket.gaierror(socket.EAI_NONAME, f"{host!r} is not a host name") from error
 
 
 async def _connect_first(targets: Sequence[_AddressInfo]) -> socket.socket:
-    loop = asyncio.get_running_loop()
     failure = OSError("the name has no address")
     for family, kind, protocol, _, target in targets:
         try:
@@ -312,7 +311,7 @@ async def _connect_first(targets: Sequence[_AddressInfo]) -> socket.socket:
             continue
         try:
             sock.setblocking(False)
-            await loop.sock_connect(sock, target)
+            await connect_socket(sock, target)
         except OSError as error:
             sock.close()
             failure = error

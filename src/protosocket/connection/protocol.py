@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from protosocket.connection.carried_tls import CarriedTLS
 from protosocket.connection.endpoint import configure_socket, peer_name
 from protosocket.connection.fastnet import ResumingTLS
+from protosocket.connection.interpreter_end import stops_with_the_interpreter
 from protosocket.connection.polling import busy_poller
 from protosocket.connection.resets import Resets
 from protosocket.errors import ConnectionClosed, InvalidMessage, MessageTooLarge, ProtocolError
@@ -50,6 +51,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._options = options
         self._transport: asyncio.Transport | ResumingTLS | CarriedTLS | None = None
         self._loop = asyncio.get_running_loop()
+        stops_with_the_interpreter(self._loop)
         self._closed = self._loop.create_future()
         self.error: ConnectionClosed | None = None
         """What ended the connection; ``None`` if it lives, or was closed or cut off on purpose."""

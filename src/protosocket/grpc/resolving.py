@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import socket
 from dataclasses import replace
 
-from protosocket.connection import Address
+from protosocket.connection import Address, look_up
 from protosocket.errors import ConnectError
 
 __all__ = ["resolve"]
@@ -18,9 +16,7 @@ async def resolve(address: Address) -> list[Address]:
     if address.scheme not in ("tcp", "tls") or _is_ip(address.host):
         return [address]
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM
-        )
+        found = await look_up(address.host, address.port)
     except (OSError, UnicodeError) as error:
         raise ConnectError(f"{address.host!r} cannot be looked up: {error}", address=str(address)) from error
     hosts = dict.fromkeys(str(each[4][0]) for each in found)

@@ -12,6 +12,8 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
+from protosocket.connection import stops_with_the_interpreter
+
 __all__ = ["LoopThread"]
 
 T = TypeVar("T")
@@ -30,6 +32,9 @@ class LoopThread:
         self._is_stopped = False
         self._last: Last | None = None
         self._callers = concurrent.futures.ThreadPoolExecutor(thread_name_prefix=f"{name}-callbacks")
+        self._is_parked = False
+        stops_with_the_interpreter(self.loop, self._park)
+        # Threads that are no daemons may use the channel after the main thread has ended.
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
@@ -41,6 +46,10 @@ class LoopThread:
         finally:
             self.loop.close()
             self._callers.shutdown(wait=False)
+
+    def _park(self) -> None:
+        """The interpreter ends, and with it this thread and those that wait for it; the main one must not."""
+        self._is_parked = True
 
     async def _finish(self) -> None:
         try:
@@ -58,7 +67,7 @@ class LoopThread:
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Begin to run ``coroutine``; raises ``ValueError`` after ``stop``, as gRPC's closed channels do."""
         with self._lock:
-            if not self._is_stopped:
+            if not self._is_stopped and not (self._is_parked and _is_main_thread()):
                 return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         coroutine.close()
         raise ValueError("Cannot invoke RPC on closed channel!")
@@ -122,8 +131,12 @@ class LoopThread:
                 self._is_stopped = True
                 self._last = last
                 self.loop.call_soon_threadsafe(self.loop.stop)
-        if wait and threading.current_thread() is not self._thread:
+        if wait and not self._is_parked and threading.current_thread() is not self._thread:
             self._thread.join()
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _call(callback: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
