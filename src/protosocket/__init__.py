@@ -11,6 +11,7 @@ from protosocket import codecs, errors, rpc
 from protosocket.connection import (
     TLS,
     Connection,
+    Opening,
     Server,
     Workers,
     connect,
@@ -24,7 +25,7 @@ from protosocket.telemetry import ConnectionStatistics, LoopLag
 
 # fmt: off
 __all__ = [
-    "TLS", "Connection", "ConnectionOptions", "ConnectionStatistics", "Error", "LoopLag", "Server", "Workers",
-    "codecs", "connect", "errors", "listen", "rpc", "run_workers", "start_workers",
+    "TLS", "Connection", "ConnectionOptions", "ConnectionStatistics", "Error", "LoopLag", "Opening", "Server",
+    "Workers", "codecs", "connect", "errors", "listen", "rpc", "run_workers", "start_workers",
 ]
 # fmt: on

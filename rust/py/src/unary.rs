@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTraceback, PyType};
 use pyo3::{ffi, intern};
 
-use crate::caller::Caller;
+use crate::caller::{Caller, generic_alias};
 use crate::client::{ClientReactor, check_timeout};
 use crate::driven::DrivenCoroutine;
 use crate::errors;
@@ -593,6 +593,11 @@ impl Steps for UnaryCall {
 
 #[pymethods]
 impl UnaryCall {
+    #[classmethod]
+    fn __class_getitem__(class: &Bound<'_, PyType>, item: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        generic_alias(class, item)
+    }
+
     /// Begin the call now, and have `answered(call)` called when it has ended; it gives the call itself.
     ///
     /// No task has to wait for it: `answered` is called as soon as the response was read, before other callbacks

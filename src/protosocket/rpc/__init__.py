@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from protosocket._core import UnaryCall
 from protosocket.errors import CancelledRemotely, DeadlineExceeded, Rejected, RpcError, Unavailable
 from protosocket.rpc.client import Client, FirstCall, Greeting, connect
 from protosocket.rpc.codec import Codec, MessagePackCodec, ProtobufCodec
 from protosocket.rpc.handling import HandlingConnection
 from protosocket.rpc.native_codec import NativeCodec
 from protosocket.rpc.server import ServedConnection, serve
-from protosocket.rpc.service import Service
+from protosocket.rpc.service import Handler, Service
 from protosocket.rpc.tasks import task_factory
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "DeadlineExceeded",
     "FirstCall",
     "Greeting",
+    "Handler",
     "HandlingConnection",
     "MessagePackCodec",
     "NativeCodec",
@@ -26,6 +28,7 @@ __all__ = [
     "RpcError",
     "ServedConnection",
     "Service",
+    "UnaryCall",
     "Unavailable",
     "connect",
     "serve",

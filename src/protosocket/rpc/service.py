@@ -32,15 +32,15 @@ class Service:
     def disconnected(self) -> None:
         """The connection has ended; handlers that ran were cancelled."""
 
-    async def unary(self, request: Any) -> Any:
-        """Give the one response to ``request``. An ordinary function may do this as well."""
+    def unary(self, request: Any, /) -> Any:
+        """Give the one response to ``request``: an async function, or an ordinary one that need not wait."""
         raise NotImplementedError
 
-    def stream(self, request: Any) -> AsyncIterator[Any]:
+    def stream(self, request: Any, /) -> AsyncIterator[Any]:
         """Yield the responses to ``request``: an async generator. It pauses while the peer does not read."""
         raise NotImplementedError
 
-    def select(self, request: Any) -> Handler:
+    def select(self, request: Any, /) -> Handler:
         """Which method handles ``request``; to be written by a service that has more than one.
 
         It gives the method, not its result: ``return self.stream if request.follow else self.unary``.
