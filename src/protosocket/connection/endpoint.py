@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from protosocket.connection.address import Address
-from protosocket.connection.fastnet import FastNet, ListeningSocket
+from protosocket.connection.fastnet import ListeningSocket
 from protosocket.connection.forkable import connect_socket, look_up
+from protosocket.connection.handover import hand_over, network_of
 from protosocket.connection.memory import MemoryListener, MemoryTransport, open_memory_transport
 from protosocket.connection.tls import TLS, TLSOption, client_context, server_context
 from protosocket.errors import AddressError, ConnectError, OptionError
@@ -42,6 +43,27 @@ _AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
 class _Accepting(Protocol):
     def close(self) -> None: ...
+
+
+class _AsyncioServer:
+    """A server of asyncio's own, which is closed one turn after it stopped to accept.
+
+    A connection that was accepted gets its transport in the next turn. If the server is closed by then, that
+    fails, and nobody closes the connection (``Server._attach``).
+    """
+
+    __slots__ = ("_loop", "_server", "_sock")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, server: asyncio.AbstractServer
+    ) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._server = server
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._sock)
+        self._loop.call_soon(self._server.close)
 
 
 class Listener:
@@ -122,7 +144,8 @@ async def open_transport(
             sock = await _connect_first(targets)
             if context is not None:
                 stage = "the TLS handshake"
-            transport, protocol = await _start_transport(sock, protocol_factory, options, context, hostname)
+            protocol = _make_protocol(sock, protocol_factory)
+            transport = await hand_over(sock, protocol, options, context, hostname)
     except OSError as error:
         text = _why_not_connected(error, stage, options.connect_timeout)
         raise ConnectError(f"cannot connect to {address}: {text}", address=str(address)) from error
@@ -170,11 +193,10 @@ async def listen(
             else:
                 sockets = await _bind_internet(undo, address, reuse_port, backlog)
             addresses = tuple(_local_address(sock, address) for sock in sockets)
-            servers: list[asyncio.AbstractServer] = []
-            for sock in sockets:
-                server = await _start_server(sock, protocol_factory, options, context, backlog)
-                undo.callback(server.close)
-                servers.append(server)
+            servers = [
+                await _start_server(undo, sock, protocol_factory, options, context, backlog)
+                for sock in sockets
+            ]
             undo.pop_all()
     except OSError as error:
         text = _why_not_listening(error)
@@ -281,11 +303,6 @@ def _refuse_tls_elsewhere(address: Address, tls: TLSOption | None) -> None:
         raise OptionError(f"tls settings are for tls:// addresses, but this is {address}")
 
 
-def _network(options: ConnectionOptions) -> asyncio.AbstractEventLoop | FastNet:
-    loop = asyncio.get_running_loop()
-    return loop if options.transport == "loop" else FastNet(loop)
-
-
 async def _resolve(address: Address, flags: int = 0) -> Sequence[_AddressInfo]:
     if address.scheme == "unix":
         return [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address.path)]
@@ -323,54 +340,41 @@ async def _connect_first(targets: Sequence[_AddressInfo]) -> socket.socket:
     raise failure
 
 
-async def _start_transport(
-    sock: socket.socket,
-    protocol_factory: Callable[[], P],
-    options: ConnectionOptions,
-    context: ssl.SSLContext | None,
-    hostname: str,
-) -> tuple[asyncio.Transport, P]:
-    network = _network(options)
+def _make_protocol(sock: socket.socket, protocol_factory: Callable[[], P]) -> P:
     try:
-        if sock.family == socket.AF_UNIX:
-            return await network.create_unix_connection(protocol_factory, sock=sock)
-        if context is None:
-            return await network.create_connection(protocol_factory, sock=sock)
-        return await network.create_connection(
-            protocol_factory,
-            sock=sock,
-            ssl=context,
-            server_hostname=hostname,
-            ssl_handshake_timeout=options.connect_timeout,
-            ssl_shutdown_timeout=options.close_timeout,
-        )
+        return protocol_factory()
     except BaseException:
-        # Not at once: the transport, if there is one, lets go of the descriptor by a callback of its own,
-        # which has been scheduled by now and must not meet another socket under the same number.
-        asyncio.get_running_loop().call_soon(sock.close)
+        sock.close()
         raise
 
 
 async def _start_server(
+    undo: contextlib.ExitStack,
     sock: ListeningSocket,
     protocol_factory: Callable[[], asyncio.BufferedProtocol],
     options: ConnectionOptions,
     context: ssl.SSLContext | None,
     backlog: int,
-) -> asyncio.AbstractServer:
-    network = _network(options)
+) -> _Accepting:
+    """Accept on ``sock``; ``undo`` has the loop forget it, which must come before it is closed."""
+    network = network_of(options)
+    # It watches nothing, and waits for nothing, before `undo` knows of it.
+    later: dict[str, Any] = {"sock": sock, "backlog": backlog, "start_serving": False}
     if sock.family == socket.AF_UNIX:
-        return await network.create_unix_server(protocol_factory, sock=sock, backlog=backlog)
-    if context is None:
-        return await network.create_server(protocol_factory, sock=sock, backlog=backlog)
-    return await network.create_server(
-        protocol_factory,
-        sock=sock,
-        backlog=backlog,
-        ssl=context,
-        ssl_handshake_timeout=options.connect_timeout,
-        ssl_shutdown_timeout=options.close_timeout,
-    )
+        server = await network.create_unix_server(protocol_factory, **later)
+    elif context is None:
+        server = await network.create_server(protocol_factory, **later)
+    else:
+        server = await network.create_server(
+            protocol_factory,
+            **later,
+            ssl=context,
+            ssl_handshake_timeout=options.connect_timeout,
+            ssl_shutdown_timeout=options.close_timeout,
+        )
+    undo.callback(server.close)
+    await server.start_serving()
+    return _AsyncioServer(network, sock, server) if isinstance(network, asyncio.BaseEventLoop) else server
 
 
 async def _bind_internet(

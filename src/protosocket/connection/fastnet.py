@@ -63,11 +63,11 @@ class FastNet:
         return await aiofastnet.create_server(loop, protocol_factory, sock=sock, ssl=ssl, **options)
 
     async def create_unix_server(
-        self, protocol_factory: Callable[[], asyncio.BaseProtocol], *, sock: socket.socket, backlog: int
+        self, protocol_factory: Callable[[], asyncio.BaseProtocol], *, sock: socket.socket, **options: Any
     ) -> asyncio.AbstractServer:
         """A server that accepts on a bound Unix socket; its file is the caller's to remove."""
         return await aiofastnet.create_unix_server(
-            self._loop, protocol_factory, sock=sock, backlog=backlog, cleanup_socket=False
+            self._loop, protocol_factory, sock=sock, cleanup_socket=False, **options
         )
 
 

@@ -59,6 +59,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._cut_off: asyncio.TimerHandle | None = None
         self._room_waiters: list[asyncio.Future[None]] = []
         self._resets: Resets | None = None
+        self._descriptor: int | None = None
         self.peer = "unknown peer"
 
     # What the transport calls.
@@ -79,8 +80,8 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         direct = type(transport).__module__.startswith("aiofastnet")
         is_plain = transport.get_extra_info("sslcontext") is None
         socket = transport.get_extra_info("socket") if direct and is_plain else None
-        descriptor = None if socket is None else socket.fileno()
-        self._attach(self._transport, self._loop, direct, descriptor, polling)
+        self._descriptor = None if socket is None else socket.fileno()
+        self._attach(self._transport, self._loop, direct, self._descriptor, polling)
         self._resets = Resets.of(self._loop) if direct else None
         if self._resets is not None:
             # Under TLS something may have come with the handshake, or come without giving any bytes.
@@ -107,6 +108,11 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._detach()
         if self._resets is not None:
             self._resets.forget(self)
+        if self._descriptor is not None:
+            # The transport closes it after this. aiofastnet 1.2 watches it even when the connection was
+            # cut off by `connection_made`, and then uvloop would take the next socket of that number for it.
+            self._loop.remove_reader(self._descriptor)
+            self._descriptor = None
         self._transport = None
         if not self._closed.done():
             self._closed.set_result(None)

@@ -141,7 +141,8 @@ class Channel(aio.Channel):
     async def close(self, grace: float | None = None) -> None:
         """Take no further calls, wait up to ``grace`` seconds for those that run, then end them and close.
 
-        Calls that had to be ended look cancelled by their caller. May be repeated.
+        Calls that had to be ended look cancelled by their caller. May be repeated. Cancelling it cuts the
+        connections off at once.
         """
         if grace is not None and grace < 0:
             raise ValueError(f"grace must be non-negative, got {grace}.")
@@ -149,16 +150,27 @@ class Channel(aio.Channel):
             return
         self._is_closed = True
         self.connection = None
-        if grace:
-            await self._drain(grace)
+        try:
+            if grace:
+                await self._drain(grace)
+            subchannels = self._end_calls()
+            await asyncio.gather(*(subchannel.close() for subchannel in subchannels))
+        except asyncio.CancelledError:
+            for subchannel in self._end_calls():
+                subchannel.cut_off()
+            raise
+        finally:
+            self._wake()
+
+    def _end_calls(self) -> Sequence[Subchannel]:
+        """Every call ends; what there is to close."""
         for call in list(self._waiting.values()):
             call.cancel()
         self._policy.stop()
         subchannels = self._policy.subchannels()
         for subchannel in subchannels:
             subchannel.cancel_calls()
-        await asyncio.gather(*(subchannel.close() for subchannel in subchannels))
-        self._wake()
+        return subchannels
 
     async def _drain(self, grace: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -134,6 +134,10 @@ class Server(grpc.aio.Server):
         except (ConnectError, OptionError) as error:
             await self._close()
             raise RuntimeError(f"the server cannot start: {error}") from error
+        except BaseException:
+            # Cancelled: it listens nowhere.
+            self._let_go()
+            raise
         if self._grpc is not None:
             self._grpc.add_generic_rpc_handlers(tuple(self._handlers.generic))
             for service, methods in self._handlers.registered.items():
@@ -215,6 +219,13 @@ class Server(grpc.aio.Server):
 
     async def _close(self) -> None:
         await asyncio.gather(*(listening.close() for listening in self._listening))
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody listens on the ports any more."""
+        for listening in self._listening:
+            if listening.listener is not None:
+                listening.listener.close()
         for port in self._ports:
             port.release()
 

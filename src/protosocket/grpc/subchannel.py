@@ -87,16 +87,29 @@ class Subchannel:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
-        connections = self._connections()
-        self.connection = None
-        self.state = ChannelConnectivity.SHUTDOWN
-        await asyncio.gather(*(connection.close() for connection in connections))
+        self._retire()
+        await asyncio.gather(*(connection.close() for connection in self._connections()))
+
+    def cut_off(self) -> None:
+        """End the connections at once, for good."""
+        if self._task is not None:
+            self._task.cancel()
+        self._retire()
+        for connection in self._connections():
+            connection.abort()
 
     def abandon(self) -> None:
         """Cut everything off; for a channel that was forgotten, from any thread."""
         for connection in self._connections():
             if not connection.loop.is_closed():
                 connection.loop.call_soon_threadsafe(connection.abort)
+
+    def _retire(self) -> None:
+        """The connection takes no calls, and is known until it is closed."""
+        self.state = ChannelConnectivity.SHUTDOWN
+        if self.connection is not None:
+            self._leaving.add(self.connection)
+            self.connection = None
 
     def _connections(self) -> list[ClientConnection]:
         return [*self._leaving, *([] if self.connection is None else [self.connection])]

@@ -112,12 +112,22 @@ class Client(Caller[S, R]):
         return [channel.statistics() for channel in self._channels if channel is not None]
 
     async def close(self) -> None:
-        """Close every connection; calls in flight end with ``ConnectionClosed``. May be repeated."""
+        """Close every connection; calls in flight end with ``ConnectionClosed``. May be repeated.
+
+        Cancelling it cuts the connections off at once.
+        """
         self._closed = True
         for task in self._connecting.values():
             task.cancel()
-        await asyncio.gather(*self._connecting.values(), return_exceptions=True)
-        await asyncio.gather(*(channel.close() for channel in self._channels if channel is not None))
+        try:
+            await asyncio.gather(*self._connecting.values(), return_exceptions=True)
+            await asyncio.gather(*(channel.close() for channel in self._channels if channel is not None))
+        except asyncio.CancelledError:
+            # A close that had not begun yet was cancelled without cutting anything off.
+            for channel in self._channels:
+                if channel is not None:
+                    channel.abort()
+            raise
 
     async def __aenter__(self) -> Self:
         return self
@@ -177,6 +187,8 @@ class Client(Caller[S, R]):
                 # Of another thread, or after the event loop was closed.
                 connecting.close()
                 raise
+            # Everybody who waited for it may have been cancelled.
+            task.add_done_callback(_retrieve)
             self._connecting[index] = task
         try:
             # Several calls may wait for it: one that is cancelled does not take it from the others.
@@ -219,6 +231,12 @@ class Client(Caller[S, R]):
         except BaseException:
             channel.abort()
             raise
+
+
+def _retrieve(task: asyncio.Task[Channel]) -> None:
+    """Its failure is nothing to log when nobody is left to be told."""
+    if not task.cancelled():
+        task.exception()
 
 
 class _Deadline:
