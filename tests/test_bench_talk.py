@@ -113,7 +113,7 @@ def test_the_table_and_the_picture_are_there(talk: tuple[Path, str]) -> None:
 
 def test_a_file_that_cannot_be_written_is_refused_before_the_measurement(tmp_path: Path) -> None:
     done = bench("talk", "--json", str(tmp_path / "none" / "r.json"))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "there is no folder" in done.stderr
 
 
@@ -132,7 +132,7 @@ def test_an_interrupted_talk_leaves_no_process() -> None:
         assert time.monotonic() < limit
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(30) == 1
+    assert process.wait(30) == 130
     _, alive = psutil.wait_procs(children, timeout=HANG)
     assert alive == []
 
@@ -182,7 +182,7 @@ def test_a_workload_that_is_not_supported_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "w.toml"
     file.write_text(WORKLOAD + '[debug]\nlog_level = "info"\n')
     done = bench("run", str(file))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"{file}: debug: not supported" in done.stderr
     assert "Traceback" not in done.stderr
     done = bench("run", str(tmp_path / "none.toml"))
@@ -196,7 +196,7 @@ def test_endpoints_that_do_not_answer_are_one_line(tmp_path: Path) -> None:
     )
     (tmp_path / "w.toml").write_text(text + '[target]\nendpoints = ["127.0.0.1:1"]\n')
     done = bench("run", str(tmp_path / "w.toml"))
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "load generator: " in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -399,7 +399,7 @@ def test_the_programs(tmp_path: Path) -> None:
         assert run("get", "key", *there).stdout == b"\x00value"
         assert run("delete", "key", *there).returncode == 0
         refused = run("get", "key", "--token", "wrong", *there)
-        assert refused.returncode == 1
+        assert refused.returncode == 3
         assert refused.stderr.startswith(b"protosocket: not authenticated")
     finally:
         codes = [router.stop(), server.stop(signal.SIGINT)]

@@ -40,7 +40,7 @@ class Program:
         return code
 
 
-def run(*arguments: str, content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def run(*arguments: str | bytes, content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-m", "protosocket", *arguments],
         input=content,
@@ -66,13 +66,17 @@ def test_the_programs(tmp_path: Path) -> None:
         assert run("cache", "set", "key", "-", "--ttl", "60", *there, content=b"\x00value").returncode == 0
         assert run("cache", "get", "key", *there).stdout == b"\x00value"
         assert run("cache", "delete", "key", *there).returncode == 0
+        assert run("cache", "set", b"k\xff", b"\x80\x02", *there).returncode == 0
+        assert run("cache", "get", b"k\xff", *there).stdout == b"\x80\x02"
+        assert run("cache", "delete", b"k\xff", *there).returncode == 0
+        assert run("cache", "get", b"k\xff", *there).returncode == 1
         refused = run("cache", "get", "key", "--token", "wrong", *there)
-        assert refused.returncode == 1
+        assert refused.returncode == 3
         assert refused.stderr.startswith(b"protosocket: not authenticated")
         assert refused.stderr.count(b"\n") == 1
         assert server.stop(signal.SIGKILL) == -signal.SIGKILL
         down = run("cache", "get", "key", *there)
-        assert down.returncode == 1
+        assert down.returncode == 3
         assert down.stderr == f"protosocket: cache unavailable: the storage {server.url} is down\n".encode()
     finally:
         codes = [router.stop(signal.SIGINT), server.process.poll()]
@@ -120,7 +124,7 @@ def test_the_programs_over_tls(certificates: Certificates, tmp_path: Path) -> No
         assert run("cache", "get", "key", *there, "--tls-insecure").stdout == b"value"
         for trust in ([], ["--tls-ca", str(certificates.other_ca)]):
             refused = run("cache", "get", "key", *there, *trust)
-            assert refused.returncode == 1
+            assert refused.returncode == 3
             assert b"certificate" in refused.stderr
     finally:
         codes = [router.stop(), server.stop()]
@@ -165,7 +169,7 @@ def test_the_programs_over_tls(certificates: Certificates, tmp_path: Path) -> No
 )
 def test_an_error_is_one_line(arguments: tuple[str, ...], expected: str) -> None:
     failed = run(*arguments)
-    assert failed.returncode == 1
+    assert failed.returncode == (3 if "cannot connect" in expected else 2)
     assert failed.stderr.decode().startswith("protosocket: ")
     assert expected in failed.stderr.decode()
     assert failed.stderr.count(b"\n") == 1

@@ -82,33 +82,33 @@ def test_help_imports_no_optional_package_but_click() -> None:
 
 def test_without_click_one_line_says_what_to_install() -> None:
     done = run_without("click", "--help")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == 'protosocket: click is not installed: pip install "protosocket[cli,bench]"\n'
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == 'protosocket: click is not installed: pip install "protosocket[cli]"\n'
 
 
 def test_without_an_optional_package_one_line_says_what_to_install() -> None:
     done = run_without("grpc", "cache", "get", "key", "--router", "tcp://127.0.0.1:1", "--transport", "grpc")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == 'protosocket: grpc is not installed: pip install "protosocket[cli,bench]"\n'
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == 'protosocket: grpcio is not installed: pip install "protosocket[grpc]"\n'
     options = ("--momento-listen", "grpc://127.0.0.1:0", "--storage", "memory://nowhere")
     done = run_without("momento_wire_types", "router", *options)
-    assert (done.returncode, done.stdout) == (1, "")
-    text = 'protosocket: momento_wire_types is not installed: pip install "protosocket[cli,momento]"\n'
+    assert (done.returncode, done.stdout) == (3, "")
+    text = 'protosocket: momento-wire-types is not installed: pip install "protosocket[momento]"\n'
     assert done.stderr.endswith(text)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "text"),
+    ("arguments", "expected", "text"),
     [
-        (["cache", "get", "key", "--router", "tcp://127.0.0.1:1"], "127.0.0.1"),
-        (["cache", "get", "key", "--router", "nonsense"], "nonsense"),
+        (["cache", "get", "key", "--router", "tcp://127.0.0.1:1"], 3, "127.0.0.1"),
+        (["cache", "get", "key", "--router", "nonsense"], 2, "nonsense"),
     ],
 )
-def test_an_error_is_one_line_and_exit_code_1(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], text: str
+def test_an_error_is_one_line_and_an_exit_code(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], expected: int, text: str
 ) -> None:
     code, out, err = run(capsys, *arguments)
-    assert (code, out) == (1, "")
+    assert (code, out) == (expected, "")
     assert err.startswith("protosocket: ")
     assert err.count("\n") == 1
     assert text in err

@@ -75,5 +75,5 @@ def test_workers_share_a_protosocket_port_only() -> None:
     refused = subprocess.run(
         [*command, "--grpc-listen", "grpc://127.0.0.1:0"], capture_output=True, text=True, check=False
     )
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert refused.stderr.startswith("protosocket: --workers is for --listen;")

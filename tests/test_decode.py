@@ -135,7 +135,7 @@ def test_what_is_no_hex_dump(decode: Decode, tmp_path: Path, text: str, reason: 
     path = tmp_path / "dump"
     path.write_text(text)
     decoded = decode(path)
-    assert decoded.code == 1
+    assert decoded.code == 2
     assert reason in decoded.errors
     assert decoded.errors.count("\n") == 1
 
@@ -718,7 +718,7 @@ def test_a_message_may_say_http(decode: Decode, tmp_path: Path) -> None:
 )
 def test_options_that_make_no_sense(decode_hex: Decode, arguments: tuple[str, ...], reason: str) -> None:
     failed = decode_hex(b"\0", *arguments)
-    assert failed.code == 1
+    assert failed.code == 2
     assert failed.errors.startswith("protosocket: ")
     assert reason in failed.errors
     assert failed.errors.count("\n") == 1
@@ -726,7 +726,7 @@ def test_options_that_make_no_sense(decode_hex: Decode, arguments: tuple[str, ..
 
 def test_a_capture_has_directions(decode: Decode, tmp_path: Path) -> None:
     failed = decode(write_pcap(tmp_path / "a.pcap", []), "--direction", "response")
-    assert failed.code == 1
+    assert failed.code == 2
     assert "--direction is for hex dumps" in failed.errors
 
 
@@ -746,5 +746,5 @@ def test_types_that_are_not_there(decode_hex: Decode) -> None:
 
 def test_a_file_that_is_not_there(decode: Decode) -> None:
     failed = decode("/nowhere/a.pcap")
-    assert failed.code == 1
+    assert failed.code == 2
     assert failed.errors == "protosocket: cannot read /nowhere/a.pcap: No such file or directory\n"

@@ -96,7 +96,7 @@ def test_what_is_no_size(text: str) -> None:
         parse_size(text)
 
 
-@given(st.integers(0, 2**50), st.sampled_from([("KiB", 1024), ("mib", 1024**2), ("GB", 10**9), ("", 1)]))
+@given(st.integers(0, 2**32), st.sampled_from([("KiB", 1024), ("mib", 1024**2), ("GB", 10**9), ("", 1)]))
 def test_a_whole_number_of_units(count: int, unit: tuple[str, int]) -> None:
     assert parse_size(f"{count}{unit[0]}") == count * unit[1]
 

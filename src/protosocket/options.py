@@ -18,6 +18,8 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) *([A-Z]*)", re.ASCII)
 
+_LARGEST = 2**63 - 1  # bytes, or messages
+
 _LONGEST_BUSY_POLL = 1  # seconds; longer would only be a mistake of the unit
 _LONGEST_KEEPALIVE = 32767  # seconds; Linux refuses a longer TCP_KEEPIDLE
 
@@ -90,7 +92,7 @@ def parse_size(text: str) -> int:
 
     KiB, MiB, GiB and TiB are powers of 1024; kB, MB, GB and TB powers of 1000; no unit means bytes, and
     upper or lower case does not matter. Raises ``OptionError`` for anything else, for a size that is not a
-    whole number of bytes, and for the ambiguous units K, M, G and T.
+    whole number of bytes or over 2**63 - 1, and for the ambiguous units K, M, G and T.
     """
     match = _SIZE.fullmatch(text.strip().upper())
     if match is None or match[2] not in _UNITS:
@@ -98,6 +100,8 @@ def parse_size(text: str) -> int:
             f"{text!r} is not a size; write bytes (4096) or a unit: 64KiB, 256MiB, 1.5GiB, 10MB"
         )
     size = Decimal(match[1]) * _UNITS[match[2]]
+    if size > _LARGEST:
+        raise OptionError(f"{text!r} is more than a machine can address: at most {_LARGEST} bytes")
     if size != int(size):
         raise OptionError(f"{text!r} is not a whole number of bytes")
     return int(size)
@@ -106,6 +110,8 @@ def parse_size(text: str) -> int:
 def _require_count(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise OptionError(f"{name} is a whole number of at least 1, not {value!r}")
+    if value > _LARGEST:
+        raise OptionError(f"{name} is at most {_LARGEST}, not {value!r}")
 
 
 def _require_seconds(name: str, value: object) -> None:

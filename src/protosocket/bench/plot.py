@@ -12,6 +12,7 @@ from protosocket.bench.columns import COLUMNS
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
     from matplotlib.axes import Axes
 
@@ -39,8 +40,8 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def plot(report: TalkReport, path: Path) -> None:
-    """Draw ``report`` into the PNG file ``path``."""
+def plot(report: TalkReport, file: Path | BinaryIO) -> None:
+    """Draw ``report`` into the PNG file ``file``."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 5.4), dpi=160, facecolor="white")
         left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": (1, 1.25)})
@@ -58,7 +59,7 @@ def plot(report: TalkReport, path: Path) -> None:
             color="#6b7480",
         )
         figure.subplots_adjust(left=0.075, right=0.985, top=0.83, bottom=0.2, wspace=0.2)
-        figure.savefig(path, format="png")
+        figure.savefig(file, format="png")
 
 
 def _throughput(axes: Axes, columns: tuple[ColumnReport, ...]) -> None:

@@ -59,10 +59,11 @@ def require_tokens(listen_address: str, tokens: TokenPolicy) -> None:
 def read_tokens(path: Path) -> list[str]:
     """The tokens in a file, one a line; empty lines and lines that start with ``#`` do not count.
 
+    It is UTF-8; a byte-order mark, which some editors write, does not belong to the first token.
     Raises ``OptionError`` if there is none in it or it cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"the token file {path} cannot be read: {error}") from error
     tokens = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]

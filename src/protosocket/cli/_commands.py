@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from protosocket.cli._standard import NOBODY_READS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,6 +31,13 @@ class _LazyGroup(click.Group):
         command = import_module(f"protosocket.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # click would exit with 1, which has a meaning of its own here.
+            ctx.exit(NOBODY_READS)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -12,6 +12,7 @@ import click
 
 from protosocket.cache.auth import TokenPolicy, read_tokens
 from protosocket.cache.interface import Listening
+from protosocket.cli._parameters import FiniteRange
 from protosocket.connection import new_event_loop
 from protosocket.errors import OptionError
 from protosocket.options import ConnectionOptions
@@ -82,7 +83,7 @@ def with_busy_poll(command: Callable[..., None]) -> Callable[..., None]:
     return click.option(
         "--busy-poll",
         metavar="MICROSECONDS",
-        type=click.FloatRange(0, 1e6),
+        type=FiniteRange(0, 1e6),
         help="Look for more for so long instead of sleeping; by default where that mostly pays, 0 for never.",
     )(command)
 

@@ -12,7 +12,9 @@ import click
 from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.interface import CacheClient
 from protosocket.cache.results import Hit
+from protosocket.cli._parameters import BYTES, SECONDS, TEXT
 from protosocket.cli._serving import run
+from protosocket.cli._standard import standard_input, standard_output
 from protosocket.cli._tls import client_tls, file_option
 from protosocket.connection import TLS
 
@@ -21,11 +23,15 @@ __all__ = ["command"]
 
 @click.group(name="cache")
 def command() -> None:
-    """Get, set and delete values through a router."""
+    """Get, set and delete values through a router.
+
+    KEY and VALUE are the bytes of the arguments as they are. The exit code is 0 when it was done, 1 when
+    there is no such key, 2 when the arguments make no sense, 3 when the router could not be asked or refused.
+    """
 
 
 _OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
-    click.option("--router", metavar="URL", required=True, help="Where the router listens."),
+    click.option("--router", type=TEXT, metavar="URL", required=True, help="Where the router listens."),
     click.option(
         "--transport",
         type=click.Choice(["protosocket", "grpc"]),
@@ -33,11 +39,19 @@ _OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
         show_default=True,
         help="How to talk to it.",
     ),
-    click.option("--token", envvar="PROTOSOCKET_CACHE_TOKEN", show_envvar=True, help="The token to show."),
-    click.option("--namespace", default="default", show_default=True, help="The name of the cache."),
+    click.option(
+        "--token",
+        type=TEXT,
+        envvar="PROTOSOCKET_CACHE_TOKEN",
+        show_envvar=True,
+        help="The token to show.",
+    ),
+    click.option(
+        "--namespace", type=TEXT, default="default", show_default=True, help="The name of the cache."
+    ),
     click.option(
         "--timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=SECONDS,
         default=5.0,
         show_default=True,
         help="Seconds to wait for the answer.",
@@ -55,14 +69,15 @@ def _with_router(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @command.command()
-@click.argument("key")
+@click.argument("key", type=BYTES)
 @_with_router
-def get(key: str, namespace: str, timeout: float, **router: Any) -> None:
+def get(key: bytes, namespace: str, timeout: float, **router: Any) -> None:
     """Print the value under KEY as it is; exit with 1 if there is none."""
+    output = standard_output()
     found: list[bytes] = []
 
     async def operation(client: CacheClient) -> None:
-        result = await client.get(namespace, key.encode(), timeout=timeout)
+        result = await client.get(namespace, key, timeout=timeout)
         if isinstance(result, Hit):
             found.append(result.value)
 
@@ -70,38 +85,38 @@ def get(key: str, namespace: str, timeout: float, **router: Any) -> None:
     if not found:
         click.echo("Key not found", err=True)
         sys.exit(1)
-    sys.stdout.buffer.write(found[0])
+    output.write(found[0])
 
 
 @command.command("set")
-@click.argument("key")
-@click.argument("value")
+@click.argument("key", type=BYTES)
+@click.argument("value", type=BYTES)
 @click.option(
     "--ttl",
-    type=click.FloatRange(min=0, min_open=True),
+    type=SECONDS,
     default=60.0,
     show_default=True,
     help="Seconds it lives.",
 )
 @_with_router
-def set_(key: str, value: str, ttl: float, namespace: str, timeout: float, **router: Any) -> None:
+def set_(key: bytes, value: bytes, ttl: float, namespace: str, timeout: float, **router: Any) -> None:
     """Store VALUE under KEY; a VALUE of - is read from standard input."""
-    content = sys.stdin.buffer.read() if value == "-" else value.encode()
+    content = standard_input().read() if value == b"-" else value
 
     async def operation(client: CacheClient) -> None:
-        await client.set(namespace, key.encode(), content, ttl, timeout=timeout)
+        await client.set(namespace, key, content, ttl, timeout=timeout)
 
     _run(operation, **router)
 
 
 @command.command()
-@click.argument("key")
+@click.argument("key", type=BYTES)
 @_with_router
-def delete(key: str, namespace: str, timeout: float, **router: Any) -> None:
+def delete(key: bytes, namespace: str, timeout: float, **router: Any) -> None:
     """Remove KEY; no error if it is not there."""
 
     async def operation(client: CacheClient) -> None:
-        await client.delete(namespace, key.encode(), timeout=timeout)
+        await client.delete(namespace, key, timeout=timeout)
 
     _run(operation, **router)
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 from google.protobuf.message import Message
 
+from protosocket.cli._parameters import TEXT
+from protosocket.cli._standard import require_output, standard_input
 from protosocket.decode import (
     Direction,
     Event,
@@ -55,7 +57,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--port", "ports", type=click.IntRange(1, 65535), multiple=True, help="A server's port.")
 @click.option("--cache", is_flag=True, help="The messages are the cache's.")
 @click.option("--grpc", is_flag=True, help="The messages are gRPC calls over protosocket.")
-@click.option("--message", metavar="TYPE[,TYPE]", help="Types of the requests and of the responses.")
+@click.option(
+    "--message", type=TEXT, metavar="TYPE[,TYPE]", help="Types of the requests and of the responses."
+)
 @click.option("--proto", "protos", type=_FILE, multiple=True, help="A .proto file or a descriptor set.")
 @click.option(
     "--proto-path",
@@ -64,8 +68,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     multiple=True,
     help="Where .proto files find what they import.",
 )
-@click.option("--id", "id_", metavar="FIELD[,FIELD]", help="The id's field in requests and in responses.")
-@click.option("--control", metavar="FIELD[,FIELD]", help="The control code's field in both.")
+@click.option(
+    "--id", "id_", type=TEXT, metavar="FIELD[,FIELD]", help="The id's field in requests and in responses."
+)
+@click.option("--control", type=TEXT, metavar="FIELD[,FIELD]", help="The control code's field in both.")
 @click.option(
     "--direction",
     type=click.Choice(["request", "response"]),
@@ -95,6 +101,7 @@ def command(
     A FIELD is a name or, without types, a number; of a MessagePack array the index. Exits with 1 if there
     were bytes that are no messages.
     """
+    require_output()
     most = parse_size(limit)
     fields = _fields(id_, control)
     if includes and not protos:
@@ -155,7 +162,7 @@ def _print(events: Iterator[Event], reader: Reader, *, verbose: bool, as_json: b
 @contextmanager
 def _opened(file: Path) -> Iterator[BufferedReader]:
     if str(file) == "-":
-        yield sys.stdin.buffer  # type: ignore[misc]
+        yield standard_input()  # type: ignore[misc]
         return
     try:
         stream = file.open("rb")

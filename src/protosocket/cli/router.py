@@ -11,6 +11,7 @@ import click
 from protosocket.cache.auth import TokenPolicy, read_tokens
 from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.interface import Backend, Listening
+from protosocket.cli._parameters import CONNECTIONS, TEXT, WORKERS
 from protosocket.cli._serving import (
     options_of,
     read_policy,
@@ -31,13 +32,21 @@ _CONNECT_SECONDS = 5.0
 
 
 @click.command(name="router")
-@click.option("--listen", metavar="URL", help="Serve protosocket here, such as tcp://127.0.0.1:7300.")
-@click.option("--grpc-listen", metavar="URL", help="Serve gRPC here, such as grpc://127.0.0.1:7301.")
 @click.option(
-    "--momento-listen", metavar="URL", help="Serve Momento's gRPC API here, such as grpc://127.0.0.1:8080."
+    "--listen", type=TEXT, metavar="URL", help="Serve protosocket here, such as tcp://127.0.0.1:7300."
+)
+@click.option(
+    "--grpc-listen", type=TEXT, metavar="URL", help="Serve gRPC here, such as grpc://127.0.0.1:7301."
+)
+@click.option(
+    "--momento-listen",
+    type=TEXT,
+    metavar="URL",
+    help="Serve Momento's gRPC API here, such as grpc://127.0.0.1:8080.",
 )
 @click.option(
     "--momento-cache",
+    type=TEXT,
     metavar="NAME",
     multiple=True,
     help="A cache that is always there; give it several times for several.",
@@ -45,6 +54,7 @@ _CONNECT_SECONDS = 5.0
 @click.option(
     "--storage",
     "storage",
+    type=TEXT,
     metavar="URL[,URL...]",
     required=True,
     multiple=True,
@@ -57,10 +67,10 @@ _CONNECT_SECONDS = 5.0
     show_default=True,
     help="How commands travel to the storages.",
 )
-@click.option("--connections", type=click.IntRange(min=1), default=1, show_default=True, help="Per storage.")
+@click.option("--connections", type=CONNECTIONS, default=1, show_default=True, help="Per storage.")
 @click.option(
     "--workers",
-    type=click.IntRange(min=1),
+    type=WORKERS,
     default=1,
     show_default=True,
     help="Processes on --listen.",

@@ -13,6 +13,7 @@ from protosocket.cache.engine import Engine, create_engine
 from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.interface import Listening
 from protosocket.cache.storage import StorageHandler
+from protosocket.cli._parameters import TEXT
 from protosocket.cli._serving import options_of, read_policy, run, serve_until_stopped, with_busy_poll
 from protosocket.cli._tls import file_option, server_tls, with_server_tls
 from protosocket.errors import OptionError
@@ -26,8 +27,12 @@ _SWEEP_ENTRIES = 1000
 
 
 @click.command(name="storage")
-@click.option("--listen", metavar="URL", help="Serve protosocket here, such as tcp://127.0.0.1:7400.")
-@click.option("--grpc-listen", metavar="URL", help="Serve gRPC here, such as grpc://127.0.0.1:7401.")
+@click.option(
+    "--listen", type=TEXT, metavar="URL", help="Serve protosocket here, such as tcp://127.0.0.1:7400."
+)
+@click.option(
+    "--grpc-listen", type=TEXT, metavar="URL", help="Serve gRPC here, such as grpc://127.0.0.1:7401."
+)
 @click.option("--max-memory", metavar="SIZE", default="256MiB", show_default=True, help="The most to hold.")
 @file_option("--token-file", "Tokens to accept, one a line; needed where other machines can connect.")
 @with_busy_poll

@@ -15,7 +15,7 @@ from protosocket.connection.codec import (
 )
 from protosocket.connection.connecting import connect
 from protosocket.connection.endpoint import Listener, open_transport, peer_name
-from protosocket.connection.event_loop import OncePerLoop, new_event_loop
+from protosocket.connection.event_loop import OncePerLoop, hold_standard_descriptors, new_event_loop
 from protosocket.connection.forkable import look_up
 from protosocket.connection.interpreter_end import stops_with_the_interpreter
 from protosocket.connection.opening import Opening
@@ -29,7 +29,8 @@ from protosocket.connection.workers import Workers, run_workers, start_workers
 __all__ = [
     "TLS", "Address", "AnyCodec", "Codec", "Connection", "ConnectionProtocol", "Decoded", "FramedCodec",
     "Incomplete", "Invalid", "Listener", "OncePerLoop", "Opening", "Server", "Skip", "TLSOption", "Workers",
-    "connect", "listen", "look_up", "native_limits", "new_event_loop", "open_server", "open_transport",
-    "parse_address", "peer_name", "run_workers", "start_workers", "stops_with_the_interpreter", "wire_codec",
+    "connect", "hold_standard_descriptors", "listen", "look_up", "native_limits", "new_event_loop",
+    "open_server", "open_transport", "parse_address", "peer_name", "run_workers", "start_workers",
+    "stops_with_the_interpreter", "wire_codec",
 ]
 # fmt: on

@@ -3,22 +3,60 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import weakref
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-__all__ = ["OncePerLoop", "new_event_loop"]
+__all__ = ["OncePerLoop", "hold_standard_descriptors", "new_event_loop"]
 
 T = TypeVar("T")
 
+# What an event loop opens for itself: an epoll, an eventfd, pairs of sockets for signals and threads.
+_LOOP_DESCRIPTORS = 12
+
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it is installed, asyncio's own elsewhere."""
+    """uvloop's where it is installed, asyncio's own elsewhere; for programs, since it may open ``/dev/null``.
+
+    Raises ``OSError`` if the process may not open as many files as an event loop needs.
+    """
+    hold_standard_descriptors()
+    _require_descriptors(_LOOP_DESCRIPTORS)
     try:
         import uvloop
     except ModuleNotFoundError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
+
+
+def hold_standard_descriptors() -> None:
+    """Put ``/dev/null`` where standard input, output or error is closed.
+
+    Else the next file gets its number: libuv aborts a process that closes one of these, and what is printed
+    would go to whoever is connected there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # It gets the lowest number that is free, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _require_descriptors(count: int) -> None:
+    """Raise ``OSError`` if fewer than ``count`` files can be opened: uvloop fails half-made without them."""
+    opened: list[int] = []
+    try:
+        for _ in range(count):
+            opened.append(os.open(os.devnull, os.O_RDONLY))  # noqa: PERF401 - each is to be closed
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{error.strerror}: an event loop needs {count}, so raise the limit (ulimit -n)"
+        ) from None
+    finally:
+        for number in opened:
+            os.close(number)
 
 
 class OncePerLoop(Generic[T]):

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
-from protosocket.connection import stops_with_the_interpreter
+from protosocket.connection import hold_standard_descriptors, stops_with_the_interpreter
 
 __all__ = ["LoopThread"]
 
@@ -152,4 +152,6 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
         import uvloop
     except ImportError:
         return asyncio.new_event_loop()
+    # uvloop aborts the process when it closes a descriptor of a standard stream that was closed before.
+    hold_standard_descriptors()
     return uvloop.new_event_loop()
