@@ -1,12 +1,14 @@
-"""asyncio's own TLS transport, which does not say that the transport beneath it has lost its socket.
+"""asyncio's own TLS transport, which does not say all it knows of the transport beneath it.
 
-It hears of that in the next turn of the event loop. What is written until then fails, and asyncio logs a
-warning for each time, which a peer that hangs up would have us write by the thousand.
+That has lost its socket: it hears of it in the next turn of the event loop. What is written until then fails,
+and asyncio logs a warning for each time, which a peer that hangs up would have us write by the thousand. Or
+that has come to its end: the protocol is told the same whether the peer closed TLS before, or was cut off.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Any
 
 __all__ = ["CarriedTLS"]
@@ -29,6 +31,16 @@ class CarriedTLS:
     def is_closing(self) -> bool:
         """Whether nothing gets out any more."""
         return self._transport.is_closing() or self._carrier.is_closing()
+
+    def peer_closed(self) -> bool:
+        """Whether what ended was TLS, by close_notify, and not only the stream beneath."""
+        # Everything was read, unless the connection read no more; then something is missing, too.
+        try:
+            return not self._transport.get_extra_info("ssl_object").read(1)
+        except ssl.SSLZeroReturnError:
+            return True
+        except ssl.SSLError:
+            return False
 
     @classmethod
     def of(cls, transport: Any) -> CarriedTLS | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import ssl
 import types
 from typing import TYPE_CHECKING, Any, cast
 
@@ -60,6 +61,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._room_waiters: list[asyncio.Future[None]] = []
         self._resets: Resets | None = None
         self._descriptor: int | None = None
+        self._is_tls = False
         self.peer = "unknown peer"
 
     # What the transport calls.
@@ -79,6 +81,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         polling = None if poller is None else (poller, seconds)
         direct = type(transport).__module__.startswith("aiofastnet")
         is_plain = transport.get_extra_info("sslcontext") is None
+        self._is_tls = not is_plain
         socket = transport.get_extra_info("socket") if direct and is_plain else None
         self._descriptor = None if socket is None else socket.fileno()
         self._attach(self._transport, self._loop, direct, self._descriptor, polling)
@@ -92,7 +95,8 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
     def eof_received(self) -> None:
         """The peer sends no more, which ends the connection."""
         if not self._closing:
-            self._judge_end(None)
+            carried = self._transport
+            self._judge_end(None, is_cut=isinstance(carried, CarriedTLS) and not carried.peer_closed())
             # The transport closes itself now; a peer that does not read either must not keep it for ever.
             self._begin_closing()
 
@@ -100,7 +104,8 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         """The connection has ended, because of ``exc`` or as it should."""
         if not self._closing:
             # Without an EOF before: a reset, or TLS cut off underneath.
-            self._judge_end(None if exc is None else self._take_write_error() or exc)
+            error = None if exc is None else self._take_write_error() or exc
+            self._judge_end(error, is_cut=self._is_tls and (exc is None or isinstance(exc, ssl.SSLEOFError)))
             self._closing = True
         if self._cut_off is not None:
             self._cut_off.cancel()
@@ -119,9 +124,20 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._room()
         self._ended()
 
-    def _judge_end(self, exc: Exception | None) -> None:
-        """Nothing more arrives, and not by our doing: it is an error unless the peer closed properly."""
-        if exc is not None:
+    def _judge_end(self, exc: Exception | None, *, is_cut: bool) -> None:
+        """Nothing more arrives, and not by our doing: it is an error unless the peer closed properly.
+
+        ``is_cut``: TLS ended without close_notify. Anybody in between can do that (RFC 8446, 6.1).
+        """
+        if is_cut:
+            where = " in the middle of a message" if self._unread else ""
+            self.error = ConnectionClosed(
+                f"the TLS connection to {self.peer} was cut off{where}: it ended without close_notify, "
+                "so more may have been sent than has arrived",
+                peer=self.peer,
+            )
+            self.error.__cause__ = exc
+        elif exc is not None:
             self.error = ConnectionClosed(f"the connection to {self.peer} was lost: {exc}", peer=self.peer)
             self.error.__cause__ = exc
         elif self._unread:

@@ -80,7 +80,8 @@ class Connection(Generic[S, R]):
 
     Messages arrive in the order in which they were sent. Reading and writing go on at the same time, and
     every method belongs to the event loop's own thread. ``async for`` ends quietly when the peer closes
-    between two messages, and raises ``ConnectionClosed`` when the connection was lost or broken.
+    between two messages, and raises ``ConnectionClosed`` when the connection was lost or broken. Under TLS
+    closing means close_notify: a stream that ends without it was cut off.
     """
 
     __slots__ = ("_protocol",)
