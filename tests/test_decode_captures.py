@@ -252,7 +252,8 @@ class Conversation:
             cuts = sorted({8 * chance.randrange(1, len(segment) // 8) for _ in range(3)})
             made = fragments(ends.version, segment, cuts, to, next(self._identifications))
             chance.shuffle(made)
-            self.packets += made
+            for fragment in made:
+                self.packets += [fragment] * chance.choice([1, 1, 1, 2])
         else:
             extra = b"" if ends.version == 6 else b"\1\1\1\0" * chance.randrange(3)
             packet = ip(ends.version, segment, to=to, extra=extra)
@@ -393,6 +394,30 @@ def test_a_file_that_is_cut_in_the_middle(capture: Path, kind: str) -> None:
         assert decoded.code or decoded.messages or size in (first_packet, 28)
 
 
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), link=st.sampled_from(sorted(LINKS)), version=st.sampled_from([4, 6]))
+def test_no_frame_is_a_fault(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, link: str, version: int
+) -> None:
+    """Whatever became of the frames: something is said, and nothing fails."""
+    ends, (number, around) = Ends(version=version), LINKS[link]
+    packets = [
+        *ends.open(),
+        *fragments(version, ends.segment("server", 0, request(1), DATA), [24], "server", 1),
+    ]
+    frames = []
+    for packet in packets:
+        frame = bytearray(around(packet))
+        for at in data.draw(st.lists(st.integers(0, len(frame) - 1), max_size=4)):
+            frame[at] = data.draw(st.integers(0, 255))
+        frames.append(bytes(frame[: data.draw(st.integers(0, len(frame)))]))
+    path = tmp_path_factory.getbasetemp() / "broken.capture"
+    path.write_bytes(pcap(frames, number))
+    decoded = run_decode(path, "--json")
+    assert decoded.records
+    assert decoded.code == 1 or decoded.messages
+
+
 # IP.
 
 
@@ -418,6 +443,15 @@ def test_fragments_without_the_others(capture: Path, version: int) -> None:
         assert ("gap", 0, len(content)) in decoded.problems
         reasons = [record.get("reason", "") for record in decoded.records]
         assert any("2 that are fragments without the others" in reason for reason in reasons)
+
+
+def test_fragments_that_come_twice(capture: Path) -> None:
+    """A capture of several interfaces has every packet more than once."""
+    ends, content = Ends(), request(1, 2)
+    made = fragments(4, ends.segment("server", 0, content, DATA), [24, 40], "server", 5)
+    packets = [*ends.open(), *(fragment for fragment in made for _ in range(3))]
+    assert said(decode(capture, packets)) == [("request", 1), ("request", 2)]
+    assert said(decode(capture, [*ends.open(), *made, *made])) == [("request", 1), ("request", 2)]
 
 
 def test_overlapping_fragments_are_no_message(capture: Path) -> None:

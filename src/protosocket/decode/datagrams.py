@@ -20,6 +20,8 @@ _OPTIONS = {0, 43, 60, 135, 139, 140}  # IPv6's extension headers that begin ali
 _MOST_WAITING = 16 << 20
 # What a waiting fragment costs beside its bytes.
 _EACH = 200
+# So many whole datagrams are remembered, so that fragments that come again are known as theirs.
+_MOST_WHOLE = 4096
 
 
 class Damaged(Exception):
@@ -49,6 +51,9 @@ class _Part:
     """Which datagram it is of, where it begins there, and whether more follows."""
 
 
+_Key = tuple[bytes, bytes, int, int]
+
+
 @dataclass(slots=True)
 class _Waiting:
     """Fragments of one datagram, sorted by their beginnings: each is where it begins, its size, its bytes."""
@@ -58,13 +63,16 @@ class _Waiting:
     total: int | None = None
     protocol: int = 0
     cost: int = 0
+    again: bool = False
+    """It was whole before: a capture of several interfaces has every packet several times."""
 
 
 class Datagrams:
     """Takes IP packets, gives what they carry; keeps fragments until they are whole."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[tuple[bytes, bytes, int, int], _Waiting] = OrderedDict()
+        self._waiting: OrderedDict[_Key, _Waiting] = OrderedDict()
+        self._whole_ones: OrderedDict[_Key, None] = OrderedDict()
         self._cost = 0
         self.given_up = 0
         """Fragments whose others did not come, or contradicted them."""
@@ -94,9 +102,8 @@ class Datagrams:
 
     def finish(self) -> None:
         """No more packets will come."""
-        for waiting in self._waiting.values():
-            self.given_up += len(waiting.parts)
-        self._waiting.clear()
+        for key in list(self._waiting):
+            self._drop(key)
 
     def _whole(self, part: _Part, identification: int, offset: int, more: bool) -> _Part | None:
         if (more and part.size % 8) or offset + part.size > 0xFFFF:
@@ -104,7 +111,7 @@ class Datagrams:
         key = part.source, part.target, identification, len(part.source)
         waiting = self._waiting.get(key)
         if waiting is None:
-            waiting = self._waiting[key] = _Waiting()
+            waiting = self._waiting[key] = _Waiting(again=key in self._whole_ones)
         if not offset:
             waiting.protocol = part.protocol  # in IPv6 that of the others is the first one's, too
         if not _add(waiting, offset, part.size, part.payload, last=not more):
@@ -120,13 +127,16 @@ class Datagrams:
             return None
         del self._waiting[key]
         self._cost -= waiting.cost
+        self._whole_ones[key] = None
+        if len(self._whole_ones) > _MOST_WHOLE:
+            self._whole_ones.popitem(last=False)
         content = _joined(waiting.parts)
         return _Part(part.source, part.target, waiting.protocol, content, waiting.size)
 
-    def _drop(self, key: tuple[bytes, bytes, int, int]) -> None:
+    def _drop(self, key: _Key) -> None:
         dropped = self._waiting.pop(key)
         self._cost -= dropped.cost
-        self.given_up += len(dropped.parts)
+        self.given_up += 0 if dropped.again else len(dropped.parts)
 
 
 def _add(waiting: _Waiting, offset: int, size: int, payload: bytes, *, last: bool) -> bool:
