@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import assert_type
 
 import msgspec
 
+import protosocket
 from protosocket import rpc
 
 
@@ -87,6 +89,9 @@ async def use(client: rpc.Client[Ask, Tell]) -> None:
     assert_type(await client.unary(Ask(), timeout=1), Tell)
     async for item in client.stream(Ask(), timeout=1):
         assert_type(item, Tell)
+    async with aclosing(client.stream(Ask())) as items:
+        assert_type([item.text async for item in items], list[str])
+    assert_type(client.statistics(), list[protosocket.ConnectionStatistics])
     both = await asyncio.gather(client.unary(Ask()), client.unary(Ask()))
     assert_type(both, tuple[Tell, Tell])
     async with asyncio.TaskGroup() as group:
@@ -95,7 +100,13 @@ async def use(client: rpc.Client[Ask, Tell]) -> None:
     assert_type(await asyncio.wait_for(client.unary(Ask()), 1), Tell)
 
 
+async def serve(url: str) -> protosocket.Server[rpc.ServedConnection]:
+    """What each worker runs."""
+    return await rpc.serve(url, Waiting, CODEC, reuse_port=True)
+
+
 async def main() -> None:
+    asyncio.get_running_loop().set_task_factory(rpc.task_factory)
     services: list[type[rpc.Service]] = [Ordinary, Waiting, Generating, HandingOn]
     for service in services:
         async with rpc.serve("tcp://127.0.0.1:0", service, CODEC):
@@ -106,7 +117,10 @@ async def main() -> None:
     ):
         assert_type(client, rpc.Client[Ask, Tell])
         await use(client)
+    async with protosocket.start_workers(serve, "tcp://127.0.0.1:0", workers=2) as workers:
+        assert_type(workers.addresses, tuple[str, ...])
 
 
 if __name__ == "__main__":
     asyncio.run(main())
+    protosocket.run_workers(serve, "tcp://127.0.0.1:0", workers=2)

@@ -33,6 +33,9 @@ async def main(url: str) -> None:
         started: Call = client.unary(CacheCommand(), timeout=1).start(answers.answered)
         started.add_done_callback(print)
         await started
+        assert_type(await asyncio.wait_for(asyncio.shield(started), 1), CacheResponse)
+        assert_type(await asyncio.gather(*calls), list[CacheResponse])
+        assert_type(started.result().message_id, int)
 
 
 if __name__ == "__main__":

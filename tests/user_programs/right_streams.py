@@ -41,6 +41,10 @@ async def main() -> None:
             assert_type(connection, protosocket.Connection[CacheCommand, CacheResponse])
             await connection.send(CacheCommand(message_id=1))
             assert_type(await connection.receive(), CacheResponse)
+        options = protosocket.ConnectionOptions(connect_timeout=1.0, receive_limit=1 << 20)
+        tls = protosocket.TLS(ca="ca.pem")
+        secure = protosocket.connect("tls://127.0.0.1:1", codecs.Bytes(), options=options, tls=tls)
+        assert_type(secure, protosocket.Opening[protosocket.Connection[bytes, bytes]])
         lines = await protosocket.connect(server.addresses[0], codecs.Lines())
         assert_type(await lines.receive(), str)
         async with opening(server.addresses[0]) as shouting:
