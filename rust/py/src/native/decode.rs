@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyList};
 
 use super::failure;
+use super::merged::Merged;
 use super::schema::{Entry, Field, Kind, Label, MessageType, Part, Schema};
 
 /// Reads messages of a schema.
@@ -16,6 +17,7 @@ use super::schema::{Entry, Field, Kind, Label, MessageType, Part, Schema};
 pub struct Decoder<'a, 'py> {
     py: Python<'py>,
     schema: &'a Schema,
+    merged: Merged<'a, 'py>,
 }
 
 /// Why a value is not an object.
@@ -45,12 +47,17 @@ impl<'a, 'py> Decoder<'a, 'py> {
     pub fn run(
         py: Python<'py>,
         schema: &'a Schema,
-        message: &MessageType,
+        message: &'a MessageType,
         bytes: &[u8],
     ) -> PyResult<Bound<'py, PyAny>> {
         let object = message.blank(py)?;
-        let decoder = Decoder { py, schema };
+        let decoder = Decoder {
+            py,
+            schema,
+            merged: Merged::new(),
+        };
         decoder.fields(message, &object, bytes, DEPTH)?;
+        decoder.merged.finish();
         // SAFETY: it is of the class.
         unsafe { message.complete(&object) }?;
         Ok(object)
@@ -59,7 +66,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
     /// Gives `object` what `bytes` say: a new object, or one that was decoded before.
     fn fields(
         &self,
-        message: &MessageType,
+        message: &'a MessageType,
         object: &Bound<'py, PyAny>,
         bytes: &[u8],
         depth: u32,
@@ -80,14 +87,14 @@ impl<'a, 'py> Decoder<'a, 'py> {
         if unknown.is_empty() {
             Ok(())
         } else {
-            self.keep(message, object, unknown)
+            self.merged.keep(message, object, unknown)
         }
     }
 
     #[inline]
     fn field(
         &self,
-        message: &MessageType,
+        message: &'a MessageType,
         object: &Bound<'py, PyAny>,
         reader: &mut Reader<'_>,
         depth: u32,
@@ -135,7 +142,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
     #[inline]
     fn single(
         &self,
-        message: &MessageType,
+        message: &'a MessageType,
         index: usize,
         object: &Bound<'py, PyAny>,
         reader: &mut Reader<'_>,
@@ -361,29 +368,6 @@ impl<'a, 'py> Decoder<'a, 'py> {
             return Err(failure::decode(self.py, text).into());
         }
         Ok(PyBytes::new(self.py, bytes).into_any())
-    }
-
-    /// Adds to the fields that the schema does not know.
-    #[cold]
-    fn keep(&self, message: &MessageType, object: &Bound<'py, PyAny>, mut unknown: Vec<u8>) -> PyResult<()> {
-        // SAFETY: the slots are those of the object's class; no Python code runs while the value is used.
-        unsafe {
-            if let Some(before) = message.unknown.present(object) {
-                unknown.splice(
-                    ..0,
-                    before
-                        .cast::<PyBytes>()
-                        .map_err(PyErr::from)?
-                        .as_bytes()
-                        .iter()
-                        .copied(),
-                );
-            }
-            message
-                .unknown
-                .set(object, PyBytes::new(self.py, &unknown).into_any());
-        }
-        Ok(())
     }
 }
 

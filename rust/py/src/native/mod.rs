@@ -4,6 +4,7 @@ mod class_map;
 mod decode;
 mod encode;
 mod failure;
+mod merged;
 mod number;
 mod objects;
 mod plan;
