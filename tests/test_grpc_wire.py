@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
 import pytest_asyncio
-from tests.grpc_raw import Hello, Metadatum, RawPeer, connect, listen, service
+from tests.grpc_raw import Envelope, Hello, Metadatum, RawPeer, connect, listen, service
+from tests.oracle import varint
 
 import protosocket.grpc
 
@@ -273,6 +275,55 @@ async def test_metadata_of_a_request(client: RawPeer, port: int) -> None:
     assert seen == [("a", "1"), ("b-bin", b"\xff")]
     assert (seen[1].key, seen[1].value) == ("b-bin", b"\xff")
     await peer.close()
+    await server.stop(None)
+
+
+@pytest.mark.parametrize("entry", [b"\x42\x00", b"\x52\x00", b"\x9a\x06\x00", b"\xa3\x06\xa4\x06"])
+async def test_many_small_entries_take_no_memory(client: RawPeer, entry: bytes) -> None:
+    """As objects they would take thirty times their bytes."""
+    body = Envelope(id=1, method=1, path="/raw.Test/echo", payload=PAYLOAD).SerializeToString()
+    body += entry * (12 * 1024 * 1024 // len(entry))
+    tracemalloc.start()
+    client.writer.write(varint.write(len(body)) + body)
+    assert await client.is_over()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6 * len(body)
+
+
+async def test_a_long_payload_leaves_room_for_metadata(port: int) -> None:
+    client = await connect(port)
+    await client.greet()
+    metadata = [Metadatum(key="k", value=bytes(1000))] * 900
+    for size in (100, 3_000_000):
+        client.send(id=1, method=1, path="/raw.Test/echo", payload=bytes(size), metadata=metadata)
+        assert len((await client.receive()).payload) == size
+    await client.close()
+
+
+async def test_metadata_and_texts_that_are_sent_fit_into_a_message() -> None:
+    async def tell(request: bytes, context: Any) -> bytes:
+        pairs = [("k", "v" * 1000)] * int(request)
+        await context.send_initial_metadata(pairs)
+        await context.abort(grpc.StatusCode.NOT_FOUND, "é" * 10_000_000, pairs)
+        return b""
+
+    server = protosocket.grpc.server(handlers=[service(tell=("unary_unary", tell))])
+    port = await _start(server)
+    async with protosocket.grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call: Any = channel.unary_unary("/raw.Test/tell")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(b"250", metadata=[("k", "v" * 1000)] * 250)
+        assert (caught.value.code(), len(caught.value.trailing_metadata())) == (
+            grpc.StatusCode.NOT_FOUND,
+            250,
+        )
+        assert caught.value.details() == "é" * 65_536
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(b"260")
+        assert caught.value.details() == "Invalid metadata"
+        with pytest.raises(grpc.aio.InternalError, match="metadata was invalid: it has 268580 bytes"):
+            await call(b"1", metadata=[("k", "v" * 1000)] * 260)
     await server.stop(None)
 
 

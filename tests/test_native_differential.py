@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import native_schemas
+from tests.oracle import varint
 
 from protosocket.codecs import NativeMessages
 from protosocket.errors import EncodeError, InvalidMessage
@@ -164,3 +165,32 @@ def test_what_another_schema_wrote_is_kept(
 
 def made_classes(index: int) -> list[type[Message]]:
     return made(index)[0].classes
+
+
+@settings(max_examples=200, deadline=None)
+@given(schemas, seeds)
+def test_submessages_in_many_parts_are_merged_alike(
+    made: tuple[native_schemas.Schema, NativeMessages], seed: int
+) -> None:
+    """The parts of several fields take turns, and each has fields that are unknown here."""
+    schema, messages = made
+    chance = random.Random(seed)
+    writers = [each for index in range(SCHEMAS) for each in made_classes(index)]
+    for kind in schema.classes:
+        fields = [each for each in kind.DESCRIPTOR.fields if each.message_type is not None]
+        data = b""
+        for _ in range(chance.randrange(12) if fields else 0):
+            part = chance.choice([*writers, *schema.classes])()
+            native_schemas.fill(part, chance, 2)
+            content = part.SerializePartialToString()
+            data += varint.write(chance.choice(fields).number << 3 | 2) + varint.write(len(content)) + content
+        native_kind = messages[kind.DESCRIPTOR.full_name]
+        try:
+            original = kind.FromString(data)
+        except DecodeError:
+            with pytest.raises(InvalidMessage):
+                messages.decode(native_kind, data)
+            continue
+        native = messages.decode(native_kind, data)
+        if original.IsInitialized() and "nan" not in str(original):
+            assert canonical(kind, messages.encode(native)) == original.SerializeToString(deterministic=True)

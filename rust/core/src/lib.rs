@@ -2,6 +2,7 @@
 
 pub mod cache_commands;
 pub mod collections;
+pub mod crowding;
 pub mod deadlines;
 pub mod engine;
 pub mod flush;
@@ -10,6 +11,7 @@ pub mod framing;
 pub mod header;
 pub mod light;
 pub mod messagepack;
+pub mod messagepack_keys;
 pub mod polling;
 pub mod protobuf;
 pub mod reading_on;

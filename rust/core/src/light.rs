@@ -1,6 +1,6 @@
 //! Messages of a call that say nothing but what a call cannot do without: id, payload and perhaps a method.
 
-use crate::wire_reader::{Reader, wire};
+use crate::wire_reader::{DEPTH, Reader, wire};
 
 /// The numbers of the fields that a light message may have: varints, and bytes for the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,27 @@ impl Fields {
     }
 }
 
+impl Fields {
+    /// Whether `message` has at most `most` bytes beside its payload; a message that does not read has, too.
+    pub fn fits(&self, message: &[u8], most: usize) -> bool {
+        let mut reader = Reader::new(message);
+        let mut beside = 0;
+        while !reader.is_empty() && beside <= most {
+            let before = reader.rest().len();
+            let Ok((number, wire_type)) = reader.key() else {
+                return true;
+            };
+            if reader.skip(number, wire_type, DEPTH).is_err() {
+                return true;
+            }
+            if number != self.payload {
+                beside += before - reader.rest().len();
+            }
+        }
+        beside <= most
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +109,15 @@ mod tests {
         fn no_bytes_make_it_fail(message: Vec<u8>) {
             let _ = FIELDS.read(&message);
         }
+    }
+
+    #[test]
+    fn what_is_beside_the_payload_is_counted() {
+        let message = [bytes(3, &[0; 100]), bytes(8, b""), varint(1, 7), bytes(3, b"x")].concat();
+        assert!(FIELDS.fits(&message, 4));
+        assert!(!FIELDS.fits(&message, 3));
+        assert!(FIELDS.fits(&[message, vec![0x1a, 9]].concat(), 4));
+        assert!(FIELDS.fits(b"", 0));
     }
 
     #[test]

@@ -52,10 +52,7 @@ const NO_NUMBER: Malformed = Malformed("the id or the control code is not an uns
 
 impl Fields {
     pub(crate) fn locate(&self, message: &[u8]) -> Result<Located, Malformed> {
-        let mut reader = Reader {
-            bytes: message,
-            at: 0,
-        };
+        let mut reader = Reader::new(message);
         match self {
             Fields::Array { id, control } => {
                 let count = reader.array()?;
@@ -106,10 +103,7 @@ impl Fields {
                 "the array is too short to hold the id and the control code",
             ));
         };
-        let mut reader = Reader {
-            bytes: message,
-            at: 0,
-        };
+        let mut reader = Reader::new(message);
         let count = reader.map()?;
         let mut pairs = Vec::with_capacity(message.len() + id.len() + control.len() + 8);
         let mut kept = 2usize;
@@ -168,20 +162,29 @@ fn write_string(text: &str, output: &mut Vec<u8>) {
     output.extend_from_slice(text.as_bytes());
 }
 
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn byte(&mut self) -> Result<u8, Malformed> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Reader { bytes, at: 0 }
+    }
+
+    /// Back to the byte that was read last.
+    pub fn go_back(&mut self) {
+        self.at -= 1;
+    }
+
+    pub fn byte(&mut self) -> Result<u8, Malformed> {
         let byte = *self.bytes.get(self.at).ok_or(ENDS)?;
         self.at += 1;
         Ok(byte)
     }
 
     /// A big-endian unsigned integer of `N` bytes.
-    fn unsigned<const N: usize>(&mut self) -> Result<u64, Malformed> {
+    pub fn unsigned<const N: usize>(&mut self) -> Result<u64, Malformed> {
         let bytes = self.bytes[self.at..].first_chunk::<N>().ok_or(ENDS)?;
         self.at += N;
         Ok(bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
@@ -258,7 +261,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Skips one value, however deep: a counter of values still open, no recursion.
-    fn skip(&mut self) -> Result<(), Malformed> {
+    pub fn skip(&mut self) -> Result<(), Malformed> {
         let mut open = 1u64;
         while open > 0 {
             open -= 1;

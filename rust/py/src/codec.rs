@@ -3,6 +3,7 @@
 use protosocket_core::framing::Framing;
 use protosocket_core::header::Layout;
 use protosocket_core::light;
+use protosocket_core::messagepack_keys::is_crowded;
 use protosocket_core::protobuf::{Field, Kind};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -42,6 +43,10 @@ struct LightMessages {
     fields: light::Fields,
     is_server: bool,
 }
+
+/// Bytes that a message may have beside its payload where light ones are exchanged, which is metadata mostly: as objects
+/// small entries take thirty times their bytes.
+const MOST_BESIDE: usize = 1024 * 1024;
 
 /// What makes bytes of messages.
 enum Encode {
@@ -460,6 +465,23 @@ impl WireCodec {
         self.is_decoded_natively
     }
 
+    #[inline]
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        decoder: &Py<NativeDecoder>,
+        bytes: &[u8],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if bytes.len() > MOST_BESIDE
+            && let Some(light) = &self.light
+            && !light.fields.fits(bytes, MOST_BESIDE)
+        {
+            let text = format!("a message has more than {MOST_BESIDE} bytes beside its payload");
+            return Err(errors::invalid(py, text));
+        }
+        decoder.get().read(py, bytes)
+    }
+
     /// The message in `payload`.
     #[inline]
     pub fn decode<'py>(&self, py: Python<'py>, payload: Payload<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -473,15 +495,21 @@ impl WireCodec {
             }
             (Decode::Bytes, Payload::Bytes(bytes)) => Ok(bytes.into_any()),
             (Decode::Bytes, Payload::Scratch(bytes)) => Ok(PyBytes::new(py, &bytes).into_any()),
-            (Decode::Function(decode), Payload::Bytes(bytes)) => decode.bind(py).call1((bytes,)),
+            (Decode::Function(decode), Payload::Bytes(bytes)) => {
+                if self.framing == Framing::MessagePack && is_crowded(bytes.as_bytes()) {
+                    let text = "the keys of a map were chosen to meet in a dict".to_owned();
+                    return Err(errors::invalid(py, text));
+                }
+                decode.bind(py).call1((bytes,))
+            }
             (Decode::Function(decode), Payload::Scratch(bytes)) => {
                 decode.bind(py).call1((PyBytes::new(py, &bytes),))
             }
             (Decode::Native { decoder, .. }, Payload::Bytes(bytes)) => {
-                decoder.get().read(py, bytes.as_bytes())
+                self.read(py, decoder, bytes.as_bytes())
             }
             (Decode::Native { decoder, scratch }, Payload::Scratch(memory)) => {
-                let message = decoder.get().read(py, &memory);
+                let message = self.read(py, decoder, &memory);
                 if memory.capacity() <= KEPT {
                     *scratch.borrow(py) = memory;
                 }

@@ -6,6 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 static OPTION_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static INVALID_MESSAGE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 static ENCODE_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 
 /// The exception to show or to raise elsewhere, with the traceback it was raised with: until Python 3.12 the
@@ -43,6 +44,15 @@ pub fn encode(py: Python<'_>, message: &Bound<'_, PyAny>, cause: PyErr) -> PyErr
     let error = PyErr::from_type(kind.clone(), (text,));
     error.set_cause(py, Some(cause));
     error
+}
+
+/// An `InvalidMessage` with this text.
+#[cold]
+pub fn invalid(py: Python<'_>, text: String) -> PyErr {
+    match INVALID_MESSAGE.import(py, "protosocket.errors", "InvalidMessage") {
+        Ok(kind) => PyErr::from_type(kind.clone(), (text,)),
+        Err(error) => error,
+    }
 }
 
 /// An `OptionError` with this text.

@@ -10,10 +10,12 @@ __all__ = ["read_hex"]
 
 # The bytes end at two spaces, where the column of characters begins. Nothing is given back (+): a long run of
 # digits can be divided in too many ways to try them all, and what is no hex would become characters.
-_XXD = re.compile(r"([0-9a-fA-F]+): ?+((?:[0-9a-fA-F]{2,}+ ?+)*+)(?: .*)?")
-_HEXDUMP = re.compile(r"([0-9a-fA-F]+) {2}((?:[0-9a-fA-F]{2} {1,2})*) *\|.*\|")
-_OFFSET = re.compile(r"[0-9a-fA-F]{7,}")
+_XXD = re.compile(r"([0-9a-fA-F]{1,16}): ?+((?:[0-9a-fA-F]{2,}+ ?+)*+)(?: .*)?")
+_HEXDUMP = re.compile(r"([0-9a-fA-F]{1,16}) {2}((?:[0-9a-fA-F]{2} {1,2}+)*+) *+\|.*\|")
+_OFFSET = re.compile(r"[0-9a-fA-F]{7,16}")
 _REPEATED = "*"
+# Bytes that stars may stand for in all: what is read must not grow beyond what was given.
+_MOST_REPEATED = 256 * 1024 * 1024
 
 
 def read_hex(text: str) -> bytes:
@@ -40,6 +42,7 @@ def _dump(lines: list[tuple[int, str]], pattern: re.Pattern[str]) -> bytes:
     start: int | None = None
     last = b""
     repeated = False
+    stars = 0
     for number, line in lines:
         if line == _REPEATED:
             repeated = True
@@ -51,6 +54,12 @@ def _dump(lines: list[tuple[int, str]], pattern: re.Pattern[str]) -> bytes:
         start = offset if start is None else start
         missing = offset - start - len(content)
         if repeated and last and missing > 0 and missing % len(last) == 0:
+            stars += missing
+            if stars > _MOST_REPEATED:
+                raise OptionError(
+                    f"line {number} comes after a * for {missing} bytes; "
+                    f"all stars together stand for {_MOST_REPEATED} at most"
+                )
             content += last * (missing // len(last))
         elif missing or repeated:
             raise OptionError(f"line {number} has the offset {offset:#x}, expected {start + len(content):#x}")

@@ -12,6 +12,9 @@ from protosocket.grpc.envelope import pack
 
 __all__ = ["checked"]
 
+# A peer takes 1 MiB beside a message: metadata before the messages and after them, and the status.
+_MOST: Final = 256 * 1024
+
 _KEY: Final = re.compile(r"[0-9a-z_.-]+", re.ASCII)
 _TEXT: Final = re.compile(r"[\x20-\x7e]*", re.ASCII)
 
@@ -21,9 +24,16 @@ def checked(metadata: Iterable[tuple[str, str | bytes]] | None) -> list[Any]:
 
     Keys are lower-case letters, digits and ``_ . -``; values are printable ASCII text, or bytes where the key
     ends in ``-bin``. Raises ``TypeError`` for a value of the wrong type, ``ValueError`` for what is no
-    sequence of pairs, and ``grpc.aio.InternalError`` for characters that may not stand there.
+    sequence of pairs, and ``grpc.aio.InternalError`` for characters that may not stand there, and for more
+    than 256 KiB, each pair counted as its key, its value and 32 bytes.
     """
-    return pack((key, _value(key, value)) for key, value in metadata) if metadata else []
+    if not metadata:
+        return []
+    packed = pack((key, _value(key, value)) for key, value in metadata)
+    size = sum(len(datum.key) + len(datum.value) + 32 for datum in packed)
+    if size > _MOST:
+        raise grpc.aio.InternalError(f"metadata was invalid: it has {size} bytes, and {_MOST} are the most")
+    return packed
 
 
 def _value(key: str, value: object) -> str | bytes:

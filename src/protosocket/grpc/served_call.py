@@ -26,6 +26,9 @@ __all__ = ["INVALID_METADATA", "Ending", "ServedCall", "too_long"]
 
 _logger = logging.getLogger("protosocket")
 
+# In characters: with the metadata it must fit into what a client takes beside a message.
+_LONGEST_DETAILS: Final = 64 * 1024
+
 INVALID_METADATA: Final = failure(grpc.StatusCode.INTERNAL, "Invalid metadata")
 _STOPPED: Final = failure(grpc.StatusCode.UNAVAILABLE, "Cancelling all calls")
 _CANCELLED: Final = failure(grpc.StatusCode.CANCELLED, "Cancelled by the servicer")
@@ -220,7 +223,7 @@ class ServedCall:
         return self._with_status(_number(self._code) or grpc.StatusCode.UNKNOWN.value[0], text)
 
     def _with_status(self, number: int, details: str) -> Any:
-        return self._with_trailing(Envelope(status=Status(code=number, details=details)))
+        return self._with_trailing(Envelope(status=Status(code=number, details=details[:_LONGEST_DETAILS])))
 
     def _with_trailing(self, message: Any) -> Any:
         if self._trailing:

@@ -7,6 +7,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyList};
 
+use super::crowds::Crowds;
 use super::failure;
 use super::merged::Merged;
 use super::schema::{Entry, Field, Kind, Label, MessageType, Part, Schema};
@@ -18,6 +19,7 @@ pub struct Decoder<'a, 'py> {
     py: Python<'py>,
     schema: &'a Schema,
     merged: Merged<'a, 'py>,
+    crowds: Crowds<'py>,
 }
 
 /// Why a value is not an object.
@@ -55,6 +57,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             py,
             schema,
             merged: Merged::new(),
+            crowds: Crowds::new(),
         };
         decoder.fields(message, &object, bytes, DEPTH)?;
         decoder.merged.finish();
@@ -266,6 +269,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
                 }
             }
         };
+        self.crowds.look(&field.part, &dict, &key)?;
         dict.set_item(key, value)?;
         Ok(true)
     }

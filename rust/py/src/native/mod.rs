@@ -1,6 +1,7 @@
 //! The native protobuf codec: message classes of `msgspec.Struct` kind, read and written without Python code.
 
 mod class_map;
+mod crowds;
 mod decode;
 mod encode;
 mod failure;

@@ -1,0 +1,170 @@
+//! The keys of the maps in a MessagePack value, looked at before anybody makes dicts of them.
+
+use crate::crowding::{Places, UNWATCHED, hash_of_float, hash_of_int};
+use crate::messagepack::Reader;
+
+/// An array or a map of which not all values were read.
+struct Open {
+    /// Keys count as values.
+    left: u64,
+    is_map: bool,
+    /// Those of a map with many keys.
+    places: Option<Box<Places>>,
+}
+
+/// What a value is that was just read.
+enum Value {
+    Number(i64),
+    Open(Open),
+    Other,
+}
+
+/// Whether a map in `message` has numbers as keys that were chosen to meet in a dict.
+///
+/// A message that does not read has none: whoever decodes it will say so.
+pub fn is_crowded(message: &[u8]) -> bool {
+    // Most messages cannot have a map so long.
+    let has_long = |part: &[u8]| {
+        part.iter()
+            .fold(false, |found, byte| found | (byte & 0xfe == 0xde))
+    };
+    if message.len() < 2 * UNWATCHED || !message.chunks(256).any(has_long) {
+        return false;
+    }
+    let mut reader = Reader::new(message);
+    let mut open = vec![Open::array(1)];
+    while let Some(innermost) = open.last_mut() {
+        let Some(left) = innermost.left.checked_sub(1) else {
+            open.pop();
+            continue;
+        };
+        innermost.left = left;
+        let is_key = innermost.is_map && left % 2 == 1;
+        match value(&mut reader) {
+            Some(Value::Number(hash)) if is_key => {
+                if let Some(places) = &mut innermost.places
+                    && !places.add(hash)
+                {
+                    return true;
+                }
+            }
+            Some(Value::Open(value)) => open.push(value),
+            Some(_) => {}
+            None => return false,
+        }
+    }
+    false
+}
+
+impl Open {
+    fn array(count: u64) -> Self {
+        Open {
+            left: count,
+            is_map: false,
+            places: None,
+        }
+    }
+
+    fn map(count: u64) -> Self {
+        Open {
+            left: 2 * count,
+            is_map: true,
+            places: (count >= UNWATCHED as u64).then(Box::default),
+        }
+    }
+}
+
+/// Reads a value, or the head of one with others in it.
+fn value(reader: &mut Reader<'_>) -> Option<Value> {
+    let number = |number: i128| Some(Value::Number(hash_of_int(number)));
+    let head = reader.byte().ok()?;
+    match head {
+        0x00..=0x7f => return number(i128::from(head)),
+        0xe0..=0xff => return number(i128::from(head as i8)),
+        0xcc => return number(i128::from(reader.unsigned::<1>().ok()?)),
+        0xcd => return number(i128::from(reader.unsigned::<2>().ok()?)),
+        0xce => return number(i128::from(reader.unsigned::<4>().ok()?)),
+        0xcf => return number(i128::from(reader.unsigned::<8>().ok()?)),
+        0xd0 => return number(i128::from(reader.unsigned::<1>().ok()? as i8)),
+        0xd1 => return number(i128::from(reader.unsigned::<2>().ok()? as i16)),
+        0xd2 => return number(i128::from(reader.unsigned::<4>().ok()? as i32)),
+        0xd3 => return number(i128::from(reader.unsigned::<8>().ok()? as i64)),
+        0xca => {
+            let float = f32::from_bits(reader.unsigned::<4>().ok()? as u32);
+            return Some(Value::Number(hash_of_float(f64::from(float))));
+        }
+        0xcb => {
+            let float = f64::from_bits(reader.unsigned::<8>().ok()?);
+            return Some(Value::Number(hash_of_float(float)));
+        }
+        _ => {}
+    }
+    let opened = match head {
+        0x80..=0x8f => Open::map(u64::from(head & 0x0f)),
+        0x90..=0x9f => Open::array(u64::from(head & 0x0f)),
+        0xdc => Open::array(reader.unsigned::<2>().ok()?),
+        0xdd => Open::array(reader.unsigned::<4>().ok()?),
+        0xde => Open::map(reader.unsigned::<2>().ok()?),
+        0xdf => Open::map(reader.unsigned::<4>().ok()?),
+        _ => {
+            reader.go_back();
+            reader.skip().ok()?;
+            return Some(Value::Other);
+        }
+    };
+    Some(Value::Open(opened))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messagepack::encode;
+    use proptest::prelude::*;
+
+    /// A map of these keys to nil, in a map and an array.
+    fn map(keys: &[u64]) -> Vec<u8> {
+        let mut message = vec![0x81, 0xa1, b'k', 0x92, 0xc0, 0xdf];
+        message.extend((keys.len() as u32).to_be_bytes());
+        for key in keys {
+            message.extend(encode(*key).as_slice());
+            message.push(0xc0);
+        }
+        message
+    }
+
+    fn chosen() -> Vec<u64> {
+        let size = 1 << 14;
+        let chain = std::iter::successors(Some(1u64), |place| Some((place * 5 + 1) % size)).take(5_000);
+        chain.chain((1..5_000).map(|turn| 1 + turn * size)).collect()
+    }
+
+    #[test]
+    fn keys_that_were_chosen_to_meet_are_found() {
+        assert!(is_crowded(&map(&chosen())));
+        assert!(!is_crowded(&map(&(0..10_000).collect::<Vec<_>>())));
+        let floats: Vec<u8> = chosen()
+            .iter()
+            .flat_map(|key| [&[0xcb][..], &(*key as f64).to_be_bytes(), &[0xc3]].concat())
+            .collect();
+        assert!(is_crowded(
+            &[&[0xdf][..], &9_999u32.to_be_bytes(), &floats].concat()
+        ));
+        // As values they are no harm.
+        let values: Vec<u8> = chosen()
+            .iter()
+            .flat_map(|key| [&[0xa0][..], encode(*key).as_slice()].concat())
+            .collect();
+        assert!(!is_crowded(
+            &[&[0xdf][..], &9_999u32.to_be_bytes(), &values].concat()
+        ));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20))]
+
+        #[test]
+        fn garbage_never_panics(bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0x80u8..0xa0, 0xc0u8..0xe0], 2048..4096)) {
+            is_crowded(&bytes);
+        }
+    }
+}
