@@ -317,10 +317,10 @@ def segment(offset: int, payload: bytes, port: int = 40_000, flags: int = 0x18) 
     return struct.pack(">BBHHHBBHII", 0x45, 0, length, 0, 0, 64, 6, 0, 0x7F000001, 0x7F000001) + tcp + payload
 
 
-def capture(packets: list[bytes]) -> bytes:
+def capture(packets: list[bytes], link: int = RAW_IP) -> bytes:
     """A capture file of such packets."""
     records = (struct.pack("<IIII", at, 0, len(each), len(each)) + each for at, each in enumerate(packets))
-    return struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 1 << 18, RAW_IP) + b"".join(records)
+    return struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 1 << 18, link) + b"".join(records)
 
 
 def read_capture(framing: decode.Framing = "varint") -> Callable[[bytes], object]:
@@ -328,7 +328,9 @@ def read_capture(framing: decode.Framing = "varint") -> Callable[[bytes], object
 
     def read(data: bytes) -> None:
         stream: Any = io.BufferedReader(io.BytesIO(data))
-        for _ in decode.capture_events(stream, lambda: decode.Framer(framing, 1 << 30), (), sniff=False):
+        for _ in decode.capture_events(
+            stream, lambda: decode.Framer(framing, 1 << 30), (), decode.LeftOut(), sniff=False
+        ):
             pass
 
     return read
@@ -343,6 +345,28 @@ def segments(payload: bytes, size: int, order: Callable[[list[int]], None] = lam
 
 def shuffled(offsets: list[int]) -> None:
     random.Random(1).shuffle(offsets)
+
+
+def on_ethernet(header: bytes, between: bytes) -> Callable[[int], bytes]:
+    """A frame with as many headers before the packet as there is room for."""
+
+    def make(size: int) -> bytes:
+        frame = bytes(12) + header + repeated(between, size)
+        return capture([frame], link=1)
+
+    return make
+
+
+def fragments(size: int) -> bytes:
+    """Fragments of eight bytes, the last ones first."""
+
+    def fragment(number: int, offset: int) -> bytes:
+        addresses = (0x7F000001, 0x7F000001)
+        return struct.pack(">BBHHHBBHII", 0x45, 0, 28, number, 0x2000 | offset, 64, 6, 0, *addresses) + bytes(
+            8
+        )
+
+    return capture([fragment(each // 100, 100 - each % 100) for each in range(size // 8)])
 
 
 def connections(size: int) -> bytes:
@@ -418,6 +442,9 @@ DECODE: Final = [
     Case("decode/line", lambda size: segments(b"x" * size, 1), read_capture("lines"), KiB // 8),
     Case("decode/connections", connections, read_capture(), 2 * KiB),
     Case("decode/extension-headers", extension_headers, read_capture(), 8 * KiB, 100),
+    Case("decode/tags", on_ethernet(b"\x81\x00", b"\0\0\x81\0"), read_capture(), 8 * KiB, 100),
+    Case("decode/labels", on_ethernet(b"\x88\x47", bytes(4)), read_capture(), 8 * KiB, 100),
+    Case("decode/fragments", fragments, read_capture(), 2 * KiB, 100),
     Case("decode/tunnels", tunnels, read_capture(), 4 * KiB, 100),
     Case("decode/xxd", lambda size: repeated(b"00000000: 00 00\n", 16) + b"00" * size, refused(dump)),
     Case("decode/hexdump", lambda size: b"00000000  " + b"00 " * size + b"|x|", dump, KiB, 100),

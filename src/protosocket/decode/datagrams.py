@@ -45,7 +45,7 @@ class _Part:
     source: bytes
     target: bytes
     protocol: int
-    payload: bytes
+    payload: memoryview
     size: int
     fragment: tuple[int, int, bool] | None = None
     """Which datagram it is of, where it begins there, and whether more follows."""
@@ -77,7 +77,7 @@ class Datagrams:
         self.given_up = 0
         """Fragments whose others did not come, or contradicted them."""
 
-    def take(self, packet: bytes, missing: int) -> Datagram | None:
+    def take(self, packet: memoryview, missing: int) -> Datagram | None:
         """The TCP segment in ``packet``, of which the capture cut off ``missing`` bytes.
 
         None if it is a fragment and others must come. Raises ``Unread`` for other protocols, ``Damaged`` for
@@ -92,7 +92,7 @@ class Datagrams:
                 part = whole
             missing = part.size - len(part.payload)
             if part.protocol == TCP:
-                return Datagram(part.source, part.target, part.payload, part.size)
+                return Datagram(part.source, part.target, bytes(part.payload), part.size)
             if part.protocol in (_IPV4, _IPV6):
                 packet = part.payload
             elif part.protocol == _GRE:
@@ -114,7 +114,7 @@ class Datagrams:
             waiting = self._waiting[key] = _Waiting(again=key in self._whole_ones)
         if not offset:
             waiting.protocol = part.protocol  # in IPv6 that of the others is the first one's, too
-        if not _add(waiting, offset, part.size, part.payload, last=not more):
+        if not _add(waiting, offset, part.size, bytes(part.payload), last=not more):
             # Overlapping fragments are an attack (RFC 5722), and receivers drop all of them.
             self._drop(key)
             return None
@@ -130,7 +130,7 @@ class Datagrams:
         self._whole_ones[key] = None
         if len(self._whole_ones) > _MOST_WHOLE:
             self._whole_ones.popitem(last=False)
-        content = _joined(waiting.parts)
+        content = memoryview(_joined(waiting.parts))
         return _Part(part.source, part.target, waiting.protocol, content, waiting.size)
 
     def _drop(self, key: _Key) -> None:
@@ -167,7 +167,7 @@ def _joined(parts: list[tuple[int, int, bytes]]) -> bytes:
     return bytes(content)
 
 
-def _ip(packet: bytes, missing: int) -> _Part:
+def _ip(packet: memoryview, missing: int) -> _Part:
     version = packet[0] >> 4
     if version == 4:
         return _ip4(packet, missing)
@@ -176,10 +176,10 @@ def _ip(packet: bytes, missing: int) -> _Part:
     raise Damaged
 
 
-def _ip4(packet: bytes, missing: int) -> _Part:
+def _ip4(packet: memoryview, missing: int) -> _Part:
     start = (packet[0] & 15) * 4
     total, identification, flags, _, protocol = struct.unpack_from("!HHHBB", packet, 2)
-    source, target = packet[12:16], packet[16:20]
+    source, target = bytes(packet[12:16]), bytes(packet[16:20])
     if len(target) < 4:
         raise IndexError
     if start < 20 or 0 < total < start:
@@ -201,9 +201,9 @@ def _after(part: _Part, protocol: int, header: int) -> _Part:
     return _Part(part.source, part.target, protocol, part.payload[header:], part.size - header)
 
 
-def _ip6(packet: bytes, missing: int) -> _Part:
+def _ip6(packet: memoryview, missing: int) -> _Part:
     size, protocol = struct.unpack_from("!HB", packet, 4)
-    source, target = packet[8:24], packet[24:40]
+    source, target = bytes(packet[8:24]), bytes(packet[24:40])
     if len(target) < 16:
         raise IndexError
     size = size or max(len(packet) + missing - 40, 0)
@@ -225,7 +225,7 @@ def _ip6(packet: bytes, missing: int) -> _Part:
             return part
 
 
-def _within_gre(data: bytes) -> bytes:
+def _within_gre(data: memoryview) -> memoryview:
     flags, kind = struct.unpack_from("!HH", data)
     if flags & 7 or flags & 0x4000:  # another version, or routes, which nobody uses
         raise Unread("that are not TCP")

@@ -1,6 +1,7 @@
 """From a frame to the IP packet in it, whatever the link and whatever tags are between.
 
-The numbers and the headers are those of https://www.tcpdump.org/linktypes.html.
+The numbers and the headers are those of https://www.tcpdump.org/linktypes.html. Frames are views, whose parts
+are no copies: there may be as many headers as a frame has room for.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _SNAP = bytes.fromhex("aaaa03000000")
 _NFLOG_PAYLOAD = 9
 
 
-def ip_packet(link: int, frame: bytes) -> bytes:
+def ip_packet(link: int, frame: memoryview) -> memoryview:
     """The IP packet in a frame.
 
     Raises ``Unread`` for what is no IP and for links of an unknown type; ``struct.error`` or ``IndexError``
@@ -34,7 +35,7 @@ def ip_packet(link: int, frame: bytes) -> bytes:
     return within(frame)
 
 
-def by_type(kind: int, data: bytes) -> bytes:
+def by_type(kind: int, data: memoryview) -> memoryview:
     """What is in ``data`` after an EtherType, as of Ethernet or GRE; raises what ``ip_packet`` raises."""
     while kind not in _IP:
         if kind in _TAGS:
@@ -45,31 +46,31 @@ def by_type(kind: int, data: bytes) -> bytes:
             return _ppp(data[6:])
         elif kind == _BRIDGED:
             return _ethernet(data)
-        elif kind <= _LONGEST_LLC and data.startswith(_SNAP):
+        elif kind <= _LONGEST_LLC and bytes(data[:6]) == _SNAP:
             kind, data = _type_at(data, 6), data[8:]
         else:
             raise Unread("that are not IP")
     return data
 
 
-def _type_at(data: bytes, at: int) -> int:
+def _type_at(data: memoryview, at: int) -> int:
     (kind,) = struct.unpack_from("!H", data, at)
     return int(kind)
 
 
-def _ethernet(data: bytes) -> bytes:
+def _ethernet(data: memoryview) -> memoryview:
     return by_type(_type_at(data, 12), data[14:])
 
 
-def _cooked(data: bytes) -> bytes:
+def _cooked(data: memoryview) -> memoryview:
     return by_type(_type_at(data, 14), data[16:])
 
 
-def _cooked2(data: bytes) -> bytes:
+def _cooked2(data: memoryview) -> memoryview:
     return by_type(_type_at(data, 0), data[20:])
 
 
-def _labelled(data: bytes) -> bytes:
+def _labelled(data: memoryview) -> memoryview:
     """What is under a stack of MPLS labels, which does not say it itself: IP, or a wire of Ethernet."""
     while not data[2] & 1:
         data = data[4:]
@@ -79,8 +80,8 @@ def _labelled(data: bytes) -> bytes:
     return _ethernet(data[4:] if data[0] >> 4 == 0 else data)  # after the control word
 
 
-def _ppp(data: bytes) -> bytes:
-    if data.startswith(b"\xff\x03"):
+def _ppp(data: memoryview) -> memoryview:
+    if bytes(data[:2]) == b"\xff\x03":
         data = data[2:]
     if data[0] & 1:
         protocol, data = data[0], data[1:]
@@ -93,16 +94,16 @@ def _ppp(data: bytes) -> bytes:
     raise Unread("that are not IP")
 
 
-def _hdlc(data: bytes) -> bytes:
+def _hdlc(data: memoryview) -> memoryview:
     """PPP, or Cisco's own, which has an EtherType."""
     return _cisco(data) if data[0] in (0x0F, 0x8F) else _ppp(data)
 
 
-def _cisco(data: bytes) -> bytes:
+def _cisco(data: memoryview) -> memoryview:
     return by_type(_type_at(data, 2), data[4:])
 
 
-def _loopback(data: bytes) -> bytes:
+def _loopback(data: memoryview) -> memoryview:
     """Four bytes of address family, as the capturing system numbers and orders them; IP says its version."""
     families = struct.unpack_from("<I", data)[0], struct.unpack_from(">I", data)[0]
     # 2 is IPv4 everywhere; IPv6 is 10 on Linux, 23 on Windows, 24, 28 or 30 on the BSDs and macOS.
@@ -111,7 +112,7 @@ def _loopback(data: bytes) -> bytes:
     return data[4:]
 
 
-def _nflog(data: bytes) -> bytes:
+def _nflog(data: memoryview) -> memoryview:
     """Attributes, one of which is the packet; their order of bytes is the capturing machine's."""
     if data[0] not in (2, 10):
         raise Unread("that are not IP")
@@ -125,12 +126,12 @@ def _nflog(data: bytes) -> bytes:
         at += max(size + 3 & ~3, 4)
 
 
-def _itself(data: bytes) -> bytes:
+def _itself(data: memoryview) -> memoryview:
     return data
 
 
 # 12 and 14 are what systems wrote for raw IP before it had a number.
-LINKS: dict[int, Callable[[bytes], bytes]] = {
+LINKS: dict[int, Callable[[memoryview], memoryview]] = {
     0: _loopback,
     1: _ethernet,
     9: _ppp,

@@ -61,7 +61,7 @@ class Segments:
         left_out.packets += 1
         missing = packet.size - len(packet.data)
         try:
-            datagram = self._datagrams.take(ip_packet(packet.link, packet.data), missing)
+            datagram = self._datagrams.take(ip_packet(packet.link, memoryview(packet.data)), missing)
             if datagram is None:
                 return None
             return _segment(packet.time, datagram)
@@ -73,7 +73,7 @@ class Segments:
             reason = "whose headers the capture cut off" if missing else "whose headers are not whole"
             left_out.lost[reason] += 1
             return None
-        except Damaged:
+        except (Damaged, RecursionError):  # or headers within headers without an end
             left_out.lost["whose headers are damaged"] += 1
             return None
 
