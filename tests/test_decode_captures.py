@@ -359,6 +359,16 @@ def test_every_file(capture: Path, order: str, kind: str) -> None:
     assert decoded.messages[0]["time"] == pytest.approx(1_700_000_000.003, abs=1e-6)
 
 
+def test_sections_of_a_pcapng_file(capture: Path) -> None:
+    """Each has its order of bytes and its interfaces; between packets there is what nobody asked for."""
+    ends = Ends()
+    first = pcapng([("raw", packet) for packet in ends.open()])
+    other = struct.pack("<II8sI", 0xBAD, 20, b"whatever", 20) + struct.pack("<III", 9, 12, 12)
+    last = pcapng([("vlan, cooked", ends.packet("server", 0, request(7), DATA))], order=">")
+    capture.write_bytes(first + other + last)
+    assert said(run_decode(capture, "--cache", "--json")) == [("request", 7)]
+
+
 @pytest.mark.parametrize("kind", ["pcap", "pcapng"])
 @pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFFFFF, 1 << 25, 8])
 def test_a_damaged_length_takes_no_memory(capture: Path, kind: str, length: int) -> None:
