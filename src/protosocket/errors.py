@@ -4,6 +4,7 @@
     ├── AddressError (ValueError)          an address URL that cannot be used
     ├── OptionError (ValueError)           an option or a codec that makes no sense
     ├── ConnectError (OSError)             no connection could be made
+    ├── EventLoopError (RuntimeError)      something used outside the event loop that it belongs to
     ├── WorkerError                        a process that was to serve does not
     ├── ConnectionClosed                   the connection ended; nothing more can be sent or received
     │   └── ProtocolError                  ... because the peer sent bytes that are not messages
@@ -34,6 +35,7 @@ __all__ = [
     "DeadlineExceeded",
     "EncodeError",
     "Error",
+    "EventLoopError",
     "InvalidMessage",
     "MessageTooLarge",
     "OptionError",
@@ -64,6 +66,10 @@ class ConnectError(Error, OSError):
     def __init__(self, message: str, *, address: str = "") -> None:
         super().__init__(message)
         self.address = address
+
+
+class EventLoopError(Error, RuntimeError):
+    """Something was used from another event loop or thread than its own, or after that loop was closed."""
 
 
 class WorkerError(Error):

@@ -12,6 +12,7 @@ use pyo3::{ffi, intern};
 use crate::client::ClientReactor;
 use crate::guarded::Guarded;
 use crate::handshake::{EventLoop, given_back};
+use crate::home;
 use crate::unary::{Reading, UnaryCall};
 
 /// The native half of a client.
@@ -223,7 +224,27 @@ impl Caller {
     /// The event loop of all calls.
     #[inline]
     pub fn event_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.asked(py, |event_loop| &event_loop.event_loop)
+        self.asked(py, |event_loop| &event_loop.home.event_loop)
+    }
+
+    /// Raises EventLoopError if a call cannot be made here.
+    #[inline]
+    pub fn require_home(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let near = match &slf.get().pool.borrow(py).event_loop {
+            Some(event_loop) => event_loop.home.near(py),
+            None => return Err(unprepared()),
+        };
+        if let Some(event_loop) = near {
+            if home::is_running(&event_loop)? {
+                return Ok(());
+            }
+        }
+        home::require(slf, &slf.get().event_loop(py)?)?;
+        if let Some(event_loop) = &slf.get().pool.borrow(py).event_loop {
+            event_loop.home.follow();
+        }
+        Ok(())
     }
 
     /// One of the things that the event loop's tasks ask for.

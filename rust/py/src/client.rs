@@ -212,6 +212,7 @@ impl ClientReactor {
     /// ended or the connection is closed. Raises EncodeError.
     fn send(slf: &Bound<'_, Self>, handle: u64, message: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = slf.py();
+        slf.as_super().get().require_home(py)?;
         let encoded = slf.get().codec.get().encode(message)?;
         let id = slf.get().calls.borrow(py).pending.id(handle);
         match id {
@@ -385,6 +386,7 @@ impl ClientReactor {
         timeout: Option<f64>,
         clock: &Bound<'_, PyAny>,
     ) -> PyResult<u64> {
+        slf.as_super().get().require_home(slf.py())?;
         match Self::queue(slf, request, call, timeout)? {
             Some(queued) => {
                 Self::dispatch(slf, &queued, timeout, || Ok(clock.clone())).map(|()| queued.handle)

@@ -13,12 +13,13 @@ use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::{ffi, intern};
 
+use crate::home::Home;
 use crate::task::Sent;
 use crate::unary::UnaryCall;
 
 /// An event loop, with what its tasks ask for at every wait.
 pub struct EventLoop {
-    pub event_loop: Py<PyAny>,
+    pub home: Home,
     /// A function that gives the event loop.
     get_loop: Py<PyAny>,
     /// An `asyncio.Future` that is done.
@@ -32,13 +33,13 @@ impl EventLoop {
         done.call_method1(intern!(py, "set_result"), (py.None(),))?;
         Ok(EventLoop {
             get_loop: function(&GET_LOOP, event_loop)?.unbind(),
-            event_loop: event_loop.clone().unbind(),
+            home: Home::new(event_loop.clone().unbind()),
             done: done.unbind(),
         })
     }
 
     pub fn held(&self) -> [&Py<PyAny>; 3] {
-        [&self.event_loop, &self.get_loop, &self.done]
+        [&self.home.event_loop, &self.get_loop, &self.done]
     }
 }
 

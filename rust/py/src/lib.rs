@@ -13,6 +13,7 @@ mod errors;
 mod framing;
 mod guarded;
 mod handshake;
+mod home;
 mod link;
 mod native;
 mod relay;

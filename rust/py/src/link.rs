@@ -27,6 +27,7 @@ use crate::busy_poll::BusyPoller;
 use crate::codec::{Payload, WireCodec};
 use crate::errors;
 use crate::guarded::{Borrowed, Guarded};
+use crate::home::{Home, is_running};
 use assembly::Assembly;
 use socket::Socket;
 
@@ -90,11 +91,14 @@ pub struct LinkState {
     assembly: Option<Assembly>,
     /// Unread bytes already searched for a line's end.
     searched: usize,
+    /// Where it is used; there as long as the transport is.
+    home: Option<Home>,
     transport: Option<Py<PyAny>>,
     write: Option<Py<PyAny>>,
     call_soon: Option<Py<PyAny>>,
     flush_callback: Option<Py<PyAny>>,
     proceed_callback: Option<Py<PyAny>>,
+    came_callback: Option<Py<PyAny>>,
     /// What keeps the event loop awake, and for how long after each read and write.
     poller: Option<(Py<BusyPoller>, Option<Duration>)>,
     writable: bool,
@@ -504,11 +508,13 @@ impl Link {
                 long: None,
                 assembly: None,
                 searched: 0,
+                home: None,
                 transport: None,
                 write: None,
                 call_soon: None,
                 flush_callback: None,
                 proceed_callback: None,
+                came_callback: None,
                 poller: None,
                 writable: true,
                 flush_scheduled: false,
@@ -539,6 +545,42 @@ impl Link {
     #[inline]
     pub fn state<'a>(&'a self, py: Python<'a>) -> Borrowed<'a, LinkState> {
         self.state.borrow(py)
+    }
+
+    /// The transport is about to be used: in another thread than before if its event loop has moved there.
+    #[inline]
+    pub fn follow(&self, py: Python<'_>) -> PyResult<()> {
+        let is_same = self.state(py).home.as_ref().is_none_or(Home::is_same_thread);
+        if is_same { Ok(()) } else { self.come_here(py) }
+    }
+
+    /// Raises EventLoopError if its event loop does not run here, and has the transport follow if it has moved.
+    #[inline]
+    pub fn require_home(&self, py: Python<'_>) -> PyResult<()> {
+        let near = match &self.state(py).home {
+            Some(home) => home.near(py),
+            None => return Ok(()),
+        };
+        match near {
+            Some(event_loop) if is_running(&event_loop)? => Ok(()),
+            _ => self.come_here(py),
+        }
+    }
+
+    #[cold]
+    fn come_here(&self, py: Python<'_>) -> PyResult<()> {
+        let came = self
+            .state(py)
+            .came_callback
+            .as_ref()
+            .map(|came| came.clone_ref(py));
+        if let Some(came) = came {
+            came.bind(py).call1((py.None(),))?;
+        }
+        if let Some(home) = &self.state(py).home {
+            home.follow();
+        }
+        Ok(())
     }
 
     /// Whether anything can still be sent.
@@ -588,6 +630,7 @@ impl Link {
                 .as_ref()
                 .map(|transport| transport.bind(py).clone())
         };
+        self.follow(py)?;
         // It may have been closed or told to pause by anybody.
         match transport {
             Some(transport) if transport.call_method0(intern!(py, "is_reading"))?.is_truthy()? => {}
@@ -676,6 +719,28 @@ impl Link {
         if self.state(py).queued_bytes() == 0 {
             return Ok(());
         }
+        self.follow(py)?;
+        match self.write_to_transport(py) {
+            Err(error) if errors::is_ordinary(py, &error) => self.failed(py, error),
+            written => written,
+        }
+    }
+
+    /// The transport raised what it should not have: the connection ends, and who waits for it hears of that.
+    #[cold]
+    fn failed(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
+        let came = self
+            .state(py)
+            .came_callback
+            .as_ref()
+            .map(|came| came.clone_ref(py));
+        match came {
+            Some(came) => came.bind(py).call1((error.into_value(py),)).map(drop),
+            None => Err(error),
+        }
+    }
+
+    fn write_to_transport(&self, py: Python<'_>) -> PyResult<()> {
         let way = self.way_out(py)?;
         if way == WayOut::None {
             // The transport has lost its socket, or was told to close: nothing gets out any more.
@@ -872,6 +937,7 @@ impl Link {
             state.transport.as_ref().map(|transport| transport.clone_ref(py))
         };
         if let Some(transport) = transport {
+            self.follow(py)?;
             let paused = transport.bind(py).call_method0(intern!(py, "pause_reading"));
             if paused.is_err() {
                 let mut state = self.state(py);
@@ -928,6 +994,7 @@ impl Link {
             state.transport.as_ref().map(|transport| transport.clone_ref(py))
         };
         if let Some(transport) = transport {
+            self.follow(py)?;
             let resumed = transport.bind(py).call_method0(intern!(py, "resume_reading"));
             if resumed.is_err() {
                 self.state(py).halted = true;
@@ -1001,8 +1068,10 @@ impl Link {
         let call_soon = r#loop.getattr(intern!(py, "call_soon"))?.unbind();
         let flush = slf.getattr(intern!(py, "_flush"))?.unbind();
         let proceed = slf.getattr(intern!(py, "_proceed"))?.unbind();
+        let came = slf.getattr(intern!(py, "_came"))?.unbind();
         let replaced = {
             let mut state = slf.get().state(py);
+            let home = state.home.replace(Home::new(r#loop.unbind()));
             state.direct = direct;
             state.socket = socket.map(Socket::new);
             let polling = polling.map(|(poller, seconds)| (poller, seconds.map(Duration::from_secs_f64)));
@@ -1013,6 +1082,7 @@ impl Link {
                 state.call_soon.replace(call_soon),
                 state.flush_callback.replace(flush),
                 state.proceed_callback.replace(proceed),
+                (state.came_callback.replace(came), home),
             )
         };
         // Dropped outside the borrow: the last reference may run Python code.
@@ -1059,6 +1129,7 @@ impl Link {
                 state.call_soon.take(),
                 state.flush_callback.take(),
                 state.proceed_callback.take(),
+                (state.came_callback.take(), state.home.take()),
                 state.poller.take(),
                 state.has_read.take(),
             )
@@ -1096,6 +1167,22 @@ impl Link {
     fn _take_write_error(&self, py: Python<'_>) -> Option<PyErr> {
         let error = self.state(py).write_error.take()?;
         Some(os_error(py, &error))
+    }
+
+    /// The transport is about to be used by somebody else.
+    fn _follow(&self, py: Python<'_>) -> PyResult<()> {
+        self.follow(py)
+    }
+
+    /// Raises EventLoopError if the connection's event loop does not run here, unless it runs nowhere.
+    fn _require_home(&self, py: Python<'_>) -> PyResult<()> {
+        self.require_home(py)
+    }
+
+    /// Whether the transport was told to stop reading.
+    #[getter]
+    fn _is_halted(&self, py: Python<'_>) -> bool {
+        self.state(py).halted
     }
 
     /// Bytes received that are no whole message yet.
@@ -1187,9 +1274,13 @@ impl Link {
             &state.call_soon,
             &state.flush_callback,
             &state.proceed_callback,
+            &state.came_callback,
             &state.has_read,
         ] {
             visit.call(held)?;
+        }
+        if let Some(home) = &state.home {
+            visit.call(&home.event_loop)?;
         }
         if let Some((poller, _)) = &state.poller {
             visit.call(poller)?;

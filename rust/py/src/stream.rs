@@ -78,9 +78,10 @@ impl StreamReactor {
     /// Queues a message; the caller asks `_has_room()` before. Raises EncodeError.
     fn _send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
+        let link = slf.as_super().get();
+        link.require_home(py)?;
         let codec = slf.get().codec.get();
         let encoded = codec.encode(message)?;
-        let link = slf.as_super().get();
         {
             let mut state = link.state(py);
             if state.closed {
@@ -102,6 +103,7 @@ impl StreamReactor {
     fn _receive(slf: &Bound<'_, Self>) -> PyResult<(Option<Py<PyAny>>, bool)> {
         let py = slf.py();
         let link = slf.as_super().get();
+        link.require_home(py)?;
         let (taken, resume) = {
             let mut inbox = slf.get().inbox.borrow(py);
             match inbox.messages.pop_front() {

@@ -89,6 +89,7 @@ struct Asyncio {
     enter_task: Py<PyAny>,
     leave_task: Py<PyAny>,
     current_task: Py<PyAny>,
+    running_loop: Py<PyAny>,
     /// Where the interpreter keeps the task of each event loop, if it has such a dictionary: until Python 3.13.
     current_tasks: Option<Py<PyDict>>,
 }
@@ -106,6 +107,10 @@ fn asyncio(py: Python<'_>) -> PyResult<&Asyncio> {
             enter_task: tasks.getattr("_enter_task")?.unbind(),
             leave_task: tasks.getattr("_leave_task")?.unbind(),
             current_task: tasks.getattr("current_task")?.unbind(),
+            running_loop: py
+                .import("asyncio.events")?
+                .getattr("_get_running_loop")?
+                .unbind(),
         })
     })
 }
@@ -113,6 +118,21 @@ fn asyncio(py: Python<'_>) -> PyResult<&Asyncio> {
 /// The task of the running event loop that runs now, or None.
 pub fn running_task(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     asyncio(py)?.current_task.bind(py).call0()
+}
+
+/// The event loop that runs in this thread, or None.
+pub fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    asyncio(py)?.running_loop.bind(py).call0()
+}
+
+/// Whether a task of an event loop is known to run now. Where the interpreter does not tell, none is.
+#[inline]
+pub fn has_current_task(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = event_loop.py();
+    match &asyncio(py)?.current_tasks {
+        Some(tasks) => tasks.bind(py).contains(event_loop),
+        None => Ok(false),
+    }
 }
 
 /// Whether a task of the running event loop runs now: then no other may.

@@ -402,6 +402,8 @@ impl UnaryCall {
             if state.is_started {
                 state.is_yielded = state.phase.is_pending();
                 if state.is_yielded {
+                    drop(state);
+                    Caller::require_home(this.caller.bind(py))?;
                     return Ok(Step::Yields(slf.clone().into_any().unbind()));
                 }
                 drop(state);
@@ -461,6 +463,7 @@ impl UnaryCall {
         let py = slf.py();
         let this = slf.get();
         let caller = this.caller.bind(py);
+        Caller::require_home(caller).inspect_err(|_| drop(this.end(py)))?;
         let starts_on = |channel: &Bound<'py, ClientReactor>| {
             let started = ClientReactor::start_unary(channel, request, slf, this.timeout, caller.get());
             started.inspect_err(|_| drop(this.end(py)))

@@ -15,7 +15,12 @@ from protosocket.connection.codec import (
 )
 from protosocket.connection.connecting import connect
 from protosocket.connection.endpoint import Listener, open_transport, peer_name
-from protosocket.connection.event_loop import OncePerLoop, hold_standard_descriptors, new_event_loop
+from protosocket.connection.event_loop import (
+    OncePerLoop,
+    hold_standard_descriptors,
+    new_event_loop,
+    require_loop,
+)
 from protosocket.connection.forkable import look_up
 from protosocket.connection.interpreter_end import stops_with_the_interpreter
 from protosocket.connection.opening import Opening
@@ -30,7 +35,7 @@ __all__ = [
     "TLS", "Address", "AnyCodec", "Codec", "Connection", "ConnectionProtocol", "Decoded", "FramedCodec",
     "Incomplete", "Invalid", "Listener", "OncePerLoop", "Opening", "Server", "Skip", "TLSOption", "Workers",
     "connect", "hold_standard_descriptors", "listen", "look_up", "native_limits", "new_event_loop",
-    "open_server", "open_transport", "parse_address", "peer_name", "run_workers", "start_workers",
-    "stops_with_the_interpreter", "wire_codec",
+    "open_server", "open_transport", "parse_address", "peer_name", "require_loop", "run_workers",
+    "start_workers", "stops_with_the_interpreter", "wire_codec",
 ]
 # fmt: on

@@ -8,7 +8,9 @@ import weakref
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-__all__ = ["OncePerLoop", "hold_standard_descriptors", "new_event_loop"]
+from protosocket.errors import EventLoopError
+
+__all__ = ["OncePerLoop", "hold_standard_descriptors", "new_event_loop", "require_loop"]
 
 T = TypeVar("T")
 
@@ -57,6 +59,28 @@ def _require_descriptors(count: int) -> None:
     finally:
         for number in opened:
             os.close(number)
+
+
+def require_loop(loop: asyncio.AbstractEventLoop, whose: object) -> None:
+    """Raise ``EventLoopError`` unless ``loop`` runs in this thread, or runs nowhere and no other runs here.
+
+    ``whose`` it is begins the text.
+    """
+    try:
+        running = asyncio.get_running_loop()
+    except RuntimeError:
+        running = None
+    if running is loop:
+        return
+    if loop.is_closed():
+        why = "is closed; make a new one in the event loop that uses it"
+    elif running is not None:
+        why = "is another one than runs here; make one for each event loop"
+    elif loop.is_running():
+        why = "runs in another thread; asyncio.run_coroutine_threadsafe runs a coroutine there"
+    else:
+        return
+    raise EventLoopError(f"{whose}: the event loop that it belongs to {why}")
 
 
 class OncePerLoop(Generic[T]):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 import aiofastnet
 
-__all__ = ["FastNet", "ListeningSocket", "ResumingTLS"]
+__all__ = ["FastNet", "ListeningSocket", "ResumingTLS", "come_to_thread"]
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -157,3 +157,20 @@ class _LoopForTLS:
 
 def _loop_for_tls(loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
     return cast(asyncio.AbstractEventLoop, _LoopForTLS(loop))
+
+
+def come_to_thread(
+    transport: Any, loop: asyncio.AbstractEventLoop, protocol: asyncio.BaseProtocol, is_paused: bool
+) -> None:
+    """Let ``transport`` be used in this thread, into which its event loop has moved.
+
+    aiofastnet 1.2 takes the thread in which a transport was made for the event loop's own for ever. Only
+    making its innermost part again changes that, which forgets its protocol and whether it reads.
+    """
+    made_again: Any = aiofastnet.Transport.__init__
+    made_again(transport, loop)
+    transport.set_protocol(asyncio.BaseProtocol())
+    transport._call_protocol_connection_made()  # noqa: SLF001 - there is no other way
+    transport.set_protocol(protocol)
+    if is_paused:
+        transport.pause_reading()

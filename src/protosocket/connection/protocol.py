@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
+import socket
 import ssl
+import threading
 import types
 from typing import TYPE_CHECKING, Any, cast
 
 from protosocket.connection.carried_tls import CarriedTLS
 from protosocket.connection.endpoint import configure_socket, peer_name
-from protosocket.connection.fastnet import ResumingTLS
+from protosocket.connection.event_loop import require_loop
+from protosocket.connection.fastnet import ResumingTLS, come_to_thread
 from protosocket.connection.interpreter_end import stops_with_the_interpreter
 from protosocket.connection.polling import busy_poller
 from protosocket.connection.resets import Resets
@@ -62,6 +66,8 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._resets: Resets | None = None
         self._descriptor: int | None = None
         self._is_tls = False
+        self._fastnet: Any = None
+        self._socket: socket.socket | None = None
         self.peer = "unknown peer"
 
     # What the transport calls.
@@ -82,8 +88,11 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         direct = type(transport).__module__.startswith("aiofastnet")
         is_plain = transport.get_extra_info("sslcontext") is None
         self._is_tls = not is_plain
-        socket = transport.get_extra_info("socket") if direct and is_plain else None
-        self._descriptor = None if socket is None else socket.fileno()
+        self._socket = transport.get_extra_info("socket")
+        watched = self._socket if direct and is_plain else None
+        self._descriptor = None if watched is None else watched.fileno()
+        self._fastnet = transport if direct else None
+        self._fastnet_thread = threading.get_ident()
         self._attach(self._transport, self._loop, direct, self._descriptor, polling)
         self._resets = Resets.of(self._loop) if direct else None
         if self._resets is not None:
@@ -94,6 +103,8 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
 
     def eof_received(self) -> None:
         """The peer sends no more, which ends the connection."""
+        # The transport closes itself next, which it may not in another thread than before.
+        self._follow()
         if not self._closing:
             carried = self._transport
             self._judge_end(None, is_cut=isinstance(carried, CarriedTLS) and not carried.peer_closed())
@@ -102,6 +113,8 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended, because of ``exc`` or as it should."""
+        if self._closed.done():
+            return
         if not self._closing:
             # Without an EOF before: a reset, or TLS cut off underneath.
             error = None if exc is None else self._take_write_error() or exc
@@ -118,9 +131,8 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
             # cut off by `connection_made`, and then uvloop would take the next socket of that number for it.
             self._loop.remove_reader(self._descriptor)
             self._descriptor = None
-        self._transport = None
-        if not self._closed.done():
-            self._closed.set_result(None)
+        self._transport = self._fastnet = self._socket = None
+        self._closed.set_result(None)
         self._room()
         self._ended()
 
@@ -154,6 +166,43 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._room()
 
     # What the native half calls.
+
+    def _came(self, error: Exception | None) -> None:
+        """Somebody uses the connection in another thread than before, or in no task of its event loop.
+
+        With an ``error``: the transport raised it.
+        """
+        if error is not None:
+            self._transport_failed(error)
+            return
+        require_loop(self._loop, f"the connection to {self.peer}")
+        thread = threading.get_ident()
+        if self._fastnet is not None and self._fastnet_thread != thread:
+            self._fastnet_thread = thread
+            try:
+                come_to_thread(self._fastnet, self._loop, self, self._is_halted)
+            except Exception as failure:
+                self._transport_failed(failure)
+
+    def _transport_failed(self, failure: Exception) -> None:
+        """Nothing can be expected of the transport any more: end the connection without it, if it must be."""
+        if self._closing:
+            return
+        self._judge_end(failure, is_cut=False)
+        self._closing = True
+        assert self._transport is not None
+        # What closes an aiofastnet transport itself does not ask which thread this is.
+        force_close = getattr(self._fastnet, "_force_close", None)
+        try:
+            if force_close is None:
+                self._transport.abort()
+            else:
+                force_close(failure)
+        except Exception:
+            if self._socket is not None:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+            self._loop.call_soon(self.connection_lost, failure)
 
     def _broken(self, kind: str, detail: str, size: int, cause: BaseException | None) -> None:
         limit = self._options.receive_limit
@@ -203,6 +252,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
     async def _until_room(self) -> None:
         """Wait until the send queue has room; ``ConnectionClosed`` if the connection ends first."""
         while not self._has_room():
+            require_loop(self._loop, f"the connection to {self.peer}")
             waiter = self._loop.create_future()
             self._room_waiters.append(waiter)
             try:
@@ -226,6 +276,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         """
         if self._transport is None:
             return
+        self._require_home()
         if not self._closing:
             self._begin_closing()
             self._transport.close()
@@ -239,11 +290,13 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         """Cut the connection off: what is queued is lost. May be repeated."""
         # It tells of the loss in a later turn, and raises in another thread in asyncio's debug mode.
         if self._transport is not None:
+            self._require_home()
             self._transport.abort()
         self._closing = True
 
     async def wait_closed(self) -> None:
         """Wait until the connection has ended. Cancelling it changes nothing."""
+        self._require_home()
         await asyncio.shield(self._closed)
 
     def statistics(self) -> ConnectionStatistics:

@@ -58,6 +58,7 @@ class Resets:
         quiet = [link for link in self._active if link._was_quiet()]
         for link in quiet:
             transport = self._active.pop(link)
+            link._follow()
             if transport.is_reading():
                 # After that a TLS transport looks for something to read, which is no news.
                 link._ignore_looks(True)

@@ -12,6 +12,7 @@ from protosocket.connection.address import parse_address
 from protosocket.connection.codec import AnyCodec, wire_codec
 from protosocket.connection.endpoint import Listener
 from protosocket.connection.endpoint import listen as listen_on
+from protosocket.connection.event_loop import require_loop
 from protosocket.connection.opening import Opening
 from protosocket.connection.protocol import ConnectionProtocol
 from protosocket.connection.stream import Connection, StreamProtocol
@@ -33,6 +34,7 @@ class Server(Generic[P]):
 
     def __init__(self, options: ConnectionOptions) -> None:
         self._options = options
+        self._loop = asyncio.get_running_loop()
         self.listener: Listener | None = None
         """Its sockets; there once it listens."""
         self._protocols: set[P] = set()
@@ -67,13 +69,19 @@ class Server(Generic[P]):
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed. Cancelling it (Ctrl-C) leaves closing to ``async with``."""
+        self._require_loop()
         await self._closed.wait()
+
+    def _require_loop(self) -> None:
+        if not self._closed.is_set():
+            require_loop(self._loop, f"the server at {', '.join(self.addresses) or 'no address'}")
 
     async def close(self) -> None:
         """Stop accepting, then end every connection gracefully, within ``close_timeout`` seconds each.
 
         Cancelling it cuts the connections off.
         """
+        self._require_loop()
         self._closing = True
         if self.listener is not None:
             self.listener.close()

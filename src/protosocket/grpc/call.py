@@ -114,6 +114,7 @@ class ClientCall:
         """End the call and tell the server to stop; false if it had ended."""
         if self.done():
             return False
+        self._method.channel.require_loop()
         self._give_up(CANCELLED_HERE)
         return True
 
@@ -153,6 +154,7 @@ class ClientCall:
 
     async def wait_for_connection(self) -> None:
         """Wait until the call was sent; raises ``grpc.aio.AioRpcError`` if it failed."""
+        self._method.channel.require_loop()
         if self._starter is not None:
             await asyncio.wait((self._starter,))
         if self.done():

@@ -12,7 +12,7 @@ from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar
 import grpc
 from grpc import ChannelConnectivity, aio
 
-from protosocket.connection import Address, TLSOption
+from protosocket.connection import Address, TLSOption, require_loop
 from protosocket.errors import Error, Unavailable
 from protosocket.grpc.backoff import Backoff
 from protosocket.grpc.balancing import Policy, policy_of
@@ -55,8 +55,9 @@ class _Cancellable(Protocol):
 class Channel(aio.Channel):
     """Calls over protosocket with the interface of ``grpc.aio.Channel``; made by ``insecure_channel``.
 
-    It connects when it is first used. It belongs to one event loop. A channel that is forgotten without
-    ``close`` cuts its connections off.
+    It connects when it is first used. It belongs to the event loop in which that is: in another one, in
+    another thread and after that loop was closed, its methods and calls raise ``EventLoopError``. A channel
+    that is forgotten without ``close`` cuts its connections off.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Channel(aio.Channel):
         self._is_secure = tls is not None
         self._interceptors = sort_interceptors(interceptors or ())
         self._is_closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._state_waiters: list[asyncio.Future[None]] = []
         self._waiting: dict[asyncio.Task[Any], _Cancellable] = {}
         self.config = read_service_config(options.service_config)
@@ -120,6 +122,7 @@ class Channel(aio.Channel):
             return ChannelConnectivity.SHUTDOWN
         state = self._policy.state()
         if try_to_connect and state is ChannelConnectivity.IDLE:
+            self.require_loop()
             self._policy.connect()
         return state
 
@@ -129,12 +132,14 @@ class Channel(aio.Channel):
         Raises ``grpc.aio.UsageError`` for a closed channel. Cancelling it changes nothing.
         """
         self.require_open()
+        self.require_loop()
         while self.get_state() is last_observed_state:
             await self._state_changed()
 
     async def channel_ready(self) -> None:
         """Connect, and return once a connection is there; there is no limit of time but the caller's."""
         self.require_open()
+        self.require_loop()
         while (state := self.get_state(try_to_connect=True)) is not ChannelConnectivity.READY:
             await self.wait_for_state_change(state)
 
@@ -148,6 +153,8 @@ class Channel(aio.Channel):
             raise ValueError(f"grace must be non-negative, got {grace}.")
         if self._is_closed:
             return
+        if self._loop is not None:
+            self.require_loop()
         self._is_closed = True
         self.connection = None
         try:
@@ -196,6 +203,17 @@ class Channel(aio.Channel):
         if self._is_closed:
             raise aio.UsageError("Channel is closed.")
 
+    def require_loop(self) -> asyncio.AbstractEventLoop:
+        """The running event loop; raises ``EventLoopError`` if the channel belongs to another one.
+
+        It belongs to the first one.
+        """
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        else:
+            require_loop(self._loop, f"the channel to {self.target}")
+        return self._loop
+
     def pick(self) -> ClientConnection | None:
         """The connection for the next call, if one is there."""
         return None if self._is_closed else self._policy.pick()
@@ -205,6 +223,7 @@ class Channel(aio.Channel):
 
         Raises ``Unavailable`` if there is none to be had and ``wait_for_ready`` is false.
         """
+        self.require_loop()
         while True:
             connection = self._policy.pick()
             if connection is not None:
@@ -241,7 +260,7 @@ class Channel(aio.Channel):
         self._waiting.pop(task, None)
 
     async def _state_changed(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
+        waiter = self.require_loop().create_future()
         self._state_waiters.append(waiter)
         try:
             await waiter

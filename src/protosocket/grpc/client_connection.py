@@ -186,7 +186,7 @@ class ClientConnection(ClientReactor, ConnectionProtocol):
             if not isinstance(first, Responses):
                 await asyncio.wait((first,))
             elif first.end_message is None:
-                await first.changed()
+                await first.changed(self._loop)
 
     async def until_room(self) -> None:
         """Wait until a message can be sent; raises ``ConnectionClosed`` if the connection ends first."""

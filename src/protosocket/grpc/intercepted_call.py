@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, cast
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 from grpc import aio
 
+from protosocket.errors import EventLoopError
 from protosocket.grpc.outcome import CANCELLED_HERE, details_of
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class InterceptedCall:
             credentials,
             wait_for_ready,
         )
-        self._task = asyncio.get_running_loop().create_task(self._run(0, details, argument))
+        self._task = method.channel.require_loop().create_task(self._run(0, details, argument))
         method.channel.hold(self._task, self)
 
     async def _run(self, index: int, details: aio.ClientCallDetails, argument: Any) -> Any:
@@ -83,11 +85,13 @@ class InterceptedCall:
 
     def __del__(self) -> None:
         if hasattr(self, "_task") and not self._task.get_loop().is_closed():
-            self.cancel()
+            with contextlib.suppress(EventLoopError):
+                self.cancel()
 
     def cancel(self) -> bool:
         """Stop the interceptors, or cancel the call; false if it had ended."""
         if not self._task.done():
+            self._method.channel.require_loop()
             return self._task.cancel()
         call = self._call()
         return call is not None and call.cancel()
@@ -152,6 +156,7 @@ class InterceptedCall:
 
     async def _ask(self, what: str, if_cancelled: Any) -> Any:
         if not self._task.done():
+            self._method.channel.require_loop()
             # A waiter who is cancelled does not cancel the call.
             await asyncio.wait((self._task,))
         if self._task.cancelled():
@@ -164,6 +169,7 @@ class InterceptedCall:
 
     async def wait_for_connection(self) -> None:
         """Wait for the interceptors, then until the call was sent."""
+        self._method.channel.require_loop()
         call = await self._task
         await call.wait_for_connection()
 
@@ -173,6 +179,8 @@ class InterceptedUnaryResponse(InterceptedCall):
 
     def __await__(self) -> Generator[Any, None, Any]:
         """Wait for the interceptors, then for the answer; raises what either raises."""
+        if not self._task.done():
+            self._method.channel.require_loop()
         call = yield from self._task.__await__()
         return (yield from call.__await__())
 
@@ -189,6 +197,7 @@ class InterceptedStreamResponse(InterceptedCall):
     async def __anext__(self) -> Any:
         """The next response."""
         if self._iterator is None:
+            self._method.channel.require_loop()
             self._iterator = aiter(await self._task)
         return await anext(self._iterator)
 

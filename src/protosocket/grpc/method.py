@@ -167,7 +167,12 @@ class Method:
 
     def _drive(self, call: ClientCall, driver: Coroutine[Any, Any, None]) -> None:
         """Let a task send the call; what it raises is the call's error."""
-        task = asyncio.get_running_loop().create_task(driver)
+        try:
+            loop = self.channel.require_loop()
+        except RuntimeError:
+            driver.close()
+            raise
+        task = loop.create_task(driver)
         task.add_done_callback(partial(_driven, call))
         call.start_later(task)
         self.channel.hold(task, call)

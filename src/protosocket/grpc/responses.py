@@ -67,9 +67,9 @@ class Responses:
         call_each(self.on_end)
         self.on_end.clear()
 
-    async def changed(self) -> None:
-        """Wait for the next message, the initial metadata or the end."""
-        waiter = asyncio.get_running_loop().create_future()
+    async def changed(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for the next message, the initial metadata or the end; ``loop`` is the running one."""
+        waiter: asyncio.Future[None] = loop.create_future()
         self._waiters.append(waiter)
         if self.initial is not None:
             self._item = self._awaited

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from protosocket.connection import Server as Listening
-from protosocket.connection import open_server
+from protosocket.connection import open_server, require_loop
 from protosocket.errors import ConnectError, OptionError
 from protosocket.grpc.credentials import server_context
 from protosocket.grpc.envelope import envelope_codec
@@ -51,6 +51,7 @@ class Server(grpc.aio.Server):
         self._ports: list[Port] = []
         self._listening: list[Listening[Served]] = []
         self._started = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._deadline = math.inf
         self._hurry = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
@@ -114,6 +115,7 @@ class Server(grpc.aio.Server):
         if self._started:
             return
         self._started = True
+        self._loop = asyncio.get_running_loop()
         wire = envelope_codec().server_wire()
         starts: dict[tuple[str, bool], Start] = {}
 
@@ -165,6 +167,7 @@ class Server(grpc.aio.Server):
         that were cancelled see ``UNAVAILABLE``. May be repeated, with less grace. Cancelling it changes
         nothing.
         """
+        self._require_loop()
         if not self._started:
             # There is nothing but ports to let go of, and it cannot be started any more.
             self._started = True
@@ -184,12 +187,17 @@ class Server(grpc.aio.Server):
 
     async def wait_for_termination(self, timeout: float | None = None) -> bool:
         """Wait until the server is stopped; true if ``timeout`` seconds passed before that."""
+        self._require_loop()
         try:
             async with asyncio.timeout(timeout):
                 await self._stopped.wait()
         except TimeoutError:
             return True
         return False
+
+    def _require_loop(self) -> None:
+        if self._loop is not None and not self._stopped.is_set():
+            require_loop(self._loop, "the gRPC server")
 
     async def _stop(self) -> None:
         for listening in self._listening:

@@ -43,6 +43,7 @@ class StreamRequest(ClientCall):
         """Tell the server that no further request follows. May be repeated."""
         if self._is_fed:
             raise mixed()
+        self._method.channel.require_loop()
         self._half_close()
 
     def _encoded(self, request: Any) -> bytes:
@@ -56,6 +57,7 @@ class StreamRequest(ClientCall):
 
     async def _send(self, payload: bytes) -> None:
         """Send what could not be sent at once."""
+        self._method.channel.require_loop()
         try:
             sent = await self._requests.send(payload)
         except asyncio.CancelledError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -98,8 +99,9 @@ class StreamResponse(ClientCall):
             return aio.EOF
 
     async def _changed(self) -> None:
+        loop = self._method.channel.require_loop()
         try:
-            await self._responses.changed()
+            await self._responses.changed(loop)
         except asyncio.CancelledError:
             self.cancel()
             raise
@@ -137,12 +139,12 @@ class StreamResponse(ClientCall):
 
     async def _until_end(self) -> Any:
         while self._responses.end_message is None:
-            await self._responses.changed()
+            await self._responses.changed(self._method.channel.require_loop())
         return self._responses.end_message
 
     async def _said_before(self) -> list[Any]:
         while self._responses.initial is None:
-            await self._responses.changed()
+            await self._responses.changed(self._method.channel.require_loop())
         return self._responses.initial
 
     def finish(self, end: Any) -> None:
@@ -157,4 +159,6 @@ class StreamResponse(ClientCall):
     def __del__(self) -> None:
         responses = getattr(self, "_responses", None)
         if responses is not None and responses.end_message is None:
-            self._give_up(COLLECTED)
+            # The event loop may be closed, or run in another thread than the one that collects this.
+            with contextlib.suppress(RuntimeError):
+                self._give_up(COLLECTED)

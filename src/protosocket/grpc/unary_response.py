@@ -32,6 +32,10 @@ class UnaryResponse(ClientCall):
         except asyncio.CancelledError:
             self._give_up(CANCELLED_HERE)
             raise
+        except RuntimeError:
+            # asyncio's, who does not let a task wait for what belongs to another event loop.
+            self._method.channel.require_loop()
+            raise
         if type(end) is bytes:
             # A light answer: OK, and nothing but the response.
             return self._method.response(end)
@@ -65,12 +69,14 @@ class UnaryResponse(ClientCall):
 
     async def _until_end(self) -> Any:
         if not self._future.done():
+            self._method.channel.require_loop()
             # A waiter who is cancelled does not cancel the call.
             await asyncio.wait((self._future,))
         return self._end()
 
     async def _said_before(self) -> list[Any]:
         if self._starter is not None and not self._future.done():
+            self._method.channel.require_loop()
             await asyncio.wait((self._starter, self._future), return_when=asyncio.FIRST_COMPLETED)
         ahead = None if self._connection is None else await self._connection.said_before(self._future)
         return (await self._until_end()).metadata if ahead is None else ahead

@@ -73,6 +73,11 @@ class Channel(ClientReactor, ConnectionProtocol):
 
     # What a stream of responses calls.
 
+    def new_future(self) -> asyncio.Future[None]:
+        """A future of the connection's event loop; raises ``EventLoopError`` if that does not run here."""
+        self._require_home()
+        return self._loop.create_future()
+
     def responses_full(self) -> None:
         """One more stream has as much as it may hold: stop reading."""
         self._full += 1
@@ -131,7 +136,7 @@ class Responses:
                 if self._error is not None:
                     raise self._error
                 return None, False
-            self._waiter = asyncio.get_running_loop().create_future()
+            self._waiter = self._channel.new_future()
             await self._waiter
         item = self._items.popleft()
         if self._is_full and len(self._items) * 2 <= self._limit:

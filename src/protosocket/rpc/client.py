@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Self, TypeVar
 
 from protosocket._core import Caller
-from protosocket.connection import Address, Opening, TLSOption, open_transport, parse_address
+from protosocket.connection import Address, Opening, TLSOption, open_transport, parse_address, require_loop
 from protosocket.errors import ConnectError, ConnectionClosed, DeadlineExceeded, OptionError
 from protosocket.options import ConnectionOptions
 from protosocket.rpc.channel import Channel, Responses
@@ -100,8 +100,10 @@ class Client(Caller[S, R]):
             error.timeout = timeout or 0.0
             raise
         finally:
-            channel.cancel(call_id)
-            responses.close()
+            # There is nobody to tell after that.
+            if not self._loop.is_closed():
+                channel.cancel(call_id)
+                responses.close()
 
     async def ready(self) -> None:
         """Make every connection now; raises ``ConnectError`` if one cannot be made."""
@@ -116,6 +118,8 @@ class Client(Caller[S, R]):
 
         Cancelling it cuts the connections off at once.
         """
+        if self._connecting or self.connections:
+            require_loop(self._loop, self)
         self._closed = True
         for task in self._connecting.values():
             task.cancel()
@@ -173,6 +177,7 @@ class Client(Caller[S, R]):
         return channel
 
     async def _channel(self, index: int) -> Channel:
+        require_loop(self._loop, self)
         channel = self._channels[index]
         if channel is not None and not channel.closed:
             return channel
