@@ -21,6 +21,8 @@ import uvloop
 from hypothesis import HealthCheck, settings
 from tests.places import place, some_place  # noqa: F401 - fixtures
 
+from protosocket.limited_log import limited_log
+
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
@@ -88,6 +90,12 @@ def unix_path() -> Iterator[str]:
     folder = tempfile.mkdtemp(prefix="ps-")
     yield os.path.join(folder, "s")
     shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def log_of_one_test() -> None:
+    """What other tests have logged does not count towards the limit on records."""
+    limited_log.forget()
 
 
 @pytest.fixture

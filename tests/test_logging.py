@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import contextlib
 import logging
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.conftest import Certificates
 from tests.oracle.framing import Framing, frame
 from tests.patience import HANG
 from tests.places import reset_on_close, until
-from tests.rpc_support import CODEC, SimpleMessage, message
+from tests.rpc_support import CODEC, Service, SimpleMessage, message, served
 
-from protosocket import TLS, ConnectionOptions, rpc
+import protosocket
+from protosocket import TLS, ConnectionOptions, codecs, rpc
+from protosocket import grpc as over_protosocket
+from protosocket.errors import CancelledRemotely
+from protosocket.limited_log import PERIOD, RECORDS, LimitedLog
 
 pytestmark = pytest.mark.every_loop
 
@@ -71,3 +80,134 @@ async def test_a_client_that_leaves_with_answers_unread(
             await until(lambda: server.connections == 0)
     assert foreign(caplog) == []
     assert len(caplog.records) <= 3
+
+
+async def send_to(url: str, data: bytes, connections: int) -> None:
+    """As many connections, one after the other, each with these bytes and read to its end."""
+    host, _, port = url.removeprefix("tcp://").rpartition(":")
+    for _ in range(connections):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(data)
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+
+
+async def echo(connection: protosocket.Connection[Any, Any]) -> None:
+    async for each in connection:
+        await connection.send(each)
+
+
+async def refuse(connection: protosocket.Connection[Any, Any]) -> None:
+    raise LookupError("nobody is served")
+
+
+def no_service() -> rpc.Service:
+    raise LookupError("there is none")
+
+
+class Talkative:
+    """A codec whose errors are long."""
+
+    def encode(self, message: bytes) -> bytes:
+        return message
+
+    def decode(self, unread: memoryview) -> Any:
+        raise ValueError("?" * 100_000)
+
+
+@contextlib.asynccontextmanager
+async def grpc_server() -> AsyncIterator[str]:
+    server = over_protosocket.server()
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"tcp://127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+
+
+@contextlib.asynccontextmanager
+async def under_attack(what: str) -> AsyncIterator[str]:
+    """The address of a server of this kind."""
+    url = "tcp://127.0.0.1:0"
+    if what == "grpc":
+        async with grpc_server() as address:
+            yield address
+        return
+    small = ConnectionOptions(receive_limit=1000)
+    servers: dict[str, Any] = {
+        "stream": lambda: protosocket.listen(url, codecs.Bytes(), echo, options=small),
+        "codec": lambda: protosocket.listen(url, Talkative(), echo),
+        "handler": lambda: protosocket.listen(url, codecs.Bytes(), refuse),
+        "rpc": lambda: rpc.serve(url, Service, CODEC),
+        "no service": lambda: rpc.serve(url, no_service, CODEC),
+    }
+    async with servers[what]() as server:
+        yield server.addresses[0]
+
+
+@pytest.mark.parametrize(
+    ("what", "data"),
+    [
+        ("stream", b"\xff\xff\xff\x7f"),
+        ("codec", b"a"),
+        ("handler", b"a"),
+        ("rpc", b"\xff" * 100),
+        ("no service", b""),
+        ("grpc", b"\xff" * 100),
+        ("grpc", b"\x02\x12\x00"),
+    ],
+)
+async def test_many_bad_peers(
+    what: str, data: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with under_attack(what) as address, asyncio.timeout(HANG):
+        await send_to(address, data, 3 * RECORDS)
+        records = [record.getMessage() for record in caplog.records]
+        assert len(records) == RECORDS
+        assert foreign(caplog) == []
+        assert all(len(record) < 2000 for record in records)
+        assert "more like it are left out for up to 10 s" in records[-1]
+        assert not any("left out" in record for record in records[:-1])
+        # The next period says how many were left out.
+        monkeypatch.setattr("protosocket.limited_log.PERIOD", 0.0)
+        await send_to(address, data, 1)
+    assert f"({2 * RECORDS} more like it were left out before)" in caplog.records[-1].getMessage()
+
+
+async def test_many_calls_that_fail(caplog: pytest.LogCaptureFixture) -> None:
+    async with served() as (address, _), rpc.connect(address, CODEC) as client:
+        for body in [*[b"fail"] * 100, b"nothing", b"unknown"]:
+            with pytest.raises(CancelledRemotely):
+                await client.unary(message(body))
+    kinds = [type(record.exc_info[1]).__name__ for record in caplog.records if record.exc_info]
+    # One that comes often hides no other.
+    assert kinds == ["LookupError"] * RECORDS + ["EncodeError", "AttributeError"]
+    assert {record.name for record in caplog.records} == {"protosocket"}
+    assert {record.filename for record in caplog.records} == {"handling.py"}
+
+
+KINDS = [f"kind {number}: %d" for number in range(4)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.0, 0.1, 3.0, 30.0])), max_size=200))
+def test_every_record_is_written_or_counted(events: list[tuple[int, float]]) -> None:
+    now, written, asked = 0.0, list[str](), collections.Counter[int]()
+    logger = logging.getLogger("protosocket.test")
+    log = LimitedLog(logger.name, clock=lambda: now)
+    handler = logging.Handler()
+    handler.emit = lambda record: written.append(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        for kind, seconds in [*events, (0, PERIOD), (1, 0.0), (2, 0.0), (3, 0.0)]:
+            now += seconds
+            log.warning(KINDS[kind], kind)
+            asked[kind] += 1
+    finally:
+        logger.removeHandler(handler)
+    for kind in range(4):
+        lines = [line for line in written if line.startswith(f"kind {kind}: {kind}")]
+        told = sum(int(found) for line in lines for found in re.findall(r"\((\d+) more like", line))
+        assert len(lines) + told == asked[kind]
+        assert len(lines) <= RECORDS * (1 + now // PERIOD)

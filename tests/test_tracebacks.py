@@ -24,6 +24,7 @@ from protosocket import rpc
 from protosocket.cache.protosocket_client import ProtosocketCacheClient
 from protosocket.errors import CacheUnavailable, ConnectError
 from protosocket.grpc import sync_insecure_channel
+from protosocket.limited_log import limited_log
 
 pytestmark = pytest.mark.every_loop
 
@@ -324,6 +325,7 @@ def test_any_exception_is_logged_as_a_tasks(steps: Steps) -> None:
             assert kept == [await shown_by_a_task(body)]
 
     kept: list[list[str]] = []
+    limited_log.forget()
     logger = logging.getLogger("protosocket")
     handler = Kept()
     logger.addHandler(handler)

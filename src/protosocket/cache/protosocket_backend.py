@@ -24,11 +24,10 @@ from protosocket.cache.protosocket_codec import relay_routes
 from protosocket.cache.ring import Ring
 from protosocket.connection import Address, ConnectionProtocol, TLSOption, open_transport, parse_address
 from protosocket.errors import CacheError, Error, OptionError
+from protosocket.limited_log import limited_log
 from protosocket.options import ConnectionOptions
 
 __all__ = ["ProtosocketBackend"]
-
-_logger = logging.getLogger("protosocket")
 
 # Commands that may wait for one connection's answers before clients are made to wait.
 _MAX_CALLS = 65_536
@@ -211,12 +210,12 @@ class ProtosocketBackend:
             began = loop.time()
             try:
                 await self._use(storage, address)
-                _logger.warning("lost the connection to storage %s", address)
+                limited_log.warning("lost the connection to storage %s", address)
                 told = False
             except (Error, TimeoutError) as error:
                 # Told once: it is tried again and again.
                 level = logging.DEBUG if told else logging.WARNING
-                _logger.log(level, "storage %s cannot be used, trying again: %s", address, error)
+                limited_log.log(level, "storage %s cannot be used, trying again: %s", address, error)
                 told = True
             if loop.time() - began > _LAST_RETRY:
                 retry = _FIRST_RETRY
@@ -235,7 +234,7 @@ class ProtosocketBackend:
             if not connection.closed:
                 self.routes.add(connection)
                 self._connected[storage].set()
-                _logger.info("connected to storage %s", address)
+                limited_log.log(logging.INFO, "connected to storage %s", address)
             await connection.wait_closed()
         finally:
             await connection.close()

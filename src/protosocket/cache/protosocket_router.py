@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any, Self
 
 from google.protobuf.message import DecodeError
@@ -20,11 +19,10 @@ from protosocket.cache.protosocket_codec import cache_codec
 from protosocket.cache.protosocket_listening import ServerListening
 from protosocket.connection import ConnectionProtocol, Server, TLSOption, open_server
 from protosocket.errors import CacheError, ConnectionClosed
+from protosocket.limited_log import limited_log
 from protosocket.options import ConnectionOptions
 
 __all__ = ["ProtosocketBackend", "serve_router"]
-
-_logger = logging.getLogger("protosocket")
 
 # Commands of one client that may wait for their answers before it is read no further.
 _MAX_CALLS = 16_384
@@ -111,7 +109,7 @@ class _RelayedClient(RelayFront, ConnectionProtocol):
 
     def _unread_answers(self, size: int) -> None:
         error = ConnectionClosed(f"{self.peer} left {size} bytes of answers unread; cut off", peer=self.peer)
-        _logger.warning("connection ended: %s", error)
+        limited_log.warning("connection ended: %s", error)
         self._fail(error)
 
 

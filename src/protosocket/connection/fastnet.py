@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import os
 import socket
 import ssl
@@ -13,11 +12,11 @@ from typing import Any, TypeVar, cast
 
 import aiofastnet
 
+from protosocket.limited_log import limited_log
+
 __all__ = ["FastNet", "ListeningSocket", "ResumingTLS", "come_to_thread"]
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
-
-logger = logging.getLogger("protosocket.connection")
 
 
 class FastNet:
@@ -150,7 +149,9 @@ class _LoopForTLS:
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if context.get("exception") is ConnectionResetError:
-            logger.debug("%r: the peer closed the connection during the TLS handshake", context["transport"])
+            limited_log.debug(
+                "%r: the peer closed the connection during the TLS handshake", context["transport"]
+            )
         else:
             self._loop.call_exception_handler(context)
 

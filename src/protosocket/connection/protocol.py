@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import logging
 import socket
 import ssl
 import threading
@@ -20,6 +19,7 @@ from protosocket.connection.interpreter_end import stops_with_the_interpreter
 from protosocket.connection.polling import busy_poller
 from protosocket.connection.resets import Resets
 from protosocket.errors import ConnectionClosed, InvalidMessage, MessageTooLarge, ProtocolError
+from protosocket.limited_log import limited_log
 from protosocket.options import ConnectionOptions
 from protosocket.telemetry import ConnectionStatistics
 
@@ -31,8 +31,6 @@ else:
     _Native = object
 
 __all__ = ["ConnectionProtocol", "native_limits"]
-
-_logger = logging.getLogger("protosocket")
 
 
 def native_limits(options: ConnectionOptions) -> tuple[int, int, int, int]:
@@ -218,7 +216,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         else:
             error = InvalidMessage(f"{self.peer} sent bytes that are no message: {detail}", peer=self.peer)
             error.__cause__ = cause
-        _logger.warning("connection ended: %s", error)
+        limited_log.warning("connection ended: %s", error)
         self._fail(error)
 
     def _room(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -18,11 +17,10 @@ from protosocket.connection.protocol import ConnectionProtocol
 from protosocket.connection.stream import Connection, StreamProtocol
 from protosocket.connection.tls import TLSOption
 from protosocket.errors import ConnectionClosed
+from protosocket.limited_log import limited_log
 from protosocket.options import ConnectionOptions
 
 __all__ = ["Server", "listen", "open_server"]
-
-_logger = logging.getLogger("protosocket")
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -129,9 +127,11 @@ async def open_server(
     def make_protocol() -> asyncio.BufferedProtocol:
         try:
             return protocol_factory()
-        except Exception:
+        except Exception as error:
             # Nothing may be raised here: aiofastnet tells nobody, and uvloop accepts for ever.
-            _logger.exception("a connection to %s was cut off: its protocol could not be made", url)
+            limited_log.error(
+                "a connection to %s was cut off: its protocol could not be made", url, exc_info=error
+            )
             return _Refusal()
 
     server.listener = await listen_on(
@@ -175,9 +175,11 @@ class _ServedStream(StreamProtocol):
             await handler(Connection(self))
         except Exception as error:
             if isinstance(error, ConnectionClosed) and self._closing:
-                _logger.debug("%s: %s", self.peer, error)
+                limited_log.debug("%s: %s", self.peer, error)
             else:
-                _logger.exception("the handler of the connection from %s failed; cutting it off", self.peer)
+                limited_log.error(
+                    "the handler of the connection from %s failed; cutting it off", self.peer, exc_info=error
+                )
                 self.abort()
         finally:
             with contextlib.suppress(asyncio.CancelledError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
@@ -17,13 +16,12 @@ from protosocket.grpc.call import ClientCall
 from protosocket.grpc.metadata import checked
 from protosocket.grpc.outcome import EXPIRED
 from protosocket.grpc.starting import LONGEST, First, send_first, start
+from protosocket.limited_log import limited_log
 
 if TYPE_CHECKING:
     from protosocket.grpc.channel import Channel
 
 __all__ = ["Method"]
-
-_logger = logging.getLogger(__name__)
 
 Pairs = Iterable[tuple[str, str | bytes]]
 
@@ -70,7 +68,7 @@ class Method:
         try:
             payload = request if self.serializer is None else self.serializer(request)
         except Exception as error:
-            _logger.exception("the serializer of %s failed", self.path)
+            limited_log.error("the serializer of %s failed", self.path, exc_info=error)
             text = f"Exception serializing request! {type(error).__name__}: {error}"
             raise _error(grpc.StatusCode.INTERNAL, text) from error
         if not isinstance(payload, bytes):
@@ -91,7 +89,7 @@ class Method:
         try:
             return self.deserializer(payload)
         except Exception as error:
-            _logger.exception("the deserializer of %s failed", self.path)
+            limited_log.error("the deserializer of %s failed", self.path, exc_info=error)
             text = f"Exception deserializing response! {type(error).__name__}: {error}"
             raise _error(grpc.StatusCode.INTERNAL, text) from error
 

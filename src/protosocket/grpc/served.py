@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from functools import partial
@@ -21,11 +20,10 @@ from protosocket.grpc.served_call import ServedCall
 from protosocket.grpc.served_requests import ServedRequests
 from protosocket.grpc.served_responses import ServedResponses
 from protosocket.grpc.server_settings import ServerSettings
+from protosocket.limited_log import limited_log
 from protosocket.rpc import HandlingConnection
 
 __all__ = ["Served"]
-
-_logger = logging.getLogger("protosocket")
 
 # The native half's own limit is for calls of one message; here it would make items wait for their handlers.
 _NO_LIMIT: Final = 2**62
@@ -123,7 +121,7 @@ class Served(HandlingConnection):
             self._violated("does not begin with a greeting")
         elif hello.version != VERSION:
             why = f"version {hello.version} of the envelope is not known here, only {VERSION}"
-            _logger.warning("refused the connection from %s: %s", self.peer, why)
+            limited_log.warning("refused the connection from %s: %s", self.peer, why)
             self.tell(Envelope(hello=Hello(version=VERSION, refusal=why)))
             self._further = self._ignore
             self._soon(self.close())
@@ -181,7 +179,7 @@ class Served(HandlingConnection):
 
     def _violated(self, what: str) -> None:
         self._fail(InvalidMessage(f"{self.peer} {what}", peer=self.peer))
-        _logger.warning("connection ended: %s", self.error)
+        limited_log.warning("connection ended: %s", self.error)
 
     # What the native half calls.
 
@@ -193,7 +191,7 @@ class Served(HandlingConnection):
         transport = self._transport
         # With TLS, gRPC's clients give up by themselves: nobody agrees to "h2" in the handshake.
         if "HTTP/2" in detail and hasattr(transport, "set_protocol"):
-            _logger.warning("refused the connection from %s: %s", self.peer, detail)
+            limited_log.warning("refused the connection from %s: %s", self.peer, detail)
             # Not from within a read, after which the transport goes on with the protocol it knows.
             plain = cast(asyncio.Transport, transport)
             self._loop.call_soon(Http2Refusal, plain, _FOR_HTTP2, self.connection_lost)
@@ -249,11 +247,11 @@ class Served(HandlingConnection):
 
     def _ungreeted(self) -> None:
         self._fail(ConnectionClosed(f"{self.peer} did not greet in time", peer=self.peer))
-        _logger.warning("connection ended: %s", self.error)
+        limited_log.warning("connection ended: %s", self.error)
 
     def _silent(self) -> None:
         self._fail(ConnectionClosed(f"{self.peer} was asked for pings and sent none", peer=self.peer))
-        _logger.warning("connection ended: %s", self.error)
+        limited_log.warning("connection ended: %s", self.error)
 
     def _soon(self, closing: Coroutine[Any, Any, None]) -> None:
         """Not from within a read: the transport would go on with what it was doing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -14,6 +13,7 @@ from protosocket.errors import ConnectionClosed
 from protosocket.grpc.envelope import Envelope, Status
 from protosocket.grpc.metadata import checked
 from protosocket.grpc.outcome import failure
+from protosocket.limited_log import limited_log
 
 if TYPE_CHECKING:
     from protosocket.grpc.served import Served
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     _Task = HandlerTask | asyncio.Task[Any]
 
 __all__ = ["INVALID_METADATA", "Ending", "ServedCall", "too_long"]
-
-_logger = logging.getLogger("protosocket")
 
 # In characters: with the metadata it must fit into what a client takes beside a message.
 _LONGEST_DETAILS: Final = 64 * 1024
@@ -113,7 +111,7 @@ class ServedCall:
         if self._aborted is not None:
             raise grpc.aio.UsageError("Abort already called!")
         if _number(code) == 0:
-            _logger.error("abort was called with StatusCode.OK, which is answered with UNKNOWN")
+            limited_log.error("abort was called with StatusCode.OK, which is answered with UNKNOWN")
             code, details = grpc.StatusCode.UNKNOWN, ""
         self._code = code
         self._details = details or self._details
@@ -190,8 +188,10 @@ class ServedCall:
             for callback in self._callbacks:
                 try:
                     callback(self)
-                except Exception:
-                    _logger.exception("a done callback of a call from %s failed", self._connection.peer)
+                except Exception as raised:
+                    limited_log.error(
+                        "a done callback of a call from %s failed", self._connection.peer, exc_info=raised
+                    )
 
     def _last_message(self, error: BaseException | None, payload: bytes | None) -> Any:
         if isinstance(error, KeyboardInterrupt | SystemExit):
@@ -200,7 +200,7 @@ class ServedCall:
             return self.imposed
         if self._aborted is not None:
             if error is not self._aborted:
-                _logger.error(
+                limited_log.error(
                     "the servicer did not let the abort of its call through", exc_info=self._aborted
                 )
             return self._with_status(_number(self._code), self._details)
@@ -218,7 +218,7 @@ class ServedCall:
         if isinstance(error, ConnectionClosed) and self._connection.closed:
             return None
         kind = type(error).__name__
-        _logger.error("unexpected %s in %s", kind, self.path, exc_info=error)
+        limited_log.error("unexpected %s in %s", kind, self.path, exc_info=error)
         text = f"Unexpected {type(error)}: {error}"
         return self._with_status(_number(self._code) or grpc.StatusCode.UNKNOWN.value[0], text)
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import logging
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 
 from protosocket.connection import hold_standard_descriptors, stops_with_the_interpreter
+from protosocket.limited_log import limited_log
 
 __all__ = ["LoopThread"]
 
 T = TypeVar("T")
 Last = Callable[[], Coroutine[Any, Any, None]]
-
-_logger: Final = logging.getLogger(__name__)
 
 
 class LoopThread:
@@ -142,8 +140,8 @@ def _is_main_thread() -> bool:
 def _call(callback: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     try:
         callback(*arguments)
-    except Exception:
-        _logger.exception("a callback of a call failed: %r", callback)
+    except Exception as error:
+        limited_log.error("a callback of a call failed: %r", callback, exc_info=error)
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import Self
 
 from protosocket._core import ServerReactor, WireCodec
 from protosocket.connection import ConnectionProtocol, native_limits
 from protosocket.errors import ConnectionClosed, Rejected
+from protosocket.limited_log import limited_log
 from protosocket.options import ConnectionOptions
 from protosocket.rpc.stand_in import StandIn, stand_in
 
 __all__ = ["HandlingConnection"]
-
-_logger = logging.getLogger("protosocket")
-
 
 # Seconds for writing what is queued when handlers have used up the time to close.
 _LAST_WRITE = 0.1
@@ -53,7 +50,7 @@ class HandlingConnection(ServerReactor, ConnectionProtocol):
             return
         if isinstance(error, ConnectionClosed) and self._closing:
             return
-        _logger.error("the handler of call %d from %s failed", call_id, self.peer, exc_info=error)
+        limited_log.error("the handler of call %d from %s failed", call_id, self.peer, exc_info=error)
 
     def _drained(self) -> None:
         if self._idle is not None and not self._idle.done():

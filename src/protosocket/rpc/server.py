@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Self
 
 from protosocket._core import HandlerTask, WireCodec
 from protosocket.connection import Opening, Server, TLSOption, open_server, parse_address
 from protosocket.errors import OptionError
+from protosocket.limited_log import limited_log
 from protosocket.options import ConnectionOptions
 from protosocket.rpc.codec import Codec
 from protosocket.rpc.handling import HandlingConnection
 from protosocket.rpc.service import Service, handled_by, handler_of
 
 __all__ = ["ServedConnection", "serve"]
-
-_logger = logging.getLogger("protosocket")
-
 
 # Items of a stream after which other connections get a turn even if the handler never waits.
 _ITEMS_A_TURN = 256
@@ -55,9 +52,12 @@ class ServedConnection(HandlingConnection):
             handler = handler_of(service)
             service.peer = self.peer
             service.connected()
-        except Exception:
-            _logger.exception("no service for the connection from %s, which is cut off", self.peer)
-            self.abort()
+        except Exception as error:
+            limited_log.error(
+                "no service for the connection from %s, which is cut off", self.peer, exc_info=error
+            )
+            # Not at once: aiofastnet begins to read after this, on a descriptor that would be closed by then.
+            self._loop.call_soon(self.abort)
             return
         self.service = service
         self._serve(handler, self._loop)
@@ -68,8 +68,10 @@ class ServedConnection(HandlingConnection):
         if self.service is not None:
             try:
                 self.service.disconnected()
-            except Exception:
-                _logger.exception("disconnected() failed after the connection from %s", self.peer)
+            except Exception as error:
+                limited_log.error(
+                    "disconnected() failed after the connection from %s", self.peer, exc_info=error
+                )
 
     # What the native half calls.
 
