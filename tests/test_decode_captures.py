@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
+import json
+import signal
 import struct
+import subprocess
+import sys
+import termios
+import time
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.decoding import Decoded, get, ids, run_decode, varint_framed
 from tests.packets import ACK, FIN, LINKS, PSH, RST, SYN, Ends, Host, fragments, ip, options, pcap, pcapng
+from tests.patience import HANG
 
 from protosocket.cache.protosocket_cache_pb2 import CacheResponse, GetResponse
 
@@ -586,6 +594,37 @@ def test_a_capture_without_a_message_says_so(
 def test_a_capture_without_packets(capture: Path) -> None:
     decoded = decode(capture, [])
     assert (decoded.code, decoded.output, decoded.errors) == (0, "", "")
+
+
+def test_ctrl_c_ends_a_capture_that_is_being_made() -> None:
+    """Not only its reading: what was not whole until then is shown as at any other end."""
+    ends = Ends()
+    packets = [*ends.open(), ends.packet("server", 0, request(1, 2)[:-1], DATA), ip(4, b"", protocol=17)]
+    command = [sys.executable, "-m", "protosocket", "decode", "--cache", "--json"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:  # type: ignore[call-overload]
+        process.stdin.write(pcap(packets))
+        process.stdin.flush()
+        until_it_waits(process)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=HANG)
+    records = [json.loads(line) for line in output.splitlines()]
+    assert [record.get("id", record.get("problem")) for record in records] == [1, "truncated"]
+    assert b"1 packet of 5 left out: 1 that are not TCP" in errors
+    assert process.returncode == 130
+
+
+def until_it_waits(process: subprocess.Popen[bytes]) -> None:
+    """Wait until it has read all that was written to it, and sleeps."""
+    until = time.monotonic() + HANG
+    stat, quiet = Path(f"/proc/{process.pid}/stat"), 0
+    while quiet < 10:
+        assert time.monotonic() < until
+        assert process.stdin is not None
+        unread = fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4))
+        state = stat.read_text().rpartition(")")[2].split()[0]
+        quiet = quiet + 1 if not any(unread) and state == "S" else 0
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("acknowledged", [True, False])

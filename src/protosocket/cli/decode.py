@@ -139,6 +139,9 @@ def command(
         click.echo(f"protosocket: {summary}", err=True)
     if problems:
         click.echo(f"protosocket: {problems} problem{'s' * (problems != 1)} found", err=True)
+    if left_out.interrupted:
+        raise KeyboardInterrupt
+    if problems:
         sys.exit(1)
 
 

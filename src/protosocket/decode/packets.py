@@ -42,6 +42,8 @@ class LeftOut:
         """Packets that should have been read, and could not be."""
         self.forgotten = 0
         """Connections that were given up because there were too many."""
+        self.interrupted = False
+        """The user ended the reading: there may be more packets."""
 
     def summary(self) -> str | None:
         """One sentence, None if nothing was left out."""

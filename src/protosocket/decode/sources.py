@@ -11,7 +11,7 @@ from protosocket.decode.events import Problem
 from protosocket.decode.framing import Framer
 from protosocket.decode.hex_dump import read_hex
 from protosocket.decode.links import LINKS
-from protosocket.decode.packets import LeftOut
+from protosocket.decode.packets import LeftOut, Packet
 from protosocket.decode.segments import Segments
 from protosocket.errors import OptionError
 
@@ -29,13 +29,14 @@ def capture_events(
     """What the TCP connections of a capture carried, in the order in which it was complete.
 
     ``ports`` and ``sniff`` are those of :class:`Connections`; ``left_out`` counts what is not taken. What
-    cannot be read is a problem at the end, and so is a capture that has packets and no message.
+    cannot be read is a problem at the end, and so is a capture that has packets and no message. Ctrl-C while
+    it waits for more is an end as well.
     """
     segments, connections = Segments(left_out), Connections(framer, left_out, ports, sniff=sniff)
     unknown: set[int] = set()
     time = 0.0
     found = 0
-    for packet in packets(stream):
+    for packet in _until_interrupted(stream, left_out):
         if isinstance(packet, Problem):
             found += 1
             yield Event(time, None, None, packet)
@@ -59,6 +60,14 @@ def capture_events(
         yield _problem(time, left_out.losses())
     elif not found and left_out.packets:
         yield _problem(time, left_out.nothing())
+
+
+def _until_interrupted(stream: BufferedReader, left_out: LeftOut) -> Iterator[Packet | Problem]:
+    """The packets until the end; Ctrl-C is the end of a capture that is being made."""
+    try:
+        yield from packets(stream)
+    except KeyboardInterrupt:
+        left_out.interrupted = True
 
 
 def _problem(time: float, reason: str) -> Event:
