@@ -5,14 +5,22 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf.message import Message
 from tests.oracle.framing import Framing, frame
+from tests.packets import pcap
 
-from protosocket.cache.protosocket_cache_pb2 import CacheCommand, GetCommand, Unary
+from protosocket.cache.protosocket_cache_pb2 import (
+    CacheCommand,
+    CacheResponse,
+    GetCommand,
+    GetResponse,
+    Unary,
+)
 from protosocket.cli import main
 
 
@@ -64,3 +72,25 @@ def get(id: int, key: bytes = b"key") -> CacheCommand:
 
 def ids(decoded: Decoded) -> list[int]:
     return [message["id"] for message in decoded.messages]
+
+
+def request(*numbers: int, key: bytes = b"one") -> bytes:
+    return varint_framed(*(get(number, key) for number in numbers))
+
+
+def response(*numbers: int) -> bytes:
+    return varint_framed(
+        *(CacheResponse(message_id=number, get=GetResponse(value=b"1")) for number in numbers)
+    )
+
+
+def decode_packets(path: Path, packets: Sequence[bytes], *arguments: str, link: int = 101) -> Decoded:
+    """What a capture of these packets says of the cache."""
+    path.write_bytes(pcap(packets, link))
+    return run_decode(path, "--cache", "--json", *arguments)
+
+
+def said(decoded: Decoded) -> list[tuple[str, int]]:
+    """Messages by direction and id; no problem is among them."""
+    assert (decoded.code, decoded.problems) == (0, [])
+    return [(message["direction"], message["id"]) for message in decoded.messages]
