@@ -50,6 +50,13 @@ class Point(msgspec.Struct, array_like=True):
     name: str
 
 
+class Encodable:
+    """No text, though it has its method."""
+
+    def encode(self, encoding: str) -> bytes:
+        return b"encoded"
+
+
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=300)
 CASES: dict[str, tuple[Any, Any, st.SearchStrategy[Any]]] = {
     "bytes": (codecs.Bytes(), None, st.binary(max_size=300)),
@@ -280,6 +287,12 @@ async def test_a_slow_drip_costs_in_proportion(codec: Any) -> None:
         (codecs.Bytes(), "text"),
         (codecs.Lines(), b"bytes"),
         (codecs.Lines(), "two\nlines"),
+        (codecs.Lines(), "ends\r"),
+        (codecs.Lines(), "\r"),
+        (codecs.Lines(), StringValue(value="no str")),
+        (codecs.Lines(), Encodable()),
+        (codecs.Lines(encoding="shift_jis"), "¥5"),  # which is written as a backslash
+        (codecs.Lines(encoding="raw_unicode_escape"), "\\u0041"),
         (codecs.Lines(encoding="ascii"), "ä"),
         (codecs.Lines(), "\ud800"),
         (codecs.Protobuf(send=StringValue, receive=StringValue), b"bytes"),
@@ -297,12 +310,51 @@ async def test_what_cannot_be_sent(codec: Any, message: Any) -> None:
         assert not client.closed
 
 
+ENCODINGS = [
+    "utf-8",
+    "ascii",
+    "latin-1",
+    "cp1252",
+    "shift_jis",
+    "gb18030",
+    "utf-7",
+    "iso2022_jp",
+    "hz",
+    "idna",
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(ENCODINGS),
+    st.lists(
+        st.text(st.characters() | st.sampled_from("\r\n\0 \\~{+\x0b\x1c\x85\u2028¥\ufeff"), max_size=20)
+    ),
+)
+def test_lines_arrive_as_they_were_sent_or_are_not_sent(encoding: str, lines: list[str]) -> None:
+    async def exchange() -> None:
+        sent = []
+        async with MEMORY.pair(codecs.Lines(encoding=encoding)) as (client, served):
+            for line in lines:
+                try:
+                    await client.send(line)
+                except EncodeError:
+                    continue
+                sent.append(line)
+            assert [await served.receive() for _ in sent] == sent
+            plain = [line for line in lines if line.isascii() and line.isalnum() and line.islower()]
+            assert [line for line in plain if line not in sent] == []
+
+    asyncio.run(exchange())
+
+
 def test_codecs_that_make_no_sense() -> None:
-    for encoding in ("utf-16", "utf-32", "cp037"):
+    for encoding in ("utf-16", "utf-32", "cp037", "utf-8-sig"):
         with pytest.raises(OptionError, match="single byte 10"):
             codecs.Lines(encoding=encoding)
-    with pytest.raises(OptionError, match="no text encoding named"):
-        codecs.Lines(encoding="klingon")
+    for name in ("klingon", "", "utf\08", "rot13", "base64", "undefined", None, 8):
+        with pytest.raises(OptionError, match="no text encoding named"):
+            codecs.Lines(encoding=name)  # type: ignore[arg-type]
     for wrong in (StringValue(), str, None):
         with pytest.raises(OptionError, match="send is a protobuf message class"):
             codecs.Protobuf(send=wrong, receive=StringValue)  # type: ignore[arg-type, type-var]

@@ -66,7 +66,8 @@ def churn(task: Callable[[], object]) -> None:
 
 def left_after(task: Callable[[], object]) -> int:
     """Bytes that stay allocated after many more runs of a task: the fewest of three times, as other threads
-    of the test's process allocate, too."""
+    of the test's process allocate, too.
+    """
     churn(task)
     gc.collect()
     tracemalloc.start()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
+import struct
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +16,8 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from protosocket.cache import protosocket_cache_pb2
 from protosocket.codecs import NativeMessage, NativeMessages, which_oneof
@@ -305,6 +309,49 @@ def test_real_schemas_survive_the_round_trip(module: Any) -> None:
     native = kinds.from_protobuf(file)
     assert kinds.encode(native) == file.SerializeToString()
     assert kinds.to_protobuf(native) == file
+
+
+SINGLES = [
+    0,
+    0x80000000,
+    1,
+    0x7F7FFFFF,
+    0x7F800000,
+    0xFF800000,
+    0x7FC00000,
+    0x7F800001,
+    0xFFA00001,
+    0xFFFFFFFF,
+]
+
+
+@given(st.sampled_from(SINGLES) | st.integers(0, 2**32 - 1))
+@settings(deadline=None)
+def test_single_floats_keep_their_bits(bits: int) -> None:
+    """Of what is no number, too: which bits say so, and whether it is a signalling one."""
+    data = b"\x0d" + struct.pack("<I", bits)
+    message = wrappers.decode(wrappers.FloatValue, data)
+    expected = b"" if bits == 0 else data
+    assert (
+        wrappers.encode(message) == expected == wrappers_pb2.FloatValue.FromString(data).SerializeToString()
+    )
+    assert math.isnan(message.value) or struct.pack("<f", message.value) == data[1:]
+
+
+@given(st.integers(0, 2**64 - 1) | st.integers(0x7FF0000000000000, 0x7FFFFFFFFFFFFFFF))
+@settings(deadline=None)
+def test_floats_keep_their_bits(bits: int) -> None:
+    data = b"\x09" + struct.pack("<Q", bits)
+    message = wrappers.decode(wrappers.DoubleValue, data)
+    assert wrappers.encode(message) == (b"" if bits == 0 else data)
+    assert struct.pack("<d", message.value) == data[1:]
+
+
+@given(st.floats())
+@settings(deadline=None)
+def test_a_float_is_rounded_as_protobuf_rounds_it(number: float) -> None:
+    theirs = wrappers_pb2.FloatValue(value=number).SerializeToString()
+    assert wrappers.encode(wrappers.FloatValue(value=number)) == theirs
 
 
 def nested(depth: int) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import keyword
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from protosocket.codecs.native_names import attribute_names, member_names
 from protosocket.errors import OptionError
 
 __all__ = ["FieldPlan", "MessagePlan", "NativeMessage", "make_enum", "plan_messages"]
@@ -73,7 +73,8 @@ def plan_messages(descriptors: Iterable[Descriptor]) -> dict[Descriptor, Message
 
 def make_enum(descriptor: EnumDescriptor) -> type[enum.IntEnum]:
     """The numbers of an enum by name; messages hold plain ``int``, which these are."""
-    members = [(_attribute(value.name, ("mro",)), value.number) for value in descriptor.values]
+    names = member_names(descriptor.name, (value.name for value in descriptor.values))
+    members = [(names[value.name], value.number) for value in descriptor.values]
     make: Any = enum.IntEnum
     made: type[enum.IntEnum] = make(descriptor.name, members, module=__name__)
     return made
@@ -127,14 +128,12 @@ def _plan(descriptor: Descriptor, index: dict[Descriptor, int], flat: bool) -> M
     # A proto3 optional field is the only member of a oneof that nobody wrote.
     oneofs = [each for each in descriptor.oneofs if each.fields[0].name not in synthetic]
     holder = GetMessageClass(descriptor)
-    names: list[str] = [_UNKNOWN]
+    names = attribute_names((each.name for each in descriptor.fields), _UNKNOWN)
     plans, members = [], []
     for each in descriptor.fields:
-        name = _attribute(each.name, names)
-        names.append(name)
         oneof = each.containing_oneof
         position = oneofs.index(oneof) if oneof in oneofs else None
-        plan = _field(each, name, index, holder, oneof=position)
+        plan = _field(each, names[each.name], index, holder, oneof=position)
         plans.append(plan)
         members.append(_member(each, plan))
     # gc=False where it is safe (_flat); msgspec gives other Structs to the collector.
@@ -246,15 +245,3 @@ def _type(each: FieldDescriptor) -> Any:
     if each.type == FieldDescriptor.TYPE_BYTES:
         return bytes
     return _TYPES.get(each.cpp_type, Any)
-
-
-def _attribute(name: str, taken: Iterable[str]) -> str:
-    """The name as Python can have it: ``from`` is ``from_``; ``__x``, which Python mangles, is ``_x``."""
-    if name.startswith("__"):
-        name = "_" + name.lstrip("_")
-    if keyword.iskeyword(name):
-        name += "_"
-    while name in taken:
-        name += "_"
-    # As the names in a call are: then they are the same object.
-    return sys.intern(name)

@@ -12,6 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from protosocket._core import NativeDecoder, NativeSchema
 from protosocket.codecs.native_classes import NativeMessage, make_enum, plan_messages
+from protosocket.codecs.native_names import nested_names
 from protosocket.errors import OptionError
 
 __all__ = ["NativeMessages", "messages_of", "which_oneof"]
@@ -28,8 +29,9 @@ class NativeMessages:
     ``sources`` are modules that protoc made (``..._pb2``), or message classes of such. There is a class for
     each of their messages and for every message these can hold: an attribute by its name, a nested one in
     its outer class. Enums (``enum.IntEnum``) are found likewise; ``messages["package.Outer.Name"]`` finds any
-    of them by its full name. A field is an attribute of the same name (with ``_`` at its end where Python
-    keeps that name for itself), and every field may be left out of the constructor:
+    of them by its full name. A field is an attribute of the same name, and every field may be left out of
+    the constructor. Fields, values of enums and nested types whose name Python keeps for itself, or another
+    one has, get a ``_`` at its end (``from_``); ``__`` at its beginning becomes ``_``. Attributes hold:
 
     * numbers, ``bool``, ``str`` and ``bytes`` are what they are, zero or empty by default; enums are ``int``
     * ``optional`` fields, members of a oneof and submessages are ``None`` when absent, also where proto2
@@ -38,7 +40,7 @@ class NativeMessages:
 
     Types and ranges are looked at when a message is encoded, not when a field is set. Fields unknown to the
     schema, which extensions are here, are kept and written back. Raises ``OptionError`` for other sources,
-    and for messages with groups or in the wire format of message sets.
+    for messages with groups or in the wire format of message sets, and for two types of one full name.
     """
 
     encode: Callable[[NativeMessage], bytes]
@@ -53,23 +55,23 @@ class NativeMessages:
             enums.update(dict.fromkeys(descriptor.enum_types))
             held = (field.enum_type for field in descriptor.fields)
             enums.update(dict.fromkeys(each for each in held if each is not None))
-        self._by_full_name: dict[str, Any] = {plan.name: plan.message for plan in plans.values()}
-        self._by_full_name.update((each.full_name, make_enum(each)) for each in enums)
+        made: dict[Descriptor | EnumDescriptor, Any] = {each: plan.message for each, plan in plans.items()}
+        made.update((each, make_enum(each)) for each in enums)
+        self._by_full_name = _by_full_name(made)
         self._protobuf = {plan.message: GetMessageClass(descriptor) for descriptor, plan in plans.items()}
         self._by_name: dict[str, Any] = {}
-        for full_name, found in self._by_full_name.items():
-            outer, _, name = full_name.rpartition(".")
-            if outer in self._by_full_name:
-                setattr(self._by_full_name[outer], name, found)
-            elif self._by_name.setdefault(name, found) is not found:
-                self._by_name[name] = _AMBIGUOUS
+        for each, found in made.items():
+            if each.containing_type not in made and self._by_name.setdefault(each.name, found) is not found:
+                self._by_name[each.name] = _AMBIGUOUS
         self._schema = NativeSchema(list(plans.values()))
         self.encode = self._schema.encode
         # As plain attributes, which cost nothing to look up; our own names come first.
         for name, found in self._by_name.items():
             if found is not _AMBIGUOUS and not hasattr(type(self), name) and name not in self.__dict__:
                 self.__dict__[name] = found
-        for plan in plans.values():
+        # After the schema was compiled, which looks for the fields in the classes.
+        for descriptor, plan in plans.items():
+            _put_nested(descriptor, made)
             setattr(plan.message, _HOME, self)
 
     def decode(self, kind: type[M], data: bytes) -> M:
@@ -166,6 +168,27 @@ def _declared(sources: tuple[object, ...]) -> tuple[list[Descriptor], dict[EnumD
     if not messages:
         raise OptionError("native messages are made of at least one message class of protoc's")
     return messages, enums
+
+
+def _by_full_name(made: dict[Descriptor | EnumDescriptor, Any]) -> dict[str, Any]:
+    known: dict[str, Descriptor | EnumDescriptor] = {}
+    for descriptor in made:
+        other = known.setdefault(descriptor.full_name, descriptor)
+        if other is not descriptor:
+            raise OptionError(
+                f"two types are called {descriptor.full_name}, of {other.file.name} and of "
+                f"{descriptor.file.name} in another pool of descriptors: make native messages of each alone"
+            )
+    return {full_name: made[descriptor] for full_name, descriptor in known.items()}
+
+
+def _put_nested(outer: Descriptor, made: dict[Descriptor | EnumDescriptor, Any]) -> None:
+    """Give the class of a message those of what is declared in it."""
+    nested: list[Descriptor | EnumDescriptor] = [*outer.nested_types, *outer.enum_types]
+    nested = [each for each in nested if each in made]
+    names = nested_names((each.name for each in nested), made[outer])
+    for each in nested:
+        setattr(made[outer], names[each.name], made[each])
 
 
 def _with_nested(message: Descriptor) -> Iterator[Descriptor]:

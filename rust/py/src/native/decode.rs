@@ -10,6 +10,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyList};
 use super::crowds::Crowds;
 use super::failure;
 use super::merged::Merged;
+use super::number;
 use super::schema::{Entry, Field, Kind, Label, MessageType, Part, Schema};
 
 /// Reads messages of a schema.
@@ -324,7 +325,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             Kind::SFixed32 => self.signed(i64::from(reader.fixed32()? as i32)),
             Kind::SFixed64 => self.signed(reader.fixed64()? as i64),
             Kind::Double => Ok(PyFloat::new(py, f64::from_bits(reader.fixed64()?)).into_any()),
-            Kind::Float => Ok(PyFloat::new(py, f64::from(f32::from_bits(reader.fixed32()?))).into_any()),
+            Kind::Float => Ok(PyFloat::new(py, number::double(reader.fixed32()?)).into_any()),
         }
     }
 

@@ -75,10 +75,11 @@ impl<'a> Encoder<'a> {
                 }
                 Label::Explicit { .. } => {
                     if let Some(oneof) = field.oneof {
-                        if oneofs & 1 << oneof != 0 {
+                        let bit = 1u64.checked_shl(oneof as u32).unwrap_or(0);
+                        if oneofs & bit != 0 || (bit == 0 && has_two(message, oneof, object)) {
                             return Err(two_of_one(message, oneof, object));
                         }
-                        oneofs |= 1 << oneof;
+                        oneofs |= bit;
                     }
                     self.value(&field.part, value, false, depth)?;
                     self.output.key(&field.part.key);
@@ -227,7 +228,7 @@ impl<'a> Encoder<'a> {
                 self.output.fixed64(bits);
             }
             Kind::Float => {
-                let bits = (number::float(&value).map_err(|why| not_a(part, value, why))? as f32).to_bits();
+                let bits = number::single(number::float(&value).map_err(|why| not_a(part, value, why))?);
                 if skip_zero && bits == 0 {
                     return Ok(false);
                 }
@@ -346,6 +347,15 @@ fn too_deep(part: &Part, value: Borrowed<'_, '_, PyAny>) -> PyErr {
         value.py(),
         format!("{}: messages are nested deeper than {DEPTH}", part.name),
     )
+}
+
+/// Whether two members of a oneof are set, of which there are more than the encoder has bits for.
+#[cold]
+fn has_two(message: &MessageType, oneof: usize, object: &Bound<'_, PyAny>) -> bool {
+    let members = message.oneofs[oneof].members.iter();
+    // SAFETY: the slots are those of the object's class, and the values are not used.
+    let set = |index: usize| unsafe { message.fields[index].slot.present(object) }.is_some();
+    members.filter(|(index, _)| set(*index)).count() > 1
 }
 
 #[cold]

@@ -68,6 +68,35 @@ fn long(value: &Bound<'_, PyAny>) -> Result<(i64, c_int), Refused> {
     }
 }
 
+/// The bits of a NaN that say so, in 64 and in 32 bits, and how many more bits the longer one says what of.
+const NAN: (u64, u32, u32) = (0x7ff0_0000_0000_0000, 0x7f80_0000, 29);
+
+/// The float with these 32 bits in 64. Of a NaN all bits stay, which a processor would make quiet.
+#[inline]
+pub fn double(bits: u32) -> f64 {
+    let float = f32::from_bits(bits);
+    if float.is_nan() {
+        let (nan, _, more) = NAN;
+        let sign = u64::from(bits >> 31) << 63;
+        return f64::from_bits(sign | nan | u64::from(bits & 0x007f_ffff) << more);
+    }
+    f64::from(float)
+}
+
+/// The 32 bits of the float next to `number`; of a NaN those that there is room for.
+#[inline]
+pub fn single(number: f64) -> u32 {
+    if number.is_nan() {
+        let (_, nan, more) = NAN;
+        let bits = number.to_bits();
+        let content = (bits >> more) as u32 & 0x007f_ffff;
+        // Without any it would be infinite.
+        let content = if content == 0 { 0x0040_0000 } else { content };
+        return ((bits >> 63) as u32) << 31 | nan | content;
+    }
+    (number as f32).to_bits()
+}
+
 /// A `float`, or an `int` that one can hold.
 #[inline]
 pub fn float(value: &Bound<'_, PyAny>) -> Result<f64, Refused> {

@@ -13,6 +13,7 @@ use super::class_map::ClassMap;
 use super::objects::{Default, Member, MessageObjects};
 use super::plan::{FieldPlan, MessagePlan};
 use super::slot::Slot;
+use crate::errors;
 
 /// What a field's value is.
 pub enum Kind {
@@ -201,9 +202,6 @@ const NO_FIELD: u16 = u16::MAX;
 /// Field numbers below this are found in a table, others by searching.
 const NEAR: u32 = 256;
 
-/// One bit each is what the encoder keeps of the oneofs of a message.
-const MOST_ONEOFS: usize = 64;
-
 impl MessageType {
     fn compile(plan: MessagePlan<'_>) -> PyResult<Self> {
         let MessagePlan {
@@ -214,10 +212,9 @@ impl MessageType {
             oneofs,
         } = plan;
         plans.sort_by_key(|field| field.number);
-        if plans.len() >= usize::from(NO_FIELD) || oneofs.len() > MOST_ONEOFS {
-            return Err(PyValueError::new_err(format!(
-                "{name} has too many fields or oneofs"
-            )));
+        if plans.len() >= usize::from(NO_FIELD) {
+            let text = format!("{name} has more than {} fields", NO_FIELD - 1);
+            return Err(errors::option(class.py(), &text));
         }
         let mut oneofs: Vec<Oneof> = oneofs
             .into_iter()
