@@ -17,6 +17,7 @@ from protosocket import TLS, ConnectionOptions, codecs, rpc
 from protosocket.cache import StorageHandler, TokenPolicy, create_engine
 from protosocket.cache.protosocket_client import ProtosocketCacheClient
 from protosocket.cache.protosocket_storage import serve_storage
+from protosocket.connection import TLSOption
 
 __all__ = ["FACES", "Face", "Place"]
 
@@ -30,13 +31,30 @@ class Place:
     options: ConnectionOptions
     _count: int = field(default=0, init=False)
 
-    @property
-    def server_tls(self) -> TLS | None:
-        return TLS(certificate=self.folder / "server.pem") if self.scheme == "tls" else None
+    callbacks: bool = False
+    """The contexts call back into Python, which takes other ways through TLS."""
 
     @property
-    def client_tls(self) -> TLS | None:
-        return TLS(ca=self.folder / "ca.pem") if self.scheme == "tls" else None
+    def server_tls(self) -> TLSOption | None:
+        if self.scheme != "tls":
+            return None
+        tls = TLS(certificate=self.folder / "server.pem")
+        if not self.callbacks:
+            return tls
+        context = tls.server_context()
+        context.sni_callback = lambda *_: None
+        return context
+
+    @property
+    def client_tls(self) -> TLSOption | None:
+        if self.scheme != "tls":
+            return None
+        tls = TLS(ca=self.folder / "ca.pem")
+        if not self.callbacks:
+            return tls
+        context = tls.client_context()
+        context.keylog_filename = str(self.folder / "keys")
+        return context
 
     def url(self) -> str:
         """Somewhere nobody listens yet."""

@@ -1,6 +1,6 @@
 """A program that disturbs the opening and the closing of connections at their n-th step, for every n.
 
-    python -m tests.opening_steps LOOP TRANSPORT SCHEME FOLDER
+    python -m tests.opening_steps LOOP TRANSPORT tcp|unix|tls|tls-callbacks FOLDER
 
 A step is a turn of the event loop. It runs as a process of its own, since what it looks for can abort the
 process. It prints what was wrong, and exits with 0 if nothing was.
@@ -301,11 +301,12 @@ async def main(transport: Any, scheme: str, folder: Path) -> None:
         )
     )
     options = ConnectionOptions(transport=transport, connect_timeout=60)
+    kind_of, _, callbacks = scheme.partition("-")
     failed = False
     for name, kind in FACES.items():
-        if name == "grpc" and transport == "loop":
-            continue  # its options do not say who moves the bytes
-        face = kind(Place(scheme, folder, options))
+        if name == "grpc" and (transport == "loop" or callbacks):
+            continue  # there is no way to say so
+        face = kind(Place(kind_of, folder, options, bool(callbacks)))
         await probe_once(face)
         async for what, scenario in every_disturbance(face):
             try:

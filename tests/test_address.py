@@ -29,8 +29,53 @@ def test_urls(url: str, address: Address) -> None:
 
 
 @pytest.mark.parametrize(
+    ("urls", "shown"),
+    [
+        (["tcp://host:80", "TCP://Host:080", "tcp://HOST:80"], "tcp://host:80"),
+        (["tcp://[::1]:1", "tcp://[0:0::0:1]:1", "tcp://[0000::0001]:01"], "tcp://[::1]:1"),
+        (["tls://[FE80::A%eth0]:1", "tls://[fe80::a%25eth0]:1"], "tls://[fe80::a%eth0]:1"),
+        (["tcp://[fe80::1%25]:1"], "tcp://[fe80::1%25]:1"),  # the interface of number 25
+        (["tcp://[fe80::1%Eth0]:1"], "tcp://[fe80::1%Eth0]:1"),  # names of interfaces have a case
+        (["tcp://127.0.0.1:1", "tcp://[::ffff:127.0.0.1]:1", "tcp://[::FFFF:7f00:1]:1"], "tcp://127.0.0.1:1"),
+        (
+            ["tcp://bücher.example:1", "tcp://BÜCHER.example:1", "tcp://xn--BCHER-kva.example:1"],
+            "tcp://xn--bcher-kva.example:1",
+        ),
+        (["tcp://host.example.:1", "tcp://Host.Example.:1"], "tcp://host.example.:1"),
+        (["tcp://a_b:1", "tcp://A_b:1"], "tcp://a_b:1"),
+    ],
+)
+def test_one_address_for_all_ways_to_write_it(urls: list[str], shown: str) -> None:
+    for url in urls:
+        assert str(parse_address(url)) == shown
+        assert parse_address(url) == parse_address(shown)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("tcp://host.example.:1", "tcp://host.example:1", True),
+        ("tcp://localhost.:1", "tcp://localhost:1", True),
+        ("tcp://host.:1", "tcp://host:1", False),  # search domains
+        ("tcp://host:1", "tls://host:1", False),
+        ("tcp://127.0.0.1:1", "tcp://localhost:1", False),
+        ("unix:///a.", "unix:///a", False),
+    ],
+)
+def test_places(one: str, other: str, same: bool) -> None:
+    assert (parse_address(one).place == parse_address(other).place) == same
+
+
+@pytest.mark.parametrize(
     ("url", "text"),
     [
+        ("tcp://faß.example:1", "write it as xn--"),
+        ("tcp://\u2100.example:1", "not a host name"),  # becomes a/c
+        ("tcp://a\uff20b.example:1", "not a host name"),  # becomes a@b
+        ("tcp://bü..example:1", "not a host name"),
+        ("tcp://" + "ü" * 64 + ":1", "not a host name"),
+        ("tcp://\ud800:1", "not a host name"),
+        ("tcp://[fe80::1%]:1", "not an IPv6 address"),
         ("", "no scheme"),
         ("localhost:9000", "did you mean tcp://localhost:9000"),
         ("/run/x.sock", "no scheme"),

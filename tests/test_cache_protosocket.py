@@ -22,7 +22,7 @@ from protosocket.cache import protosocket_cache_pb2 as pb
 from protosocket.cache.auth import TokenPolicy
 from protosocket.cache.commands import get_command, set_command
 from protosocket.cache.engine import create_engine
-from protosocket.cache.grpc_backend import GrpcStreamBackend
+from protosocket.cache.grpc_backend import GrpcStreamBackend, GrpcUnaryBackend
 from protosocket.cache.grpc_client import GrpcCacheClient
 from protosocket.cache.grpc_router import serve_router_grpc
 from protosocket.cache.grpc_storage import serve_storage_grpc
@@ -794,3 +794,27 @@ async def test_an_ended_connection_leaves_nothing_behind() -> None:
     gc.collect()
     assert [front() for front in gone] == [None] * 3
     assert link() is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("tcp://127.0.0.1:1", "TCP://127.0.0.1:01"),
+        ("tcp://storage.example:1", "tcp://STORAGE.example.:1"),
+        ("tls://[::1]:1", "tls://[0:0::1]:1"),
+        ("tcp://127.0.0.1:1", "tcp://[::ffff:127.0.0.1]:1"),
+    ],
+)
+async def test_one_storage_however_it_is_written(one: str, other: str) -> None:
+    for backend in (ProtosocketBackend, GrpcUnaryBackend, GrpcStreamBackend):
+        storages = [one, "tcp://elsewhere:2", other]
+        if backend is not ProtosocketBackend:
+            storages = [f"grpc{url[3:]}" for url in storages]
+        with pytest.raises(OptionError, match="there twice"):
+            backend(storages)
+    # Routers whose lists are written differently agree on where a key is.
+    first, second = (ProtosocketBackend([url, "tcp://elsewhere:2"]) for url in (one, other))
+    keys = [b"%d" % number for number in range(50)]
+    assert [first.routes.storage_of(key) for key in keys] == [second.routes.storage_of(key) for key in keys]
+    for each in (first, second):
+        await each.close()

@@ -156,14 +156,30 @@ def test_a_short_time_to_live_is_rounded_up() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["tcp://127.0.0.1:1", "tcp://127.9.9.9:1", "tls://[::1]:1", "grpc://localhost:1", "unix:///x.sock"]
+    "url",
+    [
+        "tcp://127.0.0.1:1",
+        "tcp://127.9.9.9:1",
+        "tls://[::1]:1",
+        "grpc://localhost:1",
+        "unix:///x.sock",
+        "TCP://LocalHost.:1",
+        "tcp://[::ffff:127.0.0.1]:1",
+    ],
 )
 def test_loopback_needs_no_tokens(url: str) -> None:
     require_tokens(url, TokenPolicy())
 
 
 @pytest.mark.parametrize(
-    "url", ["tcp://0.0.0.0:1", "tls://[::]:1", "grpc://example.org:1", "grpc://10.0.0.1:1"]
+    "url",
+    [
+        "tcp://0.0.0.0:1",
+        "tls://[::]:1",
+        "grpc://example.org:1",
+        "grpc://10.0.0.1:1",
+        "tcp://[::ffff:10.0.0.1]:1",
+    ],
 )
 def test_elsewhere_tokens_are_needed(url: str) -> None:
     with pytest.raises(OptionError, match="token"):

@@ -24,6 +24,9 @@ from protosocket.errors import AddressError
         "dns://8.8.8.8/127.0.0.1:{port}",
         "ipv4:127.0.0.1:{port}",
         "tcp://127.0.0.1:{port}",
+        "TCP://127.0.0.1:{port}",
+        "DNS:///LocalHost:{port}",
+        "[::ffff:127.0.0.1]:{port}",
     ],
 )
 async def test_forms_of_one_target(form: str) -> None:
@@ -33,7 +36,9 @@ async def test_forms_of_one_target(form: str) -> None:
             assert await namer(channel)(b"") == b"x"
 
 
-@pytest.mark.parametrize("form", ["[::1]:{port}", "ipv6:[::1]:{port}", "tcp://[::1]:{port}"])
+@pytest.mark.parametrize(
+    "form", ["[::1]:{port}", "ipv6:[::1]:{port}", "ipv6:%5B::1%5d:{port}", "tcp://[::1]:{port}"]
+)
 async def test_ipv6(form: str) -> None:
     async with Backend("x", bind="[::1]:0") as backend:
         channel = protosocket.grpc.insecure_channel(form.format(port=backend.port))

@@ -12,7 +12,7 @@ import trustme
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("scheme", ["tcp", "unix", "tls"])
+@pytest.mark.parametrize("scheme", ["tcp", "unix", "tls", "tls-callbacks"])
 @pytest.mark.parametrize("transport", ["aiofastnet", "loop"])
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_every_step(loop: str, transport: str, scheme: str, unix_path: str) -> None:

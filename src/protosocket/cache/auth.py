@@ -80,7 +80,7 @@ def _only_local(url: str) -> bool:
         if address.scheme == "unix":
             return True
         host = address.host
-    if host.lower() == "localhost":
+    if host.removesuffix(".") == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from protosocket.connection import parse_address
+from protosocket.connection import Address, parse_address
 from protosocket.errors import AddressError
 
-__all__ = ["GrpcAddress", "parse_grpc_address"]
+__all__ = ["GrpcAddress", "parse_grpc_address", "storage_places"]
 
 _SCHEME = "grpc://"
 
@@ -34,3 +35,10 @@ def parse_grpc_address(url: str) -> GrpcAddress:
         raise AddressError(f"{url!r} is not a gRPC address; expected grpc://host:port")
     address = parse_address(f"tcp://{url[len(_SCHEME) :]}")
     return GrpcAddress(address.host, address.port)
+
+
+def storage_places(urls: Sequence[str]) -> list[str]:
+    """``urls`` by where they lead, however that is written; raises ``AddressError``."""
+    found = map(parse_grpc_address, urls)
+    places = [Address("tcp", address.host, address.port).place for address in found]
+    return [str(GrpcAddress(place.host, place.port)) for place in places]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from grpc import aio
 
 from protosocket.cache.commands import cache_error
+from protosocket.cache.grpc_address import storage_places
 from protosocket.cache.grpc_channel import open_channel, token_metadata
 from protosocket.cache.grpc_server import SERVICE
 from protosocket.cache.grpc_stream import GrpcStream
@@ -27,7 +28,7 @@ class GrpcUnaryBackend:
 
     def __init__(self, storages: Sequence[str], *, connections: int = 1, token: str | None = None) -> None:
         _require_connections(connections)
-        self._ring = Ring(storages)
+        self._ring = Ring(storage_places(storages))
         self._channels = [[open_channel(url) for _ in range(connections)] for url in storages]
         # What the method is called does not matter to the server, which reads the command.
         self._calls: list[list[aio.UnaryUnaryMultiCallable[bytes, bytes]]] = [
@@ -83,7 +84,7 @@ class GrpcStreamBackend:
 
     def __init__(self, storages: Sequence[str], *, connections: int = 1, token: str | None = None) -> None:
         _require_connections(connections)
-        self._ring = Ring(storages)
+        self._ring = Ring(storage_places(storages))
         self._streams = [[GrpcStream(url, token=token) for _ in range(connections)] for url in storages]
         self._turn = 0
         self._connections = connections

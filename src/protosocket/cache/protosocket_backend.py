@@ -141,7 +141,9 @@ class ProtosocketBackend:
         self._token = token
         self._turn = 0
         self.routes = relay_routes(
-            Ring(storages), [_unavailable_response(address) for address in self._addresses]
+            # By where they lead, however that is written.
+            Ring([str(address.place) for address in self._addresses]),
+            [_unavailable_response(address) for address in self._addresses],
         )
         self._connected = [asyncio.Event() for _ in self._addresses]
         self._keys = _key_of_each(self.routes, len(self._addresses))

@@ -22,6 +22,7 @@ from protosocket.connection.event_loop import (
     require_loop,
 )
 from protosocket.connection.forkable import look_up
+from protosocket.connection.host import shown_host
 from protosocket.connection.interpreter_end import stops_with_the_interpreter
 from protosocket.connection.opening import Opening
 from protosocket.connection.protocol import ConnectionProtocol, native_limits
@@ -36,6 +37,6 @@ __all__ = [
     "Incomplete", "Invalid", "Listener", "OncePerLoop", "Opening", "Server", "Skip", "TLSOption", "Workers",
     "connect", "hold_standard_descriptors", "listen", "look_up", "native_limits", "new_event_loop",
     "open_server", "open_transport", "parse_address", "peer_name", "require_loop", "run_workers",
-    "start_workers", "stops_with_the_interpreter", "wire_codec",
+    "shown_host", "start_workers", "stops_with_the_interpreter", "wire_codec",
 ]
 # fmt: on

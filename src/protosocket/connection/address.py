@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
+from protosocket.connection.host import canonical_host
 from protosocket.errors import AddressError
 
 __all__ = ["Address", "Scheme", "parse_address"]
@@ -14,7 +14,7 @@ __all__ = ["Address", "Scheme", "parse_address"]
 Scheme = Literal["tcp", "tls", "unix", "memory"]
 
 _EXPECTED = "expected tcp://host:port, tls://host:port, unix:///path or memory://name"
-_NOT_IN_A_HOST = re.compile(r"[\s\x00-\x1f\x7f/\\?#@\[\]]")
+_NOT_IN_A_NAME = re.compile(r"[\s\x00-\x1f\x7f/\\?#@\[\]]")
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
@@ -22,9 +22,9 @@ _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 class Address:
     """One address; ``str()`` gives its URL, which ``parse_address`` reads back as the same address.
 
-    ``host`` (a name or an IP address, IPv6 without brackets) and ``port`` (0 to 65535; 0 lets the system
-    choose one for a listener) belong to ``tcp`` and ``tls``, ``path`` to ``unix``, and to ``memory``, where
-    it is the name.
+    ``host`` (a name or an IP address, IPv6 without brackets, in the one spelling of all the ways to write it)
+    and ``port`` (0 to 65535; 0 lets the system choose one for a listener) belong to ``tcp`` and ``tls``,
+    ``path`` to ``unix``, and to ``memory``, where it is the name.
     Raises ``AddressError`` when the parts do not make an address.
     """
 
@@ -43,7 +43,7 @@ class Address:
                 raise AddressError(f"{str(self)!r}: a unix address has a path, no host and no port")
             return
         if self.scheme == "memory":
-            if not self.path or _NOT_IN_A_HOST.search(self.path):
+            if not self.path or _NOT_IN_A_NAME.search(self.path):
                 raise AddressError(f"{str(self)!r}: {self.path!r} is not a name; write memory://name")
             if self.host or self.port:
                 raise AddressError(f"{str(self)!r}: a memory address has a name, no host and no port")
@@ -54,7 +54,7 @@ class Address:
             raise AddressError(f"{str(self)!r}: a {self.scheme} address has a host and a port, no path")
         if not 0 <= self.port <= 65535:
             raise AddressError(f"{str(self)!r}: the port is 0 to 65535, not {self.port}")
-        self._check_host()
+        object.__setattr__(self, "host", self._canonical_host())
 
     def __str__(self) -> str:
         if self.scheme in ("unix", "memory"):
@@ -62,16 +62,23 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}{self.path}"
 
-    def _check_host(self) -> None:
+    @property
+    def place(self) -> Address:
+        """Where it leads, which is the same for ``host.example`` and ``host.example.``.
+
+        A name of one part is not the same with a dot at its end, which keeps it out of search domains;
+        ``localhost`` is.
+        """
+        name = self.host.removesuffix(".")
+        return replace(self, host=name) if "." in name or name == "localhost" else self
+
+    def _canonical_host(self) -> str:
         if not self.host:
             raise AddressError(f"{str(self)!r}: the host is missing; 0.0.0.0 and [::] listen everywhere")
-        if _NOT_IN_A_HOST.search(self.host):
-            raise AddressError(f"{str(self)!r}: {self.host!r} is not a host name or an IP address")
-        if ":" in self.host:
-            try:
-                ipaddress.IPv6Address(self.host)
-            except ValueError:
-                raise AddressError(f"{str(self)!r}: {self.host!r} is not an IPv6 address") from None
+        try:
+            return canonical_host(self.host)
+        except ValueError as error:
+            raise AddressError(f"{str(self)!r}: {error}") from None
 
 
 def parse_address(url: str) -> Address:
@@ -80,6 +87,8 @@ def parse_address(url: str) -> Address:
     ``tcp://host:port``, ``tls://host:port`` (an IPv6 address in brackets: ``tcp://[::1]:9000``),
     ``unix:///absolute/path`` or ``unix://relative/path``. A path is taken as it stands: no escapes, no query.
     ``memory://name`` is for tests and for parts of one program: it connects within one event loop.
+    Upper and lower case are the same in schemes and hosts; an international name becomes its ``xn--`` form;
+    a link-local address has its interface behind it: ``tcp://[fe80::1%eth0]:9000``.
     Raises ``AddressError``, whose text says which part is wrong and what is expected.
     """
     scheme, separator, rest = url.partition("://")

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from protosocket.connection.address import Address
+from protosocket.connection.dialing import Dialing, resolve
 from protosocket.connection.fastnet import ListeningSocket
-from protosocket.connection.forkable import connect_socket, look_up
 from protosocket.connection.handover import hand_over, network_of
+from protosocket.connection.host import certificate_name, shown_host
 from protosocket.connection.memory import MemoryListener, MemoryTransport, open_memory_transport
 from protosocket.connection.tls import TLS, TLSOption, client_context, server_context
 from protosocket.errors import AddressError, ConnectError, OptionError
@@ -37,8 +38,6 @@ _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _KEEPALIVE_PROBES = 3
 # macOS has its own name for the idle time.
 _KEEPALIVE_IDLE: int = getattr(socket, "TCP_KEEPIDLE" if hasattr(socket, "TCP_KEEPIDLE") else "TCP_KEEPALIVE")
-
-_AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
 
 
 class _Accepting(Protocol):
@@ -123,8 +122,9 @@ async def open_transport(
     ``tls`` is for ``tls://`` addresses; without it the server is checked against the system's roots. With
     TLS 1.3 a server that refuses our certificate says so only after this returned: the connection is lost.
 
-    ``options.connect_timeout`` covers the name lookup, the connection (each address of the name is tried in
-    turn) and the TLS handshake. Raises ``ConnectError``, whose text names the address, the cause and a
+    ``options.connect_timeout`` covers the name lookup, the connection (to the first address of the name that
+    answers: the next is tried as soon as one has failed, or a quarter of a second later) and the TLS
+    handshake. Raises ``ConnectError``, whose text names the address, the cause and a
     remedy; ``AddressError`` for port 0; ``OptionError`` for TLS settings that cannot be used. Cancelling
     leaves nothing open.
     """
@@ -132,22 +132,20 @@ async def open_transport(
         raise AddressError(f"{str(address)!r}: port 0 is for listening; give the server's port")
     _refuse_tls_elsewhere(address, tls)
     context = client_context(tls) if address.scheme == "tls" else None
-    hostname = (tls.server_hostname if isinstance(tls, TLS) else None) or address.host
+    hostname = _expected_name(address, tls)
 
-    stage = "the name lookup"
+    dialing = Dialing(address)
     try:
         if address.scheme == "memory":
             return await open_memory_transport(address.path, protocol_factory)
         async with asyncio.timeout(options.connect_timeout):
-            targets = await _resolve(address)
-            stage = "the connection"
-            sock = await _connect_first(targets)
+            sock = await dialing.connect()
             if context is not None:
-                stage = "the TLS handshake"
+                dialing.stage = "the TLS handshake"
             protocol = _make_protocol(sock, protocol_factory)
             transport = await hand_over(sock, protocol, options, context, hostname)
     except OSError as error:
-        text = _why_not_connected(error, stage, options.connect_timeout)
+        text = dialing.why_not(error, options.connect_timeout)
         raise ConnectError(f"cannot connect to {address}: {text}", address=str(address)) from error
     configure_socket(transport, options)
     return transport, protocol
@@ -272,8 +270,8 @@ def peer_name(transport: asyncio.BaseTransport) -> str:
     name = transport.get_extra_info("peername")
     if isinstance(name, tuple):
         scheme = "tcp" if transport.get_extra_info("sslcontext") is None else "tls"
-        host = f"[{name[0]}]" if ":" in name[0] else name[0]
-        return f"{scheme}://{host}:{name[1]}"
+        host = shown_host(name)
+        return f"{scheme}://[{host}]:{name[1]}" if ":" in host else f"{scheme}://{host}:{name[1]}"
     name = name or transport.get_extra_info("sockname")
     return f"unix://{os.fsdecode(name)}" if name and not isinstance(name, tuple) else "unknown peer"
 
@@ -303,41 +301,10 @@ def _refuse_tls_elsewhere(address: Address, tls: TLSOption | None) -> None:
         raise OptionError(f"tls settings are for tls:// addresses, but this is {address}")
 
 
-async def _resolve(address: Address, flags: int = 0) -> Sequence[_AddressInfo]:
-    if address.scheme == "unix":
-        return [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", address.path)]
-    host, port = address.host, address.port
-    try:
-        # An IP address needs no lookup, so it does not have to wait for a thread.
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags | socket.AI_NUMERICHOST)
-    except (socket.gaierror, UnicodeError):
-        pass
-    try:
-        return await look_up(host, port, flags)
-    except UnicodeError as error:
-        raise socket.gaierror(socket.EAI_NONAME, f"{host!r} is not a host name") from error
-
-
-async def _connect_first(targets: Sequence[_AddressInfo]) -> socket.socket:
-    failure = OSError("the name has no address")
-    for family, kind, protocol, _, target in targets:
-        try:
-            sock = socket.socket(family, kind, protocol)
-        except OSError as error:
-            failure = error
-            continue
-        try:
-            sock.setblocking(False)
-            await connect_socket(sock, target)
-        except OSError as error:
-            sock.close()
-            failure = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    raise failure
+def _expected_name(address: Address, tls: TLSOption | None) -> str:
+    """Whose certificate the server has to show."""
+    asked = tls.server_hostname if isinstance(tls, TLS) else None
+    return certificate_name(asked or address.host) if address.scheme == "tls" else ""
 
 
 def _make_protocol(sock: socket.socket, protocol_factory: Callable[[], P]) -> P:
@@ -387,7 +354,7 @@ async def _bind_internet(
     sockets: list[ListeningSocket] = []
     port = address.port
     unavailable = OSError("the name has no address")
-    for family, kind, protocol, _, target in dict.fromkeys(await _resolve(address, socket.AI_PASSIVE)):
+    for family, kind, protocol, _, target in dict.fromkeys(await resolve(address, socket.AI_PASSIVE)):
         try:
             sock = undo.enter_context(ListeningSocket(family, kind, protocol))
         except OSError as error:
@@ -453,37 +420,8 @@ def _remove_stale_socket(path: str) -> None:
 def _local_address(sock: socket.socket, asked: Address) -> Address:
     if asked.scheme == "unix":
         return asked
-    host, port = sock.getsockname()[:2]
-    return Address(asked.scheme, host, port)
-
-
-def _why_not_connected(error: OSError, stage: str, timeout: float) -> str:
-    if isinstance(error, TimeoutError) and error.errno is None:
-        return (
-            f"no answer within {timeout:g} s in {stage}; check address and firewall or raise connect_timeout"
-        )
-    if isinstance(error, socket.gaierror):
-        return f"the host name cannot be resolved ({error.strerror}); check its spelling and the DNS"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            f"the server's certificate was refused ({error.verify_message}); "
-            "TLS(ca=...) says whom to trust, TLS(server_hostname=...) which name it is for"
-        )
-    if isinstance(error, ssl.SSLError):
-        if error.reason in _NOT_TLS:
-            return "the peer does not speak TLS; is it a tcp:// address?"
-        return f"the TLS handshake failed ({error.reason or error})"
-    if stage == "the TLS handshake":
-        return "the peer hung up in the TLS handshake; does it speak TLS, or refuse our certificate?"
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused; nobody listens there: is the server running?"
-    if isinstance(error, FileNotFoundError):
-        return "there is no such socket file; is the server running?"
-    return error.strerror or str(error)
-
-
-# OpenSSL's words for bytes that are no TLS record.
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
+    name = sock.getsockname()
+    return Address(asked.scheme, shown_host(name), name[1])
 
 
 def _why_not_listening(error: OSError) -> str:

@@ -40,7 +40,7 @@ class FastNet:
         **options: Any,
     ) -> tuple[asyncio.Transport, P]:
         """A transport on a connected TCP socket, its protocol, and with ``ssl`` the handshake done."""
-        loop = self._loop if ssl is None else _loop_for_tls(self._loop)
+        loop = self._loop if ssl is None else _prepare_tls(self._loop, ssl)
         return await aiofastnet.create_connection(loop, protocol_factory, sock=sock, ssl=ssl, **options)
 
     async def create_unix_connection(
@@ -58,7 +58,7 @@ class FastNet:
         **options: Any,
     ) -> asyncio.AbstractServer:
         """A server that accepts on a bound TCP socket."""
-        loop = self._loop if ssl is None else _loop_for_tls(self._loop)
+        loop = self._loop if ssl is None else _prepare_tls(self._loop, ssl)
         return await aiofastnet.create_server(loop, protocol_factory, sock=sock, ssl=ssl, **options)
 
     async def create_unix_server(
@@ -117,13 +117,18 @@ class ResumingTLS:
 
     def resume_reading(self) -> None:
         """Read again, beginning with what is there already."""
-        self._transport.resume_reading()
+        self._resume()
         self._call_soon(self._transport._retry_ssl_read)  # noqa: SLF001 - there is no other way
 
     def close(self) -> None:
         """Flush, shake hands with the peer, and close."""
-        self._transport.resume_reading()
+        self._resume()
         self._transport.close()
+
+    def _resume(self) -> None:
+        # One on top of another transport fails when that was lost, which it tells only in the next turn.
+        if self._transport.get_extra_info("socket") is not None:
+            self._transport.resume_reading()
 
     @staticmethod
     def suits(transport: object) -> bool:
@@ -156,7 +161,15 @@ class _LoopForTLS:
             self._loop.call_exception_handler(context)
 
 
-def _loop_for_tls(loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
+def _prepare_tls(loop: asyncio.AbstractEventLoop, context: ssl.SSLContext) -> asyncio.AbstractEventLoop:
+    """The loop for TLS with ``context``.
+
+    What of a context calls back into Python finds Python's own object behind each connection. aiofastnet 1.2
+    makes its connections without one, and the process crashes; it has a slower way that makes one.
+    """
+    callbacks = (context.sni_callback, context.keylog_filename, getattr(context, "_msg_callback", None))
+    if any(callback is not None for callback in callbacks):
+        context._aiofastnet_force_fallback_ssl = True  # type: ignore[attr-defined]  # noqa: SLF001
     return cast(asyncio.AbstractEventLoop, _LoopForTLS(loop))
 
 

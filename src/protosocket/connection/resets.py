@@ -59,7 +59,7 @@ class Resets:
         for link in quiet:
             transport = self._active.pop(link)
             link._follow()
-            if transport.is_reading():
+            if not transport.is_closing() and transport.is_reading():
                 # After that a TLS transport looks for something to read, which is no news.
                 link._ignore_looks(True)
                 transport.pause_reading()

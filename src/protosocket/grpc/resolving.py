@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import replace
 
-from protosocket.connection import Address, look_up
+from protosocket.connection import Address, look_up, shown_host
 from protosocket.errors import ConnectError
 
 __all__ = ["resolve"]
@@ -19,7 +19,7 @@ async def resolve(address: Address) -> list[Address]:
         found = await look_up(address.host, address.port)
     except (OSError, UnicodeError) as error:
         raise ConnectError(f"{address.host!r} cannot be looked up: {error}", address=str(address)) from error
-    hosts = dict.fromkeys(str(each[4][0]) for each in found)
+    hosts = dict.fromkeys(shown_host(each[4]) for each in found)
     return [replace(address, host=host) for host in hosts]
 
 

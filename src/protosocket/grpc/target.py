@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from protosocket.connection import Address, parse_address
 from protosocket.errors import AddressError
 
@@ -19,6 +21,8 @@ def addresses_of(target: str, secure: bool) -> list[Address]:
     ``protosocket.connect``. ``secure``: TLS is spoken there. Raises ``AddressError`` for what cannot be used.
     """
     scheme, separator, rest = target.partition(":")
+    if rest.startswith("//"):
+        scheme = scheme.lower()
     if not separator or scheme not in _SCHEMES:
         return [_internet(target, secure)]
     if scheme in ("tcp", "tls", "memory"):
@@ -30,6 +34,9 @@ def addresses_of(target: str, secure: bool) -> list[Address]:
         return [Address("unix", path=rest.removeprefix("//"))]
     if scheme == "dns" and rest.startswith("//"):
         rest = rest[2:].partition("/")[2]
+    if scheme == "ipv6":
+        # As `peer()` gives it: ipv6:%5B::1%5D:50051.
+        rest = re.sub("%5B", "[", re.sub("%5D", "]", rest, flags=re.IGNORECASE), flags=re.IGNORECASE)
     return [_internet(part, secure) for part in rest.split(",")]
 
 
