@@ -100,7 +100,7 @@ DEBUG_TESTS ?= $(addprefix tests/test_,debug_build.py finalizers.py rpc_calls.py
 	rpc_handlers.py rpc_started_calls.py rpc_tasks.py connection_stream.py engine.py cache_protosocket.py)
 
 .PHONY: debug
-debug: env ## run tests on a debug build of the native code, which aborts where Python code runs while state is borrowed
+debug: env ## run tests on a debug build of the native code, which aborts where Python code may run while state is borrowed
 	cargo build --quiet --locked --package protosocket-py
 	rm -rf $(DEBUG) && mkdir $(DEBUG) && cp -r src/protosocket $(DEBUG)
 	rm -f $(DEBUG)/protosocket/_core*.so && cp target/debug/lib_core.so $(DEBUG)/protosocket/_core.so

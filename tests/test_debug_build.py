@@ -1,4 +1,4 @@
-"""A debug build of the native module (``make debug``) aborts where Python code runs during a borrow."""
+"""A debug build of the native module (``make debug``) aborts where Python code may run in a borrow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 SETUP = """
 import gc
-from protosocket._core import call_while_borrowed
+from protosocket._core import call_while_borrowed, drop_while_borrowed
 
 def python_code(*arguments):
     pass
@@ -45,6 +45,12 @@ def test_what_runs_python_code_ends_it(code: str) -> None:
     ended = run(code)
     assert ended.returncode == -signal.SIGABRT
     assert "Python code runs while 1 borrows are held" in ended.stderr
+
+
+def test_a_reference_that_is_dropped_ends_it_though_it_is_not_the_last() -> None:
+    ended = run("kept = object(); drop_while_borrowed(kept)")
+    assert ended.returncode == -signal.SIGABRT
+    assert "a reference is dropped while 1 borrows are held" in ended.stderr
 
 
 def test_what_runs_none_does_not() -> None:

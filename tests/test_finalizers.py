@@ -108,7 +108,7 @@ def looks_at_call(call: Any) -> tuple[Callable[[], object], ...]:
 CANCELS = st.lists(st.sampled_from(["cancel", "uncancel", "sleep", "catch", "future", "name"]), max_size=12)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(CANCELS)
 def test_messages_of_a_handlers_cancellations(steps: list[str]) -> None:
     async def body(request: Any) -> Any:

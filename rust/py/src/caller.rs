@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use pyo3::{ffi, intern};
 
 use crate::client::ClientReactor;
-use crate::guarded::Guarded;
+use crate::guarded::{Guarded, Held};
 use crate::handshake::{EventLoop, given_back};
 use crate::home;
 use crate::unary::{Reading, UnaryCall};
@@ -27,7 +27,7 @@ pub struct Caller {
 #[derive(Default)]
 struct Pool {
     /// A `ClientReactor`, or None, for each place in the pool; the Python class fills them.
-    channels: Option<Py<PyList>>,
+    channels: Option<Held<PyList>>,
     turn: usize,
     /// Where calls go first, while answers are handled.
     nearby: Option<Nearby>,
@@ -41,8 +41,8 @@ struct Pool {
 /// would ever come to a connection that has less to do than the others, such as a new one: so it goes to the other
 /// one if that has fewer calls in flight (docs/decisions/0015).
 struct Nearby {
-    answering: Py<ClientReactor>,
-    other: Py<ClientReactor>,
+    answering: Held<ClientReactor>,
+    other: Held<ClientReactor>,
 }
 
 impl Pool {
@@ -71,8 +71,8 @@ impl Pool {
         }
         self.turn = (place + 1) % count;
         Some(Nearby {
-            answering: channel.clone().unbind(),
-            other: other.unbind(),
+            answering: channel.clone().into(),
+            other: other.into(),
         })
     }
 }
@@ -98,7 +98,7 @@ impl Caller {
         let before = {
             let mut pool = self.pool.borrow(event_loop.py());
             (
-                pool.channels.replace(channels),
+                pool.channels.replace(channels.into()),
                 pool.event_loop.replace(event_loop_parts),
             )
         };
@@ -144,7 +144,7 @@ impl Caller {
         let Some(pool) = self.pool.peek() else {
             return Ok(());
         };
-        visit.call(&pool.channels)?;
+        visit.call(pool.channels.as_deref())?;
         match &pool.event_loop {
             Some(event_loop) => event_loop
                 .held()

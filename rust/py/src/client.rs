@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use crate::caller::{Answering, Caller};
 use crate::codec::{Payload, Side, WireCodec};
 use crate::errors;
-use crate::guarded::Guarded;
+use crate::guarded::{Guarded, Held};
 use crate::link::{Broken, Limits, Link, Next, broken};
 use crate::task::{Turns, is_task_running};
 use crate::unary::UnaryCall;
@@ -39,16 +39,16 @@ struct Calls {
     pending: Pending<Call>,
     deadlines: Deadlines,
     /// The loop time a timer is set for, and the timer.
-    timer: Option<(f64, Py<PyAny>)>,
+    timer: Option<(f64, Held<PyAny>)>,
     /// Calls that wait for room in the send queue: no unary call overtakes them.
     queueing: usize,
 }
 
 enum Call {
     /// A `UnaryCall` or an `asyncio.Future` for the one answer.
-    Unary(Py<PyAny>),
+    Unary(Held<PyAny>),
     /// A sink with `_item(message)` and `_end()` for the answers of a stream.
-    Stream(Py<PyAny>, Option<Window>),
+    Stream(Held<PyAny>, Option<Window>),
     /// Given up here, but not yet ended by the peer; whether its answer may be many messages.
     Abandoned { is_stream: bool },
 }
@@ -73,7 +73,7 @@ impl Window {
 impl Call {
     fn waiter(self) -> Option<Py<PyAny>> {
         match self {
-            Call::Unary(waiter) | Call::Stream(waiter, _) => Some(waiter),
+            Call::Unary(waiter) | Call::Stream(waiter, _) => Some(waiter.free()),
             Call::Abandoned { .. } => None,
         }
     }
@@ -190,7 +190,7 @@ impl ClientReactor {
         timeout: Option<f64>,
         clock: &Bound<'_, PyAny>,
     ) -> PyResult<u64> {
-        Self::start(slf, request, Call::Unary(future), timeout, clock)
+        Self::start(slf, request, Call::Unary(future.into()), timeout, clock)
     }
 
     /// The same for a request that is answered by a stream: `sink._item(message)`, then `sink._end()`.
@@ -205,7 +205,7 @@ impl ClientReactor {
         window: Option<i64>,
     ) -> PyResult<u64> {
         let window = window.map(|size| Window { size, left: size });
-        Self::start(slf, request, Call::Stream(sink, window), timeout, clock)
+        Self::start(slf, request, Call::Stream(sink.into(), window), timeout, clock)
     }
 
     /// Sends another message of a call; false if the send queue is full now. Nothing is sent if the call has
@@ -409,7 +409,7 @@ impl ClientReactor {
         if slf.get().calls.borrow(py).queueing > 0 {
             return Ok(false);
         }
-        let waiter = Call::Unary(call.clone().into_any().unbind());
+        let waiter = Call::Unary(call.clone().into_any().into());
         match Self::queue(slf, request, waiter, timeout)? {
             Some(queued) => {
                 call.get().sent(py, slf, queued.handle);
@@ -529,7 +529,7 @@ impl ClientReactor {
         let timer = clock
             .call_method1(intern!(py, "call_at"), (when, tick, clock))?
             .unbind();
-        let old = slf.get().calls.borrow(py).timer.replace((when, timer));
+        let old = slf.get().calls.borrow(py).timer.replace((when, timer.into()));
         if let Some((_, old)) = old {
             old.bind(py).call_method0(intern!(py, "cancel"))?;
         }

@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyTuple, PyType};
 
 use crate::caller::{Caller, generic_alias};
 use crate::engine::CacheEngine;
-use crate::guarded::Guarded;
+use crate::guarded::{Guarded, Held};
 use crate::unary::{Reading, UnaryCall};
 
 /// A storage's handler: reads, writes and removals are carried out natively, anything else by `handler(request)`.
@@ -110,12 +110,12 @@ pub struct CacheCalls {
 }
 
 struct Parts {
-    caller: Py<Caller>,
-    read_get: Py<PyAny>,
-    read_set: Py<PyAny>,
-    read_delete: Py<PyAny>,
-    failed: Py<PyAny>,
-    ttl_milliseconds: Py<PyAny>,
+    caller: Held<Caller>,
+    read_get: Held<PyAny>,
+    read_set: Held<PyAny>,
+    read_delete: Held<PyAny>,
+    failed: Held<PyAny>,
+    ttl_milliseconds: Held<PyAny>,
 }
 
 #[pymethods]
@@ -145,12 +145,12 @@ impl CacheCalls {
     ) {
         let (read_get, read_set, read_delete) = readers;
         let parts = Parts {
-            caller,
-            read_get,
-            read_set,
-            read_delete,
-            failed,
-            ttl_milliseconds,
+            caller: caller.into(),
+            read_get: read_get.into(),
+            read_set: read_set.into(),
+            read_delete: read_delete.into(),
+            failed: failed.into(),
+            ttl_milliseconds: ttl_milliseconds.into(),
         };
         let before = self.parts.borrow(py).replace(parts);
         drop(before);

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use pyo3::{ffi, intern};
 
-use crate::guarded::Guarded;
+use crate::guarded::{Guarded, Held};
 use crate::handshake::{Steps, am_send, is_known_weakly, wake};
 use crate::task::{Sent, Turns, running_task, send, throw};
 use crate::unary::{Callback, UnaryCall, exception};
@@ -25,8 +25,8 @@ pub struct DrivenCoroutine {
 #[derive(Default)]
 struct State {
     /// While the coroutine is ahead of its task: the call that the task waits for, and the one that the coroutine does.
-    first: Option<Py<UnaryCall>>,
-    current: Option<Py<UnaryCall>>,
+    first: Option<Held<UnaryCall>>,
+    current: Option<Held<UnaryCall>>,
     /// What the coroutine led to while its task waited.
     outcome: Option<Sent>,
     /// The coroutine runs while its task waits.
@@ -61,7 +61,7 @@ impl DrivenCoroutine {
         if is_first {
             // It stays what the task waits for.
             call.get().driven_by(py, Some(slf.clone().unbind()));
-            let before = this.state.borrow(py).first.replace(call.clone().unbind());
+            let before = this.state.borrow(py).first.replace(call.clone().into());
             drop(before);
         }
         this.state.borrow(py).is_running = true;
@@ -76,7 +76,7 @@ impl DrivenCoroutine {
             if let Some(next) = drivable(awaited.bind(py)) {
                 let same = next.get().caller().event_loop(py);
                 if same.is_ok_and(|next_loop| next_loop.is(&event_loop)) {
-                    let before = this.state.borrow(py).current.replace(next.clone().unbind());
+                    let before = this.state.borrow(py).current.replace(next.clone().into());
                     drop(before);
                     next.get().drive(py, slf.unbind(), waiter);
                     return Ok(());
@@ -232,7 +232,7 @@ impl DrivenCoroutine {
             return Ok(());
         };
         for call in [&state.first, &state.current] {
-            visit.call(call)?;
+            visit.call(call.as_deref())?;
         }
         // One that was raised is here only until the task has taken its step.
         if let Some(Sent::Yielded(held) | Sent::Returned(held)) = &state.outcome {

@@ -10,7 +10,7 @@
 use std::cell::{Ref, RefCell, RefMut};
 use std::ops::{Deref, DerefMut};
 
-use pyo3::Python;
+use pyo3::{Bound, Py, Python};
 
 #[cfg(debug_assertions)]
 pub mod check;
@@ -71,5 +71,57 @@ impl<T> DerefMut for Borrowed<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         &mut self.state
+    }
+}
+
+/// A reference that state holds. Dropping one while anything is borrowed is a fault, which a debug build finds whether
+/// or not it is the last one.
+pub struct Held<T> {
+    object: Py<T>,
+    #[cfg(debug_assertions)]
+    dropped: check::Dropped,
+}
+
+impl<T> Held<T> {
+    /// The reference, which state holds no more.
+    #[inline]
+    pub fn free(self) -> Py<T> {
+        #[cfg(debug_assertions)]
+        std::mem::forget(self.dropped);
+        self.object
+    }
+}
+
+impl<T> From<Py<T>> for Held<T> {
+    #[inline]
+    fn from(object: Py<T>) -> Self {
+        Held {
+            object,
+            #[cfg(debug_assertions)]
+            dropped: check::Dropped,
+        }
+    }
+}
+
+impl<T> From<Bound<'_, T>> for Held<T> {
+    #[inline]
+    fn from(object: Bound<'_, T>) -> Self {
+        object.unbind().into()
+    }
+}
+
+/// What the garbage collector's visit is told of it.
+impl<'a, T> From<&'a Held<T>> for Option<&'a Py<T>> {
+    fn from(held: &'a Held<T>) -> Self {
+        Some(held)
+    }
+}
+
+impl<T> Deref for Held<T> {
+    type Target = Py<T>;
+
+    #[inline]
+    fn deref(&self) -> &Py<T> {
+        &self.object
     }
 }

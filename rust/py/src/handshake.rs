@@ -13,6 +13,7 @@ use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::{ffi, intern};
 
+use crate::guarded::Held;
 use crate::home::Home;
 use crate::task::Sent;
 use crate::unary::UnaryCall;
@@ -21,9 +22,9 @@ use crate::unary::UnaryCall;
 pub struct EventLoop {
     pub home: Home,
     /// A function that gives the event loop.
-    get_loop: Py<PyAny>,
+    get_loop: Held<PyAny>,
     /// An `asyncio.Future` that is done.
-    done: Py<PyAny>,
+    done: Held<PyAny>,
 }
 
 impl EventLoop {
@@ -32,9 +33,9 @@ impl EventLoop {
         let done = event_loop.call_method0(intern!(py, "create_future"))?;
         done.call_method1(intern!(py, "set_result"), (py.None(),))?;
         Ok(EventLoop {
-            get_loop: function(&GET_LOOP, event_loop)?.unbind(),
+            get_loop: function(&GET_LOOP, event_loop)?.into(),
             home: Home::new(event_loop.clone().unbind()),
-            done: done.unbind(),
+            done: done.into(),
         })
     }
 

@@ -10,6 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::guarded::Held;
 use crate::task::{has_current_task, running_loop};
 
 thread_local! {
@@ -24,14 +25,14 @@ pub fn this_thread() -> usize {
 
 /// An event loop, and the thread that it was seen in.
 pub struct Home {
-    pub event_loop: Py<PyAny>,
+    pub event_loop: Held<PyAny>,
     thread: AtomicUsize,
 }
 
 impl Home {
     pub fn new(event_loop: Py<PyAny>) -> Self {
         Home {
-            event_loop,
+            event_loop: event_loop.into(),
             thread: AtomicUsize::new(this_thread()),
         }
     }

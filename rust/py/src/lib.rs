@@ -49,7 +49,7 @@ mod _core {
     use crate::framing::next_frame;
     #[cfg(debug_assertions)]
     #[pymodule_export]
-    use crate::guarded::check::call_while_borrowed;
+    use crate::guarded::check::{call_while_borrowed, drop_while_borrowed};
     #[pymodule_export]
     use crate::link::Link;
     #[pymodule_export]

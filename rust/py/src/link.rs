@@ -26,7 +26,7 @@ use pyo3::{ffi, intern};
 use crate::busy_poll::BusyPoller;
 use crate::codec::{Payload, WireCodec};
 use crate::errors;
-use crate::guarded::{Borrowed, Guarded};
+use crate::guarded::{Borrowed, Guarded, Held};
 use crate::home::{Home, is_running};
 use assembly::Assembly;
 use socket::Socket;
@@ -75,7 +75,7 @@ pub struct LinkState {
     pub receive: ReceiveBuffer,
     output: Vec<u8>,
     /// What goes out before `output`: long payloads as they are, and what stands between them.
-    segments: Vec<Py<PyBytes>>,
+    segments: Vec<Held<PyBytes>>,
     segment_bytes: usize,
     /// Messages in `segments` and `output`.
     pub queued: usize,
@@ -93,14 +93,14 @@ pub struct LinkState {
     searched: usize,
     /// Where it is used; there as long as the transport is.
     home: Option<Home>,
-    transport: Option<Py<PyAny>>,
-    write: Option<Py<PyAny>>,
-    call_soon: Option<Py<PyAny>>,
-    flush_callback: Option<Py<PyAny>>,
-    proceed_callback: Option<Py<PyAny>>,
-    came_callback: Option<Py<PyAny>>,
+    transport: Option<Held<PyAny>>,
+    write: Option<Held<PyAny>>,
+    call_soon: Option<Held<PyAny>>,
+    flush_callback: Option<Held<PyAny>>,
+    proceed_callback: Option<Held<PyAny>>,
+    came_callback: Option<Held<PyAny>>,
     /// What keeps the event loop awake, and for how long after each read and write.
-    poller: Option<(Py<BusyPoller>, Option<Duration>)>,
+    poller: Option<(Held<BusyPoller>, Option<Duration>)>,
     writable: bool,
     flush_scheduled: bool,
     proceed_scheduled: bool,
@@ -128,7 +128,7 @@ pub struct LinkState {
     write_error: Option<std::io::Error>,
     reading_on: ReadingOn,
     /// Called at the first read after the connection was quiet.
-    has_read: Option<Py<PyAny>>,
+    has_read: Option<Held<PyAny>>,
     /// A look for something to read is a read: under TLS what was read may give nothing.
     looks_count: bool,
     /// Somebody has the transport look.
@@ -318,12 +318,12 @@ impl LinkState {
     /// Appends a long payload without copying it.
     pub fn append_whole(&mut self, py: Python<'_>, payload: &Bound<'_, PyBytes>) {
         if !self.output.is_empty() {
-            self.segments.push(PyBytes::new(py, &self.output).unbind());
+            self.segments.push(PyBytes::new(py, &self.output).into());
             self.segment_bytes += self.output.len();
             self.output.clear();
         }
         self.segment_bytes += payload.as_bytes().len();
-        self.segments.push(payload.clone().unbind());
+        self.segments.push(payload.clone().into());
     }
 
     /// Appends a message with a header in it, framed; nothing if it cannot have one.
@@ -363,7 +363,7 @@ impl LinkState {
     /// Forgets what waits to be handed to the transport. It is for the caller to drop, when this is borrowed no more.
     #[cold]
     #[must_use]
-    pub fn take_queued(&mut self) -> (Vec<u8>, Vec<Py<PyBytes>>) {
+    pub fn take_queued(&mut self) -> (Vec<u8>, Vec<Held<PyBytes>>) {
         self.segment_bytes = 0;
         self.queued = 0;
         (
@@ -796,12 +796,12 @@ impl Link {
         &self,
         py: Python<'_>,
         write: &Py<PyAny>,
-        segments: Vec<Py<PyBytes>>,
+        segments: Vec<Held<PyBytes>>,
         last: Option<Bound<'_, PyBytes>>,
     ) -> PyResult<()> {
         let mut parts = segments
             .into_iter()
-            .map(|segment| segment.into_bound(py))
+            .map(|segment| segment.free().into_bound(py))
             .chain(last);
         if let Some(part) = parts.next() {
             write.bind(py).call1((part,))?;
@@ -1074,15 +1074,16 @@ impl Link {
             let home = state.home.replace(Home::new(r#loop.unbind()));
             state.direct = direct;
             state.socket = socket.map(Socket::new);
-            let polling = polling.map(|(poller, seconds)| (poller, seconds.map(Duration::from_secs_f64)));
+            let polling =
+                polling.map(|(poller, seconds)| (poller.into(), seconds.map(Duration::from_secs_f64)));
             (
                 std::mem::replace(&mut state.poller, polling),
-                state.transport.replace(transport.unbind()),
-                state.write.replace(write),
-                state.call_soon.replace(call_soon),
-                state.flush_callback.replace(flush),
-                state.proceed_callback.replace(proceed),
-                (state.came_callback.replace(came), home),
+                state.transport.replace(transport.into()),
+                state.write.replace(write.into()),
+                state.call_soon.replace(call_soon.into()),
+                state.flush_callback.replace(flush.into()),
+                state.proceed_callback.replace(proceed.into()),
+                (state.came_callback.replace(came.into()), home),
             )
         };
         // Dropped outside the borrow: the last reference may run Python code.
@@ -1097,7 +1098,7 @@ impl Link {
         let before = {
             let mut state = self.state(py);
             state.looks_count = looks;
-            state.has_read.replace(has_read)
+            state.has_read.replace(has_read.into())
         };
         drop(before);
     }
@@ -1277,7 +1278,7 @@ impl Link {
             &state.came_callback,
             &state.has_read,
         ] {
-            visit.call(held)?;
+            visit.call(held.as_deref())?;
         }
         if let Some(home) = &state.home {
             visit.call(&home.event_loop)?;

@@ -12,7 +12,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::codec::{HeaderLayout, Side};
-use crate::guarded::Guarded;
+use crate::guarded::{Guarded, Held};
 use crate::link::Limits;
 
 pub use back::RelayBack;
@@ -39,7 +39,7 @@ pub struct RelayRoutes {
 
 struct RoutesState {
     /// The live connections to each storage.
-    links: Vec<Vec<Py<RelayBack>>>,
+    links: Vec<Vec<Held<RelayBack>>>,
     /// Fronts made so far.
     fronts: usize,
 }
@@ -91,7 +91,7 @@ impl RelayRoutes {
     /// Uses a connection to its storage from now on.
     fn add(&self, py: Python<'_>, link: Py<RelayBack>) {
         let storage = link.get().storage();
-        self.state.borrow(py).links[storage].push(link);
+        self.state.borrow(py).links[storage].push(link.into());
     }
 
     /// Uses a connection no more; nothing if it was not used.
@@ -163,9 +163,9 @@ impl RelayRoutes {
 
 /// Who waits for an answer from a storage.
 enum Caller {
-    Front(Py<RelayFront>, u64),
+    Front(Held<RelayFront>, u64),
     /// Python code: a future for the answer, with this id in it.
-    Future(Py<PyAny>, u64),
+    Future(Held<PyAny>, u64),
 }
 
 impl Caller {

@@ -14,7 +14,7 @@ use pyo3::{ffi, intern};
 use crate::codec::{Kept, Payload, Side, WireCodec};
 use crate::commands::CacheCommands;
 use crate::errors;
-use crate::guarded::Guarded;
+use crate::guarded::{Guarded, Held};
 use crate::link::{Broken, Limits, Link, Next, broken};
 use crate::task::{HandlerTask, Step, copy_context, current_context, in_context, is_plain};
 
@@ -43,14 +43,14 @@ pub struct ServerReactor {
 
 #[derive(Default)]
 struct ServerState {
-    handler: Option<Py<PyAny>>,
-    event_loop: Option<Py<PyAny>>,
+    handler: Option<Held<PyAny>>,
+    event_loop: Option<Held<PyAny>>,
     /// What each handler's context is a copy of.
-    context: Option<Py<PyAny>>,
+    context: Option<Held<PyAny>>,
     /// Handlers that are suspended, by the id of their call.
-    active: IdMap<Py<HandlerTask>>,
+    active: IdMap<Held<HandlerTask>>,
     /// Suspended handlers that no id leads to, by their address: the call was cancelled, or its id used again.
-    others: HashMap<usize, Py<HandlerTask>>,
+    others: HashMap<usize, Held<HandlerTask>>,
     /// Handlers in both tables.
     running: usize,
     /// Requests for which no handler may start yet, taken off the receive buffer to see Cancels behind them; and those
@@ -58,7 +58,7 @@ struct ServerState {
     waiting: VecDeque<(u64, Waiting)>,
     waiting_bytes: usize,
     /// A task object that nobody else holds, for the next handler.
-    spare: Option<Py<HandlerTask>>,
+    spare: Option<Held<HandlerTask>>,
     /// Requests wait in the receive buffer because too many wait already or the send queue is full.
     stalled: bool,
     /// Requests are refused, and `_drained()` is called when the last handler has ended.
@@ -92,7 +92,7 @@ impl ServerState {
 enum Waiting {
     Encoded(Kept),
     /// The message, and how many bytes it was.
-    Decoded(Py<PyAny>, usize),
+    Decoded(Held<PyAny>, usize),
     Undecodable(PyErr),
 }
 
@@ -108,7 +108,7 @@ impl Waiting {
     fn request(self, py: Python<'_>, id: u64) -> Result<Request<'_>, Broken> {
         match self {
             Waiting::Encoded(kept) => Ok(Request::Call(id, kept.payload(py))),
-            Waiting::Decoded(message, _) => Ok(Request::Decoded(id, message.into_bound(py))),
+            Waiting::Decoded(message, _) => Ok(Request::Decoded(id, message.free().into_bound(py))),
             Waiting::Undecodable(error) => Err(Broken::Undecodable(error)),
         }
     }
@@ -175,9 +175,9 @@ impl ServerReactor {
         let before = {
             let mut state = self.state.borrow(py);
             (
-                state.handler.replace(handler),
-                state.event_loop.replace(event_loop),
-                state.context.replace(context),
+                state.handler.replace(handler.into()),
+                state.event_loop.replace(event_loop.into()),
+                state.context.replace(context.into()),
             )
         };
         drop(before);
@@ -315,7 +315,7 @@ impl ServerReactor {
             return Ok(());
         };
         for held in [&state.handler, &state.event_loop, &state.context] {
-            visit.call(held)?;
+            visit.call(held.as_deref())?;
         }
         for task in state
             .active
@@ -505,7 +505,7 @@ impl ServerReactor {
             let before = {
                 let mut state = this.state.borrow(py);
                 let keeps = state.handler.is_some();
-                keeps.then(|| state.spare.replace(task.unbind()))
+                keeps.then(|| state.spare.replace(task.into()))
             };
             drop(before);
         }
@@ -529,7 +529,7 @@ impl ServerReactor {
         let py = slf.py();
         let spare = self.state.borrow(py).spare.take();
         match spare {
-            Some(spare) => Ok(spare.into_bound(py)),
+            Some(spare) => Ok(spare.free().into_bound(py)),
             None => Ok(HandlerTask::create(py, slf)?.into_bound(py)),
         }
     }
@@ -544,7 +544,7 @@ impl ServerReactor {
             };
             let length = payload.length();
             let (waits, goes_on) = match codec.decode(py, payload) {
-                Ok(message) => (Waiting::Decoded(message.unbind(), length), true),
+                Ok(message) => (Waiting::Decoded(message.into(), length), true),
                 Err(error) => (Waiting::Undecodable(error), false),
             };
             self.state.borrow(py).wait(py, id, waits);
@@ -649,7 +649,7 @@ impl ServerReactor {
                 let (is_known, before) = {
                     let mut state = this.state.borrow(py);
                     state.running += 1;
-                    let older = state.active.insert(id, task.clone().unbind());
+                    let older = state.active.insert(id, task.clone().into());
                     // Both are answered, as the Rust crate does; a Cancel is for the younger.
                     let before = older.and_then(|older| state.others.insert(address(&older), older));
                     (std::mem::replace(&mut state.known_to_wait, true), before)
@@ -672,7 +672,7 @@ impl ServerReactor {
             let mut state = self.state.borrow(py);
             match state.active.remove(&id) {
                 Some(task) => {
-                    let before = state.others.insert(address(&task), task.clone_ref(py));
+                    let before = state.others.insert(address(&task), task.clone_ref(py).into());
                     (Some(task), None, before)
                 }
                 None => {

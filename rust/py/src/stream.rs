@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
 use crate::codec::{Encoded, WireCodec};
-use crate::guarded::Guarded;
+use crate::guarded::{Guarded, Held};
 use crate::link::{Broken, LONG, Limits, Link, Next, broken};
 
 /// Both directions of a message stream.
@@ -23,7 +23,7 @@ const KEPT: usize = 16;
 
 #[derive(Default)]
 struct Inbox {
-    messages: VecDeque<(Py<PyAny>, usize)>,
+    messages: VecDeque<(Held<PyAny>, usize)>,
     bytes: usize,
     /// `receive` found nothing: `_arrived()` is called when a message is there.
     awaited: bool,
@@ -134,7 +134,7 @@ impl StreamReactor {
                 return Err(error);
             }
         }
-        Ok((taken.map(|(message, _)| message), found))
+        Ok((taken.map(|(message, _)| message.free()), found))
     }
 
     /// Decodes everything that has arrived, whatever the inbox may hold: no more will come.
@@ -206,7 +206,7 @@ impl StreamReactor {
             match taken {
                 Ok(Taken::Message(message, size)) => {
                     let mut inbox = this.inbox.borrow(py);
-                    inbox.messages.push_back((message, size));
+                    inbox.messages.push_back((message.into(), size));
                     inbox.bytes += size;
                 }
                 Ok(Taken::Skipped) => {}

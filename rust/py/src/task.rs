@@ -15,7 +15,7 @@ use pyo3::types::{PyDict, PyTraceback};
 use pyo3::{ffi, intern};
 
 use crate::errors;
-use crate::guarded::Guarded;
+use crate::guarded::{Guarded, Held};
 use crate::handshake::is_known_weakly;
 use crate::server::ServerReactor;
 use crate::unary::Callback;
@@ -32,13 +32,13 @@ pub struct HandlerTask {
 struct TaskState {
     id: u64,
     is_stream: bool,
-    coroutine: Option<Py<PyAny>>,
-    context: Option<Py<PyAny>>,
+    coroutine: Option<Held<PyAny>>,
+    context: Option<Held<PyAny>>,
     /// The future the coroutine waits for.
-    waiter: Option<Py<PyAny>>,
-    wakeup: Option<Py<PyAny>>,
+    waiter: Option<Held<PyAny>>,
+    wakeup: Option<Held<PyAny>>,
     /// A cancellation that is thrown in at the next step, with its message.
-    must_cancel: Option<Option<Py<PyAny>>>,
+    must_cancel: Option<Option<Held<PyAny>>>,
     cancelling: usize,
     name: Option<String>,
     done: bool,
@@ -55,22 +55,22 @@ struct TaskState {
 }
 
 enum Outcome {
-    Returned(Py<PyAny>),
+    Returned(Held<PyAny>),
     /// Any exception but the one below, and its traceback: each time it is raised adds to that.
-    Raised(Py<PyAny>, Option<Py<PyTraceback>>),
-    Cancelled(Py<PyAny>),
+    Raised(Held<PyAny>, Option<Held<PyTraceback>>),
+    Cancelled(Held<PyAny>),
 }
 
 impl Outcome {
     fn of(py: Python<'_>, outcome: &PyResult<Py<PyAny>>) -> Self {
         match outcome {
-            Ok(value) => Outcome::Returned(value.clone_ref(py)),
+            Ok(value) => Outcome::Returned(value.clone_ref(py).into()),
             Err(error) if error.is_instance_of::<CancelledError>(py) => {
-                Outcome::Cancelled(errors::value(py, error).into_any())
+                Outcome::Cancelled(errors::value(py, error).into_any().into())
             }
             Err(error) => Outcome::Raised(
-                errors::value(py, error).into_any(),
-                error.traceback(py).map(Bound::unbind),
+                errors::value(py, error).into_any().into(),
+                error.traceback(py).map(Held::from),
             ),
         }
     }
@@ -264,7 +264,7 @@ impl HandlerTask {
             let mut state = self.state.borrow(py);
             state.id = id;
             state.is_stream = false;
-            state.context.replace(context.clone().unbind())
+            state.context.replace(context.clone().into())
         };
         drop(before);
     }
@@ -282,7 +282,7 @@ impl HandlerTask {
             // There before it runs: cancel scopes of libraries look at it.
             let mut state = slf.get().state.borrow(py);
             state.is_stream = is_stream;
-            state.coroutine.replace(coroutine.clone().unbind())
+            state.coroutine.replace(coroutine.clone().into())
         };
         drop(before);
         match send(&coroutine, py.None().bind(py)) {
@@ -314,7 +314,7 @@ impl HandlerTask {
         };
         drop((coroutine, context));
         let outcome = match must_cancel {
-            Some(message) if outcome.is_ok() => Err(cancelled(py, message)),
+            Some(message) if outcome.is_ok() => Err(cancelled(py, message.map(Held::free))),
             _ => outcome,
         };
         if !Self::is_fresh(slf, references) {
@@ -360,9 +360,9 @@ impl HandlerTask {
             return Ok(());
         };
         let error = match (must_cancel, error) {
-            (Some(message), None) => Some(cancelled(py, message)),
+            (Some(message), None) => Some(cancelled(py, message.map(Held::free))),
             (Some(_), Some(error)) if error.is_instance_of::<CancelledError>(py) => Some(error),
-            (Some(message), Some(_)) => Some(cancelled(py, message)),
+            (Some(message), Some(_)) => Some(cancelled(py, message.map(Held::free))),
             (None, error) => error,
         };
         let r#loop = server.get().event_loop(py)?;
@@ -383,7 +383,7 @@ impl HandlerTask {
             Sent::Returned(value) => {
                 let must_cancel = this.state.borrow(py).must_cancel.take();
                 match must_cancel {
-                    Some(message) => Err(cancelled(py, message)),
+                    Some(message) => Err(cancelled(py, message.map(Held::free))),
                     None => Ok(value),
                 }
             }
@@ -413,7 +413,7 @@ impl HandlerTask {
         };
         drop(dropped);
         for (callback, context) in callbacks {
-            Self::call_soon(slf, callback, context)?;
+            Self::call_soon(slf, callback.free(), context.free())?;
         }
         Ok(())
     }
@@ -460,7 +460,7 @@ impl HandlerTask {
                 Some(wakeup) => wakeup,
                 None => {
                     let wakeup = slf.getattr(intern!(py, "_wakeup"))?.unbind();
-                    let before = this.state.borrow(py).wakeup.replace(wakeup.clone_ref(py));
+                    let before = this.state.borrow(py).wakeup.replace(wakeup.clone_ref(py).into());
                     drop(before);
                     wakeup
                 }
@@ -469,7 +469,7 @@ impl HandlerTask {
         awaited.call_method(intern!(py, "add_done_callback"), (wakeup,), Some(&kwargs))?;
         let (must_cancel, before) = {
             let mut state = this.state.borrow(py);
-            let before = state.waiter.replace(awaited.clone().unbind());
+            let before = state.waiter.replace(awaited.clone().into());
             let must_cancel = state
                 .must_cancel
                 .as_ref()
@@ -552,7 +552,7 @@ impl HandlerTask {
                 return Ok(true);
             }
         }
-        let before = self.state.borrow(py).must_cancel.replace(msg);
+        let before = self.state.borrow(py).must_cancel.replace(msg.map(Held::from));
         drop(before);
         Ok(true)
     }
@@ -652,7 +652,11 @@ impl HandlerTask {
         if is_done {
             return Self::call_soon(slf, callback, context);
         }
-        slf.get().state.borrow(py).callbacks.push((callback, context));
+        slf.get()
+            .state
+            .borrow(py)
+            .callbacks
+            .push((callback.into(), context.into()));
         Ok(())
     }
 
@@ -741,7 +745,7 @@ impl HandlerTask {
     }
 
     #[getter]
-    fn _callbacks(&self, py: Python<'_>) -> Option<Vec<Callback>> {
+    fn _callbacks(&self, py: Python<'_>) -> Option<Vec<(Py<PyAny>, Py<PyAny>)>> {
         let state = self.state.borrow(py);
         let all = state.callbacks.iter();
         let all: Vec<_> = all
@@ -793,13 +797,13 @@ impl HandlerTask {
             return Ok(());
         };
         for held in [&state.coroutine, &state.context, &state.waiter, &state.wakeup] {
-            visit.call(held)?;
+            visit.call(held.as_deref())?;
         }
         match &state.outcome {
             Some(Outcome::Returned(held) | Outcome::Cancelled(held)) => visit.call(held)?,
             Some(Outcome::Raised(error, traceback)) => {
                 visit.call(error)?;
-                visit.call(traceback)?;
+                visit.call(traceback.as_deref())?;
             }
             None => {}
         }

@@ -23,7 +23,7 @@ use crate::caller::{Caller, generic_alias};
 use crate::client::{ClientReactor, check_timeout};
 use crate::driven::DrivenCoroutine;
 use crate::errors;
-use crate::guarded::Guarded;
+use crate::guarded::{Guarded, Held};
 use crate::handshake::{Steps, am_send, fill_attribute_slots, given_back, is_known_weakly, wake, woken_task};
 use crate::task::{Sent, Turns, cancelled, current_context, send};
 
@@ -51,7 +51,7 @@ struct State {
     waiter: Option<Callback>,
     /// What goes on when it is answered, in place of the task that waits; or has gone on, and waits for another
     /// call, while the task still waits for this one. No other call that has ended has one.
-    driver: Option<Py<DrivenCoroutine>>,
+    driver: Option<Held<DrivenCoroutine>>,
     /// What else does.
     others: Vec<Callback>,
     /// Set when this is yielded to a task and not taken by it yet.
@@ -63,15 +63,15 @@ struct State {
     /// What ended it went through `reading` already.
     is_read: bool,
     /// The traceback of the error that ended it, when it was raised first: each time it is raised adds to it.
-    traceback: Option<Option<Py<PyTraceback>>>,
+    traceback: Option<Option<Held<PyTraceback>>>,
 }
 
 /// A callback with the context it runs in.
-pub type Callback = (Py<PyAny>, Py<PyAny>);
+pub type Callback = (Held<PyAny>, Held<PyAny>);
 
 impl Phase {
     fn failed(error: Py<PyBaseException>) -> Self {
-        Phase::Failed(error.into_any())
+        Phase::Failed(error.into_any().into())
     }
 
     /// Whether it is under way and ends by itself.
@@ -89,7 +89,7 @@ impl State {
     }
 
     /// What would go on when it is answered, if it waits for that.
-    fn undriven(&mut self) -> Option<Py<DrivenCoroutine>> {
+    fn undriven(&mut self) -> Option<Held<DrivenCoroutine>> {
         self.driver.take_if(|_| self.phase.is_pending())
     }
 
@@ -103,18 +103,18 @@ impl State {
 
 enum Phase {
     /// Nothing was sent; the request.
-    New(Py<PyAny>),
+    New(Held<PyAny>),
     /// Sent on this connection, under this handle.
-    Waiting(Py<ClientReactor>, u64),
-    Answered(Py<PyAny>),
+    Waiting(Held<ClientReactor>, u64),
+    Answered(Held<PyAny>),
     /// Ended with this exception.
-    Failed(Py<PyAny>),
+    Failed(Held<PyAny>),
     /// The task that waits was cancelled, with this message.
-    Cancelled(Option<Py<PyAny>>),
+    Cancelled(Option<Held<PyAny>>),
     /// There was no connection or no room: a coroutine does it all.
-    Delegated(Py<PyAny>),
+    Delegated(Held<PyAny>),
     /// The same for a call that was started: a task does it all.
-    Handed(Py<PyAny>),
+    Handed(Held<PyAny>),
     Over,
 }
 
@@ -137,7 +137,7 @@ impl UnaryCall {
             timeout,
             reading,
             state: Guarded::new(State {
-                phase: Phase::New(request),
+                phase: Phase::New(request.into()),
                 waiter: None,
                 driver: None,
                 others: Vec::new(),
@@ -164,7 +164,7 @@ impl UnaryCall {
             if !matches!(state.phase, Phase::Waiting(..)) {
                 return Ok(());
             }
-            let before = std::mem::replace(&mut state.phase, Phase::Answered(message.unbind()));
+            let before = std::mem::replace(&mut state.phase, Phase::Answered(message.into()));
             let only = if turns.is_some() && state.others.is_empty() {
                 state.waiter.take()
             } else {
@@ -180,12 +180,15 @@ impl UnaryCall {
                     // Somebody runs in it: that ends before the event loop's next turn.
                     drop(PyErr::take(py));
                     let ended = turns.end();
-                    return slf.get().call_soon(slf, callback, context).and(ended);
+                    return slf
+                        .get()
+                        .call_soon(slf, callback.free(), context.free())
+                        .and(ended);
                 }
                 let result = match (driver, woken_task(callback.bind(py))) {
                     (Some(driver), Some(task)) => {
-                        let waiter = (callback, context.clone_ref(py));
-                        DrivenCoroutine::go_on(driver.into_bound(py), slf, &task, waiter, turns)
+                        let waiter = (callback, context.clone_ref(py).into());
+                        DrivenCoroutine::go_on(driver.free().into_bound(py), slf, &task, waiter, turns)
                     }
                     _ => {
                         let ended = turns.end();
@@ -246,9 +249,9 @@ impl UnaryCall {
             }
             if state.phase.is_pending() {
                 if goes_on && state.waiter.is_none() {
-                    state.waiter = Some((callback, context));
+                    state.waiter = Some((callback.into(), context.into()));
                 } else {
-                    state.others.push((callback, context));
+                    state.others.push((callback.into(), context.into()));
                 }
                 return Ok(());
             }
@@ -270,7 +273,7 @@ impl UnaryCall {
     /// When it is answered, `driver` goes on before the task that waits for it.
     #[inline]
     pub fn driven_by(&self, py: Python<'_>, driver: Option<Py<DrivenCoroutine>>) {
-        let before = std::mem::replace(&mut self.state.borrow(py).driver, driver);
+        let before = std::mem::replace(&mut self.state.borrow(py).driver, driver.map(Held::from));
         drop(before);
     }
 
@@ -280,7 +283,7 @@ impl UnaryCall {
         let before = {
             let mut state = self.state.borrow(py);
             state.is_yielded = false;
-            (state.driver.replace(driver), state.waiter.replace(waiter))
+            (state.driver.replace(driver.into()), state.waiter.replace(waiter))
         };
         drop(before);
     }
@@ -301,7 +304,7 @@ impl UnaryCall {
     fn tell(slf: &Bound<'_, Self>) -> PyResult<()> {
         let callbacks = slf.get().state.borrow(slf.py()).callbacks();
         for (callback, context) in callbacks {
-            slf.get().call_soon(slf, callback, context)?;
+            slf.get().call_soon(slf, callback.free(), context.free())?;
         }
         Ok(())
     }
@@ -350,7 +353,7 @@ impl UnaryCall {
         }
         let outcome = self.read(py, outcome);
         let phase = match &outcome {
-            Ok(result) => Phase::Answered(result.clone_ref(py)),
+            Ok(result) => Phase::Answered(result.clone_ref(py).into()),
             Err(error) if stops_the_program(py, error) => return Some(outcome),
             Err(error) => Phase::failed(errors::value(py, error)),
         };
@@ -372,7 +375,7 @@ impl UnaryCall {
             match &state.traceback {
                 Some(kept) => kept.as_ref().map(|traceback| traceback.clone_ref(py)),
                 None => {
-                    state.traceback = Some(now.as_ref().map(|traceback| traceback.clone_ref(py)));
+                    state.traceback = Some(now.as_ref().map(|traceback| traceback.clone_ref(py).into()));
                     now
                 }
             }
@@ -425,12 +428,12 @@ impl UnaryCall {
             }
         };
         match phase {
-            Phase::Answered(message) if is_read => Ok(Step::Returns(message)),
-            Phase::Answered(message) => this.read(py, Ok(message)).map(Step::Returns),
-            Phase::New(request) => Self::first_step(slf, &request.into_bound(py)),
-            Phase::Failed(error) if is_read => Err(PyErr::from_value(error.into_bound(py))),
-            Phase::Failed(error) => Err(this.explain(py, PyErr::from_value(error.into_bound(py)))),
-            Phase::Cancelled(message) => Err(this.explain(py, cancelled(py, message))),
+            Phase::Answered(message) if is_read => Ok(Step::Returns(message.free())),
+            Phase::Answered(message) => this.read(py, Ok(message.free())).map(Step::Returns),
+            Phase::New(request) => Self::first_step(slf, &request.free().into_bound(py)),
+            Phase::Failed(error) if is_read => Err(PyErr::from_value(error.free().into_bound(py))),
+            Phase::Failed(error) => Err(this.explain(py, PyErr::from_value(error.free().into_bound(py)))),
+            Phase::Cancelled(message) => Err(this.explain(py, cancelled(py, message.map(Held::free)))),
             Phase::Waiting(..) | Phase::Delegated(_) | Phase::Handed(_) | Phase::Over => Err(over()),
         }
     }
@@ -440,7 +443,7 @@ impl UnaryCall {
         let py = slf.py();
         let this = slf.get();
         if let Some(coroutine) = Self::begin(slf, request).map_err(|error| this.explain(py, error))? {
-            drop(this.enter(py, Phase::Delegated(coroutine.clone().unbind())));
+            drop(this.enter(py, Phase::Delegated(coroutine.clone().into())));
             return this.delegate(&coroutine, py.None().bind(py));
         }
         let mut state = this.state.borrow(py);
@@ -495,7 +498,7 @@ impl UnaryCall {
                 return Err(error);
             }
         };
-        drop(slf.get().enter(py, Phase::Handed(task.clone().unbind())));
+        drop(slf.get().enter(py, Phase::Handed(task.clone().into())));
         let settle = slf.getattr(intern!(py, "_settle"))?;
         task.call_method1(intern!(py, "add_done_callback"), (settle,))
             .map(drop)
@@ -504,7 +507,7 @@ impl UnaryCall {
     /// The request is on its way: called before anything can answer it.
     #[inline]
     pub fn sent(&self, py: Python<'_>, channel: &Bound<'_, ClientReactor>, handle: u64) {
-        drop(self.enter(py, Phase::Waiting(channel.clone().unbind(), handle)));
+        drop(self.enter(py, Phase::Waiting(channel.clone().into(), handle)));
     }
 
     /// The phase before, which is dropped when nothing is borrowed.
@@ -618,7 +621,7 @@ impl UnaryCall {
         let py = slf.py();
         let this = slf.get();
         let waiter = match answered {
-            Some(answered) => Some((answered, current_context(py)?.unbind())),
+            Some(answered) => Some((answered.into(), current_context(py)?.into())),
             None => None,
         };
         let (request, before) = {
@@ -664,9 +667,9 @@ impl UnaryCall {
         } else {
             let error = task.call_method0(intern!(py, "exception"))?;
             if error.is_none() {
-                Phase::Answered(task.call_method0(intern!(py, "result"))?.unbind())
+                Phase::Answered(task.call_method0(intern!(py, "result"))?.into())
             } else {
-                Phase::Failed(error.unbind())
+                Phase::Failed(error.into())
             }
         };
         Self::finish(slf, phase).map(drop)
@@ -806,7 +809,7 @@ impl UnaryCall {
                 equal.push(other);
             }
         }
-        let is_equal = |(other, _): &Callback| equal.iter().any(|one| one.is(other));
+        let is_equal = |(other, _): &Callback| equal.iter().any(|one| one.is(&**other));
         let removed = {
             let mut state = self.state.borrow(py);
             let all = std::mem::take(&mut state.others);
@@ -836,7 +839,7 @@ impl UnaryCall {
                 _ => return Ok(false),
             }
         };
-        Self::finish(slf, Phase::Cancelled(msg))?;
+        Self::finish(slf, Phase::Cancelled(msg.map(Held::from)))?;
         match (channel.bind(py).cast::<ClientReactor>(), handle) {
             (Ok(channel), Some(handle)) => ClientReactor::cancel(channel, handle).map(|_| true),
             _ => channel.bind(py).call_method0(intern!(py, "cancel")).map(|_| true),
@@ -914,7 +917,7 @@ impl UnaryCall {
         };
         match &state.phase {
             Phase::Waiting(channel, _) => visit.call(channel)?,
-            Phase::Cancelled(held) => visit.call(held)?,
+            Phase::Cancelled(held) => visit.call(held.as_deref())?,
             Phase::New(held)
             | Phase::Answered(held)
             | Phase::Failed(held)
@@ -925,7 +928,7 @@ impl UnaryCall {
         if let Some(Some(traceback)) = &state.traceback {
             visit.call(traceback)?;
         }
-        visit.call(&state.driver)?;
+        visit.call(state.driver.as_deref())?;
         for (callback, context) in state.waiter.iter().chain(&state.others) {
             visit.call(callback)?;
             visit.call(context)?;

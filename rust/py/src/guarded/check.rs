@@ -1,4 +1,5 @@
-//! The debug build's check that no Python code runs while state is borrowed.
+//! The debug build's check that no Python code runs while state is borrowed, and no reference that
+//! state holds is dropped.
 
 use std::backtrace::Backtrace;
 use std::cell::Cell;
@@ -34,6 +35,15 @@ impl Drop for Counted {
     }
 }
 
+/// Sits beside a reference that state holds.
+pub struct Dropped;
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        expect_nothing_borrowed("a reference is dropped");
+    }
+}
+
 /// # Safety
 ///
 /// Called by the interpreter, in the thread whose code runs.
@@ -44,17 +54,17 @@ unsafe extern "C" fn called(
     _: *mut ffi::PyObject,
 ) -> c_int {
     if what == ffi::PyTrace_CALL {
-        expect_nothing_borrowed();
+        expect_nothing_borrowed("Python code runs");
     }
     0
 }
 
-fn expect_nothing_borrowed() {
+fn expect_nothing_borrowed(what: &str) {
     let borrowed = BORROWED.get();
     if borrowed > 0 {
         // A panic might be caught and go unnoticed.
         eprintln!(
-            "Python code runs while {borrowed} borrows are held\n{}",
+            "{what} while {borrowed} borrows are held\n{}",
             Backtrace::force_capture()
         );
         std::process::abort();
@@ -67,4 +77,13 @@ pub fn call_while_borrowed(py: Python<'_>, function: Py<PyAny>) -> PyResult<()> 
     let state = super::Guarded::new(());
     let _borrowed = state.borrow(py);
     function.call0(py).map(drop)
+}
+
+/// Does the other fault: drops a reference that state could hold.
+#[pyfunction]
+pub fn drop_while_borrowed(py: Python<'_>, object: Py<PyAny>) {
+    let held = super::Held::from(object);
+    let state = super::Guarded::new(());
+    let _borrowed = state.borrow(py);
+    drop(held);
 }

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::{Caller, FRAMING, RelayFront, RelayRoutes, limits};
-use crate::guarded::Guarded;
+use crate::guarded::{Guarded, Held};
 use crate::link::{Broken, Link, LinkState, Next, broken};
 
 /// A router's connection to a storage.
@@ -26,7 +26,7 @@ pub struct RelayBack {
 /// Who waits for room on this connection.
 #[derive(Default)]
 struct Waiting {
-    fronts: Vec<Py<RelayFront>>,
+    fronts: Vec<Held<RelayFront>>,
     /// Python code, which `_room()` tells.
     calls: bool,
 }
@@ -99,7 +99,7 @@ impl RelayBack {
             layout
                 .frame(FRAMING, request, id, Control::Normal, state.output())
                 .map_err(|malformed| PyValueError::new_err(malformed.0))?;
-            pending.insert_as(id, Caller::Future(future, message_id));
+            pending.insert_as(id, Caller::Future(future.into(), message_id));
             state.wrote();
             id
         };
@@ -136,7 +136,7 @@ impl RelayBack {
                     RelayFront::unavailable(front, id, this.storage)?;
                     RelayFront::answered(front, 1)?;
                 }
-                Caller::Future(future, _) => futures.push(future),
+                Caller::Future(future, _) => futures.push(future.free()),
             }
         }
         let waiting = std::mem::take(&mut *this.waiting.borrow(py));
@@ -201,7 +201,7 @@ impl RelayBack {
             control: Control::Normal,
         };
         write(header, state.output())?;
-        pending.insert_as(header.id, Caller::Front(front.clone().unbind(), id));
+        pending.insert_as(header.id, Caller::Front(front.clone().into(), id));
         state.wrote();
         Ok(Some(header.id))
     }
@@ -213,7 +213,7 @@ impl RelayBack {
             .waiting
             .borrow(slf.py())
             .fronts
-            .push(front.clone().unbind());
+            .push(front.clone().into());
     }
 
     /// The calls of a front: their ids and the ids they travel under.

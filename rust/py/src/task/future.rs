@@ -86,7 +86,7 @@ impl HandlerTask {
             let all = std::mem::take(&mut state.callbacks);
             let (removed, left) = all
                 .into_iter()
-                .partition(|(other, _)| equal.iter().any(|one| one.is(other)));
+                .partition(|(other, _)| equal.iter().any(|one| one.is(&**other)));
             state.callbacks = left;
             removed
         };
