@@ -209,9 +209,11 @@ impl RelayFront {
                         continue;
                     }
                     let calls = calls.get_or_insert_with(|| Self::calls(slf));
-                    if let Some((back, there)) = calls.remove(&id)
-                        && RelayBack::cancel_call(back.bind(py), slf, id, there)?
-                    {
+                    let cancelled = match calls.remove(&id) {
+                        Some((back, there)) => RelayBack::cancel_call(back.bind(py), slf, id, there)?,
+                        None => false,
+                    };
+                    if cancelled {
                         Self::cancelled(slf, id)?;
                         Self::answered(slf, 1)?;
                     }
