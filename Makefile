@@ -29,7 +29,7 @@ RUST := $(shell find rust/core/src rust/py -name '*.rs' -o -name Cargo.toml) rus
 
 .PHONY: help
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: env
 env: $(VENV)/.core ## make .venv with everything built; again only when something it is made from changed
@@ -92,6 +92,11 @@ costs: env ## count what a message costs in instructions, allocations and system
 test: env ## run every test, of Rust and of Python
 	cargo test --quiet --locked --package protosocket-core
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(if $(FAST),-m "not slow") $(ARGS)
+
+.PHONY: test-pythons
+test-pythons: ## run the fast tests with Debian's Python 3.13 and Rust 1.85, then Python 3.14 (as root, in chroots)
+	tools/other-python trixie make test FAST=1 PYTHON=python3.13
+	tools/other-python sid make test FAST=1 PYTHON=python3.14
 
 # What goes through most of the native code's borrows, in about a minute. One of the tests is about what comes first
 # within a millisecond, which is too short here.
