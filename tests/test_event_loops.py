@@ -129,6 +129,7 @@ class Made:
         self.servers = servers
         self.client = await rpc.connect(servers.rpc, CODEC, options=options)
         self.channel: Any = protosocket.grpc.insecure_channel(servers.grpc)
+        self.either: Any = protosocket.grpc.fallback_channel(servers.grpc)
         self.cache = await ProtosocketCacheClient(servers.cache).__aenter__()
         self.lines = await protosocket.connect(servers.lines, Bytes(), options=options)
         self.server = await rpc.serve("tcp://127.0.0.1:0", Service, CODEC, options=options)
@@ -142,6 +143,7 @@ class Made:
             await self.client.ready()
             unary: Any = self.channel.unary_unary(method("unary_unary"))
             await unary(b"a")
+            await self.either.unary_unary(method("unary_unary"))(b"a")
             await self.cache.set("n", b"k", b"v", ttl=60)
             await self.lines.send(b"a")
             assert await self.lines.receive() == b"a"
@@ -154,6 +156,7 @@ class Made:
             await self.calls[0].read()
         else:
             self.channel.get_state(try_to_connect=True)
+            self.either.get_state(try_to_connect=True)
         return self
 
     async def close(self) -> None:
@@ -161,6 +164,7 @@ class Made:
             await self.stream.aclose()
         await self.client.close()
         await self.channel.close()
+        await self.either.close()
         await self.cache.__aexit__(None, None, None)
         await self.lines.close()
         await self.server.close()
@@ -192,6 +196,14 @@ class Made:
             "grpc stream of requests": lambda: awaited(lambda: call("stream_unary", iter([b"a"]))),
             "grpc chat": lambda: all_of(lambda: call("stream_stream", iter([b"a"]))),
             "grpc read": lambda: awaited(lambda: call("unary_stream", b"3").read()),
+            "either unary": lambda: awaited(
+                lambda: self.either.unary_unary(method("unary_unary"))(b"a", timeout=timeout)
+            ),
+            "either stream": lambda: all_of(
+                lambda: self.either.unary_stream(method("unary_stream"))(b"3", timeout=timeout)
+            ),
+            "either ready": self.either.channel_ready,
+            "either close": self.either.close,
             "grpc ready": channel.channel_ready,
             "grpc state": lambda: channel.wait_for_state_change(channel.get_state()),
             "grpc close": channel.close,

@@ -58,6 +58,7 @@ class FallbackChannel(aio.Channel):
             await self._ours.next_change()
 
     async def _try(self) -> aio.Channel:
+        self.require_loop()
         if self._deciding is None or self._deciding.done():
             self._deciding = asyncio.get_running_loop().create_task(self._decide())
         # Several calls may wait for it: one that is cancelled does not take it from the others.
@@ -98,6 +99,10 @@ class FallbackChannel(aio.Channel):
         if self._is_closed:
             raise aio.UsageError("Channel is closed.")
 
+    def require_loop(self) -> asyncio.AbstractEventLoop:
+        """The running event loop; raises ``EventLoopError`` if the channel belongs to another one."""
+        return self._ours.require_loop()
+
     def hold(self, task: asyncio.Task[Any], call: Any) -> None:
         """Keep a call that waits for the decision."""
         self._waiting[task] = call
@@ -117,6 +122,7 @@ class FallbackChannel(aio.Channel):
 
     async def close(self, grace: float | None = None) -> None:
         """Close, as ``Channel.close`` does."""
+        self.require_loop()
         self._is_closed = True
         for call in list(self._waiting.values()):
             call.cancel()
