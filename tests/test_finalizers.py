@@ -133,7 +133,8 @@ def test_messages_of_a_handlers_cancellations(steps: list[str]) -> None:
         return message(b"done")
 
     class Body(rpc.Service):
-        unary = staticmethod(body)
+        def select(self, request: Any) -> Any:
+            return body
 
     async def main() -> None:
         async with (
@@ -154,6 +155,12 @@ def test_messages_of_a_handlers_cancellations(steps: list[str]) -> None:
     assert len(dropped) >= steps.count("cancel")
 
 
+def loud_context(call: Any) -> contextvars.Context:
+    context = contextvars.copy_context()
+    context.run(contextvars.ContextVar[Any]("loud").set, Loud(*looks_at_call(call)))
+    return context
+
+
 async def test_messages_and_callbacks_of_a_started_call() -> None:
     async with served() as (url, service), rpc.connect(url, CODEC) as client:
         await client.ready()
@@ -161,13 +168,11 @@ async def test_messages_and_callbacks_of_a_started_call() -> None:
             call = client.unary(message(b"wait %s" % ends.encode()))
             call.start(Loud(*looks_at_call(call), client.statistics))
             for _ in range(3):
-                context = contextvars.copy_context()
-                context.run(contextvars.ContextVar[Any]("loud").set, Loud(*looks_at_call(call)))
-                call.add_done_callback(Loud(*looks_at_call(call)), context=context)
+                call.add_done_callback(Loud(*looks_at_call(call)), context=loud_context(call))
             same = Loud(*looks_at_call(call))
             call.add_done_callback(same)
             assert call.remove_done_callback(same) == 1
-            del same, context
+            del same
             await until(lambda: service.running == 1)
             if ends == "answer":
                 service.open(ends)
@@ -192,6 +197,7 @@ async def test_a_handler_and_its_tasks_that_are_let_go_of() -> None:
         async with rpc.connect(server.addresses[0], CODEC) as client:
             await client.ready()
             calls = []
+            call: Any
             for number in range(4):
                 call = client.unary(message(b"wait %d" % number), timeout=HANG).start()
                 call.add_done_callback(Loud(client.statistics, *looks_at_call(call)))
@@ -199,7 +205,8 @@ async def test_a_handler_and_its_tasks_that_are_let_go_of() -> None:
             await asyncio.sleep(0)
         for call in calls:
             assert call.done()
-    del calls, call
+    calls.clear()
+    call = None
     gc.collect()
     assert len(dropped) == 4
 

@@ -421,8 +421,8 @@ async def test_an_exception_that_is_raised_again_does_not_grow() -> None:
                         with pytest.raises((rpc.CancelledRemotely, grpc.RpcError, TypeError)) as caught:
                             await ask()
                         depths.append(depth(caught.value))
+                        del caught
                     assert len(set(depths)) == 1, (ask, depths)
-                    del caught
 
 
 async def test_an_abort_that_was_not_let_through_is_logged_with_its_traceback(
