@@ -204,3 +204,117 @@ def test_a_blocking_channel_that_is_closed_after_its_thread_has_stopped() -> Non
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "Cannot invoke RPC on closed channel!\n"
+
+
+HOLDING = """
+import gc
+import protosocket
+from protosocket import codecs
+
+new_event_loop = uvloop.new_event_loop if sys.argv[2] == "uvloop" else asyncio.new_event_loop
+kept = []
+
+async def forever(connection):
+    async for each in connection:
+        await connection.send(each)
+
+async def hold_rpc(what):
+    server = await rpc.serve("tcp://127.0.0.1:0", Sleepy, CODEC)
+    client = await rpc.connect(server.addresses[0], CODEC)
+    kept.extend([server, client])
+    if what == "calls":
+        kept.append(client.unary(message(b"never")).start())
+        await asyncio.sleep(0.05)
+        kept.append(client.unary(message(b"never")).start())
+    else:
+        stream = client.stream(message(b"items"))
+        await anext(stream)
+        kept.append(stream)
+
+async def hold_stream():
+    server = await protosocket.listen("tcp://127.0.0.1:0", codecs.Lines(), forever)
+    connection = await protosocket.connect(server.addresses[0], codecs.Lines())
+    await connection.send("a")
+    assert await connection.receive() == "a"
+    kept.extend([server, connection, aiter(connection)])
+
+async def hold_grpc(what):
+    server, target = await serve_grpc()
+    channel = over_protosocket.insecure_channel(target if what != "connecting" else "127.0.0.1:1")
+    kept.extend([server, channel])
+    if what == "connecting":
+        kept.append(channel.unary_unary("/test.End/Never")(b"", wait_for_ready=True))
+        await asyncio.sleep(0.05)
+        return
+    assert await channel.unary_unary("/test.End/Quick")(b"1") == b"1"
+    if what == "calls":
+        kept.append(channel.unary_unary("/test.End/Never")(b"", timeout=100))
+    else:
+        async def requests():
+            while True:
+                yield b"1"
+                await asyncio.sleep(0.001)
+
+        for call in (
+            channel.unary_stream("/test.End/Items")(b""),
+            channel.stream_stream("/test.End/Echo")(requests()),
+        ):
+            await call.read()
+            kept.append(call)
+    await asyncio.sleep(0.05)
+
+async def main():
+    layer, _, what = sys.argv[1].partition(" ")
+    await {"rpc": hold_rpc, "stream": hold_stream, "grpc": hold_grpc}[layer](*[what] if what else [])
+
+match sys.argv[3]:
+    case "run":
+        asyncio.Runner(loop_factory=new_event_loop).run(main())
+    case how:
+        loop = new_event_loop()
+        loop.run_until_complete(main())
+        if how == "close":
+            loop.close()
+        if how == "forget":
+            kept.clear()
+            gc.collect()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    "what", ["rpc calls", "rpc streams", "stream", "grpc calls", "grpc streams", "grpc connecting"]
+)
+def test_what_is_held(what: str, loop: str) -> None:
+    for how in ["run", "leave", "close", "forget"]:
+        ends(HOLDING, what, loop, how)
+
+
+DRIVEN = """
+async def main():
+    server = await rpc.serve("tcp://127.0.0.1:0", Sleepy, CODEC)
+    client = await rpc.connect(server.addresses[0], CODEC)
+    asyncio.get_running_loop().set_task_factory(rpc.task_factory)
+    for _ in range(2):
+        await client.unary(message(b"quick"))
+
+    async def work():
+        await client.unary(message(b"quick"))
+        await client.unary(message(b"never"))
+
+    task = asyncio.get_running_loop().create_task(work())
+    # asyncio's own complaint about tasks that a program leaves is not meant here.
+    task._log_destroy_pending = False
+    await asyncio.sleep(0.1)
+    return server, client, task
+
+loop = (uvloop if sys.argv[1] == "uvloop" else asyncio).new_event_loop()
+kept = loop.run_until_complete(main())
+loop.close()
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_driven_task_that_is_left(loop: str) -> None:
+    ends(DRIVEN, loop)

@@ -278,7 +278,11 @@ impl ClientReactor {
     /// Gives up a call: its answer is dropped and the server told to stop. False if it had ended.
     pub fn cancel(slf: &Bound<'_, Self>, handle: u64) -> PyResult<bool> {
         match slf.get().give_up(slf.py(), handle) {
-            Some((id, _)) => Self::send_empty(slf, id, Control::Cancel).map(|()| true),
+            Some((id, _)) => match Self::send_empty(slf, id, Control::Cancel) {
+                // Freed with the program: there is nobody to tell any more.
+                Err(_) if slf.as_super().get().has_closed_loop(slf.py()) => Ok(true),
+                sent => sent.map(|()| true),
+            },
             None => Ok(false),
         }
     }

@@ -880,6 +880,17 @@ impl Link {
         Ok(())
     }
 
+    /// Whether the event loop was closed before the connection was.
+    #[cold]
+    pub fn has_closed_loop(&self, py: Python<'_>) -> bool {
+        let call_soon = self.state(py).call_soon.as_ref().map(|held| held.clone_ref(py));
+        let is_closed = |call_soon: Py<PyAny>| {
+            let event_loop = call_soon.bind(py).getattr(intern!(py, "__self__"))?;
+            event_loop.call_method0(intern!(py, "is_closed"))?.is_truthy()
+        };
+        call_soon.is_some_and(|call_soon| is_closed(call_soon).unwrap_or(false))
+    }
+
     /// Flushes at the end of this loop tick.
     #[inline]
     pub fn flush_soon(&self, py: Python<'_>) -> PyResult<()> {

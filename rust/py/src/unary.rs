@@ -498,6 +498,8 @@ impl UnaryCall {
                 return Err(error);
             }
         };
+        // The program did not make it: asyncio does not complain if it is left. Other kinds may not know the name.
+        drop(task.setattr(intern!(py, "_log_destroy_pending"), false));
         drop(slf.get().enter(py, Phase::Handed(task.clone().into())));
         let settle = slf.getattr(intern!(py, "_settle"))?;
         task.call_method1(intern!(py, "add_done_callback"), (settle,))
@@ -561,10 +563,22 @@ impl UnaryCall {
         phase
     }
 
+    #[cold]
+    fn has_closed_loop(&self, py: Python<'_>) -> bool {
+        let event_loop = self.caller.get().event_loop(py);
+        let is_closed = event_loop.and_then(|event_loop| event_loop.call_method0(intern!(py, "is_closed")));
+        is_closed.is_ok_and(|is_closed| is_closed.is_truthy().unwrap_or(false))
+    }
+
     /// Ends it from outside; whoever else waits for it hears of that.
     fn give_up(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        Self::tell(slf)?;
+        if let Err(error) = Self::tell(slf) {
+            // Freed with the program: there is nobody to tell any more.
+            if !slf.get().has_closed_loop(py) {
+                return Err(error);
+            }
+        }
         match slf.get().end(py) {
             Phase::Waiting(channel, handle) => ClientReactor::cancel(channel.bind(py), handle).map(drop),
             _ => Ok(()),

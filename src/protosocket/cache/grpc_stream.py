@@ -12,6 +12,7 @@ from protosocket.cache.grpc_channel import open_channel, token_metadata
 from protosocket.cache.grpc_server import SERVICE
 from protosocket.cache.grpc_writer import MessageWriter
 from protosocket.cache.protosocket_cache_pb2 import UNAVAILABLE, CacheResponse
+from protosocket.connection import background_task
 from protosocket.errors import CacheError
 
 __all__ = ["GrpcStream"]
@@ -39,7 +40,7 @@ class GrpcStream:
         self._pending: dict[int, tuple[asyncio.Future[CacheResponse], int]] = {}
         self._up = asyncio.Event()
         self._reason = "not connected yet"
-        self._run_task = asyncio.get_running_loop().create_task(self._run(), name=f"grpc stream to {url}")
+        self._run_task = background_task(asyncio.get_running_loop(), self._run(), f"grpc stream to {url}")
 
     async def connect(self, timeout: float) -> bool:
         """Wait until the stream is up, for ``timeout`` seconds at most; whether it is."""
@@ -85,7 +86,7 @@ class GrpcStream:
         # The server sends its metadata at once: only then is it known to take commands.
         await stream.initial_metadata()
         writer = MessageWriter(stream.write)
-        writing = asyncio.get_running_loop().create_task(writer.run(), name=f"writer to {self._url}")
+        writing = background_task(asyncio.get_running_loop(), writer.run(), f"writer to {self._url}")
         self._writer = writer
         self._up.set()
         pending = self._pending

@@ -22,7 +22,14 @@ from protosocket.cache.protosocket_cache_pb2 import (
 )
 from protosocket.cache.protosocket_codec import relay_routes
 from protosocket.cache.ring import Ring
-from protosocket.connection import Address, ConnectionProtocol, TLSOption, open_transport, parse_address
+from protosocket.connection import (
+    Address,
+    ConnectionProtocol,
+    TLSOption,
+    background_task,
+    open_transport,
+    parse_address,
+)
 from protosocket.errors import CacheError, Error, OptionError
 from protosocket.limited_log import limited_log
 from protosocket.options import ConnectionOptions
@@ -148,7 +155,9 @@ class ProtosocketBackend:
         self._connected = [asyncio.Event() for _ in self._addresses]
         self._keys = _key_of_each(self.routes, len(self._addresses))
         self._keepers = [
-            asyncio.create_task(self._keep(storage, address), name=f"storage connection {address}")
+            background_task(
+                asyncio.get_running_loop(), self._keep(storage, address), f"storage connection {address}"
+            )
             for storage, address in enumerate(self._addresses)
             for _ in range(connections)
         ]

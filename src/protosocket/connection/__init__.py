@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from protosocket.connection.address import Address, parse_address
+from protosocket.connection.background import background_task, is_dropped
 from protosocket.connection.codec import (
     AnyCodec,
     Codec,
@@ -35,8 +36,8 @@ from protosocket.connection.workers import Workers, run_workers, start_workers
 __all__ = [
     "TLS", "Address", "AnyCodec", "Codec", "Connection", "ConnectionProtocol", "Decoded", "FramedCodec",
     "Incomplete", "Invalid", "Listener", "OncePerLoop", "Opening", "Server", "Skip", "TLSOption", "Workers",
-    "connect", "hold_standard_descriptors", "listen", "look_up", "native_limits", "new_event_loop",
-    "open_server", "open_transport", "parse_address", "peer_name", "require_loop", "run_workers",
-    "shown_host", "start_workers", "stops_with_the_interpreter", "wire_codec",
+    "background_task", "connect", "hold_standard_descriptors", "is_dropped", "listen", "look_up",
+    "native_limits", "new_event_loop", "open_server", "open_transport", "parse_address", "peer_name",
+    "require_loop", "run_workers", "shown_host", "start_workers", "stops_with_the_interpreter", "wire_codec",
 ]
 # fmt: on

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Self, TypeVar, cast
 
 from protosocket.connection.address import parse_address
+from protosocket.connection.background import background_task, is_dropped
 from protosocket.connection.codec import AnyCodec, wire_codec
 from protosocket.connection.endpoint import Listener
 from protosocket.connection.endpoint import listen as listen_on
@@ -163,7 +164,7 @@ class _ServedStream(StreamProtocol):
         # Let go of, since it often knows the connection in its turn.
         handler, self._handler = self._handler, None
         assert handler is not None
-        self._task = self._loop.create_task(self._run(handler), name=f"protosocket connection {self.peer}")
+        self._task = background_task(self._loop, self._run(handler), f"protosocket connection {self.peer}")
 
     def _ended(self) -> None:
         super()._ended()
@@ -182,8 +183,9 @@ class _ServedStream(StreamProtocol):
                 )
                 self.abort()
         finally:
-            with contextlib.suppress(asyncio.CancelledError):
-                await super().close()
+            if not is_dropped():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await super().close()
             # A cancelled task keeps its traceback, and that this object.
             self._task = None
             self._server.removed(self)

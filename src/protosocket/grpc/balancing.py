@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from grpc import ChannelConnectivity
 
-from protosocket.connection import Address
+from protosocket.connection import Address, background_task
 from protosocket.errors import Error, OptionError
 from protosocket.grpc.backoff import Backoff
 from protosocket.grpc.client_connection import ClientConnection
@@ -135,7 +135,7 @@ class _Spread(ABC):
     def connect(self) -> None:
         """Look the names up and connect to all their addresses."""
         if self._resolving is None and self._resolved_at is None:
-            self._resolving = asyncio.get_running_loop().create_task(self._resolve())
+            self._resolving = background_task(asyncio.get_running_loop(), self._resolve())
         for subchannel in self._subchannels.values():
             subchannel.connect()
 
@@ -151,7 +151,7 @@ class _Spread(ABC):
         loop = asyncio.get_running_loop()
         last = self._resolved_at
         if self._resolving is None and last is not None and loop.time() - last >= _RESOLVE_AGAIN:
-            self._resolving = loop.create_task(self._resolve())
+            self._resolving = background_task(loop, self._resolve())
 
     async def _resolve(self) -> None:
         while True:

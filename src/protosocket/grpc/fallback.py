@@ -11,6 +11,7 @@ from typing import Any, Self
 import grpc
 from grpc import ChannelConnectivity, aio
 
+from protosocket.connection import background_task
 from protosocket.errors import ConnectError, ConnectionClosed
 from protosocket.grpc.channel import Channel
 from protosocket.grpc.channels import insecure_channel, secure_channel
@@ -60,7 +61,7 @@ class FallbackChannel(aio.Channel):
     async def _try(self) -> aio.Channel:
         self.require_loop()
         if self._deciding is None or self._deciding.done():
-            self._deciding = asyncio.get_running_loop().create_task(self._decide())
+            self._deciding = background_task(asyncio.get_running_loop(), self._decide())
         # Several calls may wait for it: one that is cancelled does not take it from the others.
         return await asyncio.shield(self._deciding)
 

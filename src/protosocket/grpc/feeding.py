@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from grpc import aio
 
+from protosocket.connection import background_task
 from protosocket.grpc.outcome import failure
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Feeder:
         self._task: asyncio.Task[None] | None = None
         # Held until the call has ended: a task that nobody holds can be collected while it waits.
         requests.on_over = self.stop
-        asyncio.get_running_loop().create_task(self._run())
+        background_task(asyncio.get_running_loop(), self._run())
 
     def stop(self) -> None:
         """The call has ended: nothing more is sent, whatever the iterator waits for."""

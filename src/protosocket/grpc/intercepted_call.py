@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 from grpc import aio
 
+from protosocket.connection import background_task
 from protosocket.errors import EventLoopError
 from protosocket.grpc.outcome import CANCELLED_HERE, details_of
 
@@ -51,7 +52,7 @@ class InterceptedCall:
             credentials,
             wait_for_ready,
         )
-        self._task = method.channel.require_loop().create_task(self._run(0, details, argument))
+        self._task = background_task(method.channel.require_loop(), self._run(0, details, argument))
         method.channel.hold(self._task, self)
 
     async def _run(self, index: int, details: aio.ClientCallDetails, argument: Any) -> Any:

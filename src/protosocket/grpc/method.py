@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 from grpc import aio
 
+from protosocket.connection import background_task
 from protosocket.errors import EncodeError
 from protosocket.grpc.call import ClientCall
 from protosocket.grpc.metadata import checked
@@ -170,7 +171,7 @@ class Method:
         except RuntimeError:
             driver.close()
             raise
-        task = loop.create_task(driver)
+        task = background_task(loop, driver)
         task.add_done_callback(partial(_driven, call))
         call.start_later(task)
         self.channel.hold(task, call)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final, Self, cast
 
 from protosocket._core import HandlerTask, WireCodec
-from protosocket.connection import Server
+from protosocket.connection import Server, background_task
 from protosocket.errors import ConnectionClosed, InvalidMessage
 from protosocket.grpc.envelope import VERSION, Envelope, Hello
 from protosocket.grpc.http2 import Http2Refusal
@@ -255,4 +255,4 @@ class Served(HandlingConnection):
 
     def _soon(self, closing: Coroutine[Any, Any, None]) -> None:
         """Not from within a read: the transport would go on with what it was doing."""
-        self._closing_task = self._loop.create_task(closing)
+        self._closing_task = background_task(self._loop, closing)

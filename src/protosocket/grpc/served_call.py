@@ -194,7 +194,7 @@ class ServedCall:
                     )
 
     def _last_message(self, error: BaseException | None, payload: bytes | None) -> Any:
-        if isinstance(error, KeyboardInterrupt | SystemExit):
+        if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
             raise error
         if self.imposed is not None:
             return self.imposed

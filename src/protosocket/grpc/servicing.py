@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
+from protosocket.connection import is_dropped
 from protosocket.grpc.context import ServicerContext
 from protosocket.grpc.outcome import failure
 from protosocket.grpc.pooled import PooledRequests, call_in_pool, iterate_in_pool
@@ -207,7 +208,7 @@ async def _send_all(
     try:
         await responses.write_all(messages, context)
     finally:
-        if isinstance(messages, AsyncGenerator):
+        if isinstance(messages, AsyncGenerator) and not is_dropped():
             await messages.aclose()
 
 

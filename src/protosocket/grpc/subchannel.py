@@ -9,7 +9,7 @@ from typing import Final
 
 from grpc import ChannelConnectivity
 
-from protosocket.connection import Address, TLSOption, open_transport
+from protosocket.connection import Address, TLSOption, background_task, open_transport
 from protosocket.errors import Error
 from protosocket.grpc.backoff import Backoff
 from protosocket.grpc.channel_options import ChannelOptions
@@ -55,7 +55,7 @@ class Subchannel:
     def connect(self) -> None:
         """Begin to connect if it is IDLE."""
         if self.state is ChannelConnectivity.IDLE:
-            self._task = asyncio.get_running_loop().create_task(self._connect())
+            self._task = background_task(asyncio.get_running_loop(), self._connect())
             self._enter(ChannelConnectivity.CONNECTING)
 
     def cancel_calls(self) -> None:
@@ -71,7 +71,7 @@ class Subchannel:
             self._leaving.add(self.connection)
             self.connection = None
         self._enter(ChannelConnectivity.SHUTDOWN)
-        self._task = asyncio.get_running_loop().create_task(self._drain())
+        self._task = background_task(asyncio.get_running_loop(), self._drain())
 
     async def until_quiet(self) -> None:
         """Wait until no call is in flight."""

@@ -10,6 +10,7 @@ from typing import Any, Self
 import grpc
 from grpc import ChannelConnectivity, aio
 
+from protosocket.connection import background_task
 from protosocket.grpc.channels import insecure_channel, secure_channel
 from protosocket.grpc.sync_loop import LoopThread
 from protosocket.grpc.sync_methods import SyncStreamStream, SyncStreamUnary, SyncUnaryStream, SyncUnaryUnary
@@ -72,7 +73,7 @@ class SyncChannel(grpc.Channel):
         self.thread.run(self._subscribe(callback, bool(try_to_connect)))
 
     async def _subscribe(self, callback: Watcher, try_to_connect: bool) -> None:
-        task = asyncio.get_running_loop().create_task(self._watch(callback, try_to_connect))
+        task = background_task(asyncio.get_running_loop(), self._watch(callback, try_to_connect))
         self._watching[callback] = task
 
     async def _watch(self, callback: Watcher, try_to_connect: bool) -> None:

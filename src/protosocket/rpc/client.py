@@ -9,7 +9,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Self, TypeVar
 
 from protosocket._core import Caller
-from protosocket.connection import Address, Opening, TLSOption, open_transport, parse_address, require_loop
+from protosocket.connection import (
+    Address,
+    Opening,
+    TLSOption,
+    background_task,
+    open_transport,
+    parse_address,
+    require_loop,
+)
 from protosocket.errors import ConnectError, ConnectionClosed, DeadlineExceeded, OptionError
 from protosocket.options import ConnectionOptions
 from protosocket.rpc.channel import Channel, Responses
@@ -187,7 +195,7 @@ class Client(Caller[S, R]):
         if task is None:
             connecting = self._connect(index)
             try:
-                task = self._loop.create_task(connecting)
+                task = background_task(self._loop, connecting)
             except RuntimeError:
                 # Of another thread, or after the event loop was closed.
                 connecting.close()

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Self
 
 from protosocket._core import HandlerTask, WireCodec
-from protosocket.connection import Opening, Server, TLSOption, open_server, parse_address
+from protosocket.connection import Opening, Server, TLSOption, is_dropped, open_server, parse_address
 from protosocket.errors import OptionError
 from protosocket.limited_log import limited_log
 from protosocket.options import ConnectionOptions
@@ -94,7 +94,7 @@ class ServedConnection(HandlingConnection):
                     await asyncio.sleep(0)
         finally:
             close = getattr(items, "aclose", None)
-            if close is not None:
+            if close is not None and not is_dropped():
                 await close()
 
 
