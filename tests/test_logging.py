@@ -188,6 +188,33 @@ async def test_many_calls_that_fail(caplog: pytest.LogCaptureFixture) -> None:
     assert {record.filename for record in caplog.records} == {"handling.py"}
 
 
+async def test_handlers_that_fail_in_the_same_function_do_not_hide_each_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def check() -> None:
+        raise LookupError("on purpose")
+
+    async def often() -> None:
+        check()
+
+    async def seldom() -> None:
+        check()
+
+    class Checking(rpc.Service):
+        def select(self, request: Any) -> Any:
+            return lambda request: often() if request.body == b"often" else seldom()
+
+    async with (
+        rpc.serve("tcp://127.0.0.1:0", Checking, CODEC) as server,
+        rpc.connect(server.addresses[0], CODEC) as client,
+    ):
+        for body in [*[b"often"] * (3 * RECORDS), b"seldom"]:
+            with pytest.raises(CancelledRemotely):
+                await client.unary(message(body))
+    assert len(caplog.records) == RECORDS + 1
+    assert "in seldom\n" in caplog.text
+
+
 KINDS = [f"kind {number}: %d" for number in range(4)]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any, Final
 
 __all__ = ["PERIOD", "RECORDS", "LimitedLog", "limited_log"]
@@ -42,9 +43,9 @@ class _Window:
 class LimitedLog:
     """The methods of a ``logging.Logger`` that our log calls use, limited.
 
-    A kind is a text before its arguments are put in, and, where there is an exception, its type and the line
-    that raised it: a fault that comes often hides no other. The last record of a period says that more are
-    left out, the first of a later one how many were. May be used from any thread.
+    A kind is a text before its arguments are put in, and, where there is an exception, its type and the lines
+    of the handler and of what raised it: a fault that comes often hides no other. The last record of a period
+    says that more are left out, the first of a later one how many were. May be used from any thread.
     """
 
     __slots__ = ("_clock", "_logger", "_windows")
@@ -108,15 +109,21 @@ def _shortened(argument: object) -> object:
 
 
 def _place_of(error: BaseException | None) -> _Kind:
-    """What tells one failure from another: its type and where it was raised."""
+    """What tells one failure from another: its type, where it was raised, and in the course of what."""
     if error is None:
         return ()
     trace = error.__traceback__
     if trace is None:
         return (type(error),)
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return (type(error), trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+    last = trace
+    while last.tb_next is not None:
+        last = last.tb_next
+    # Not all frames: how deep a recursion goes may be the peer's choice.
+    return (type(error), *_line(trace), *_line(last))
+
+
+def _line(trace: TracebackType) -> tuple[str, int]:
+    return trace.tb_frame.f_code.co_filename, trace.tb_lineno
 
 
 limited_log: Final = LimitedLog()
