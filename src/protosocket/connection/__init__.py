@@ -1,19 +1,14 @@
 """Connections: where they go, how they open and close, and the messages on them."""
 
+# The codecs' names on two lines.
+# ruff: noqa: I001
+
 from __future__ import annotations
 
 from protosocket.connection.address import Address, parse_address
 from protosocket.connection.background import background_task, is_dropped
-from protosocket.connection.codec import (
-    AnyCodec,
-    Codec,
-    Decoded,
-    FramedCodec,
-    Incomplete,
-    Invalid,
-    Skip,
-    wire_codec,
-)
+from protosocket.connection.codec import AnyCodec, Codec, Decoded, FramedCodec
+from protosocket.connection.codec import Incomplete, Invalid, Skip, wire_codec
 from protosocket.connection.connecting import connect
 from protosocket.connection.endpoint import Listener, open_transport, peer_name
 from protosocket.connection.event_loop import (
