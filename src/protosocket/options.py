@@ -42,7 +42,8 @@ class ConnectionOptions:
 
     connect_timeout: float = 10.0
     """Longest time for the name lookup, the connection and the TLS handshake together; a listener
-    gives an accepted peer this long for its TLS handshake."""
+    gives an accepted peer this long for its TLS handshake. A first message that begins like another protocol
+    (``PING``, ``PRI * HTTP/2.0``), which it may, has to arrive as a whole in this time."""
 
     close_timeout: float = 5.0
     """Longest time a graceful close waits for what is still to be written; then it is cut off."""

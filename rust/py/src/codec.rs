@@ -26,6 +26,8 @@ pub struct WireCodec {
     encode: Encode,
     decode: Decode,
     is_decoded_natively: bool,
+    /// What is received is protobuf, as far as that is known here.
+    is_protobuf: bool,
     /// How many messages are worth decoding before the first of them is used. The code of the decoder and the code of
     /// who uses them push each other out of the processor's nearest memory; the messages of others than the native
     /// codec take too much of that themselves (docs/decisions/0018).
@@ -309,6 +311,10 @@ impl WireCodec {
                 Err(_) if decode.is_none() => Decode::Bytes,
                 Err(_) => Decode::Function(decode.clone().unbind()),
             },
+            is_protobuf: framing == "varint"
+                && (decode.cast::<NativeDecoder>().is_ok()
+                    || is_native(decode)
+                    || receive.is_some_and(|side| matches!(side.get().0.layout, Layout::Protobuf(_)))),
             is_decoded_natively: decode.is_none()
                 || decode.cast::<NativeDecoder>().is_ok()
                 || is_native(decode),
@@ -339,6 +345,7 @@ impl WireCodec {
             encode: Encode::Function(encode),
             decode: Decode::Function(decode),
             is_decoded_natively: false,
+            is_protobuf: false,
             ahead: 1,
             message: None,
             send: None,
@@ -457,6 +464,11 @@ impl WireCodec {
             }
             Decode::Function(_) | Decode::Bytes => Payload::Bytes(PyBytes::new(py, bytes)),
         }
+    }
+
+    /// Whether what is received is known to be protobuf.
+    pub fn is_protobuf(&self) -> bool {
+        self.is_protobuf
     }
 
     /// Whether decoding runs no Python code.

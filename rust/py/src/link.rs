@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use protosocket_core::flush::FlushPolicy;
-use protosocket_core::foreign::foreign;
+use protosocket_core::foreign::{foreign, is_no_protobuf};
 use protosocket_core::framing::{Framing, Step};
 use protosocket_core::header::{Header, Layout, Malformed};
 use protosocket_core::reading_on::ReadingOn;
@@ -83,6 +83,10 @@ pub struct LinkState {
     pub limits: Limits,
     pub counts: Counts,
     framing: Framing,
+    /// Messages are protobuf's, behind a varint.
+    protobuf: bool,
+    /// It was said that the first message begins like another protocol.
+    doubted: bool,
     /// Unread bytes that are needed before looking for a message again.
     need: usize,
     /// A long message is on its way, whose prefix has this many bytes.
@@ -158,9 +162,14 @@ enum WayOut {
     None,
 }
 
+/// The first bytes of another protocol, taken for a length of one byte, say that there are so many at most.
+const FOREIGN: usize = 0x80;
+
 /// Why a connection has to end.
 pub enum Broken {
     Invalid(String),
+    /// It has to end if the first message, which begins like another protocol, does not come.
+    Doubtful(&'static str),
     /// The codec raised this of a message.
     Undecodable(PyErr),
     TooLarge(u64),
@@ -196,19 +205,63 @@ impl LinkState {
             return Next::Wait;
         }
         match self.framing.resume(unread, self.limits.receive, self.searched) {
-            Step::Frame { header, total } => Next::Frame { header, total },
+            Step::Frame { header, total } => {
+                if self.counts.messages_received == 0 {
+                    if let Some(why) = self.look_at_first() {
+                        return Next::Broken(why);
+                    }
+                }
+                Next::Frame { header, total }
+            }
             Step::Incomplete { need } => {
                 self.need = need;
                 self.searched = unread.len();
                 if need >= LONG {
                     self.long = self.framing.header(unread);
+                } else if need <= FOREIGN && self.counts.messages_received == 0 {
+                    if let Some(why) = self.look_at_beginning() {
+                        return Next::Broken(why);
+                    }
                 }
                 self.settle();
                 Next::Wait
             }
             Step::TooLarge { size } => Next::Broken(Broken::TooLarge(size)),
-            Step::Invalid(why) => Next::Broken(Broken::Invalid(why.to_owned())),
+            Step::Invalid(why) => {
+                let what = self.foreign().unwrap_or(why);
+                Next::Broken(Broken::Invalid(what.to_owned()))
+            }
         }
+    }
+
+    /// What the peer speaks, if what looks like the first message is none: its codec could not say as much.
+    #[cold]
+    fn look_at_first(&self) -> Option<Broken> {
+        let unread = self.receive.unread();
+        let what = foreign(unread).filter(|_| self.protobuf && is_no_protobuf(unread))?;
+        Some(Broken::Invalid(what.to_owned()))
+    }
+
+    /// Looks whether the first message, which has not arrived as a whole, is one at all. Text of other protocols is
+    /// mostly shorter than its first letter says, and its sender waits for an answer.
+    #[cold]
+    fn look_at_beginning(&mut self) -> Option<Broken> {
+        let unread = self.receive.unread();
+        let what = foreign(unread);
+        if self.protobuf {
+            // Who decodes ahead looks, and looks again for what it found.
+            self.need = 0;
+            if is_no_protobuf(unread) {
+                let what = what.unwrap_or("no protobuf message begins like this");
+                return Some(Broken::Invalid(what.to_owned()));
+            }
+            if let Some(what) = what.filter(|_| !self.doubted) {
+                return Some(Broken::Doubtful(what));
+            }
+            // What comes next may tell.
+            self.need = unread.len() + 1;
+        }
+        None
     }
 
     /// What the peer speaks, if its very first bytes are another protocol's.
@@ -492,7 +545,7 @@ pub struct Link {
 }
 
 impl Link {
-    pub fn create(framing: Framing, limits: Limits) -> Self {
+    pub fn create(framing: Framing, protobuf: bool, limits: Limits) -> Self {
         Link {
             state: Guarded::new(LinkState {
                 receive: ReceiveBuffer::new(),
@@ -504,6 +557,8 @@ impl Link {
                 limits,
                 counts: Counts::default(),
                 framing,
+                protobuf,
+                doubted: false,
                 need: 0,
                 long: None,
                 assembly: None,
@@ -1042,6 +1097,15 @@ fn os_error(py: Python<'_>, error: &std::io::Error) -> PyErr {
 #[cold]
 pub fn broken(link: &Bound<'_, PyAny>, state: &Link, why: Broken) -> PyResult<()> {
     let py = link.py();
+    if let Broken::Doubtful(what) = why {
+        {
+            let mut state = state.state(py);
+            state.doubted = true;
+            state.need = state.receive.unread().len() + 1;
+            state.settle();
+        }
+        return link.call_method1(intern!(py, "_doubtful"), (what,)).map(drop);
+    }
     {
         let mut state = state.state(py);
         state.closed = true;
@@ -1049,6 +1113,7 @@ pub fn broken(link: &Bound<'_, PyAny>, state: &Link, why: Broken) -> PyResult<()
     }
     let (kind, detail, size, cause) = match why {
         Broken::Invalid(detail) => ("invalid", detail, 0, None),
+        Broken::Doubtful(what) => ("invalid", what.to_owned(), 0, None),
         Broken::Undecodable(error) if !errors::is_ordinary(py, &error) => {
             link.call_method0(intern!(py, "abort"))?;
             return Err(error);

@@ -143,7 +143,7 @@ impl ServerReactor {
             send_bytes,
             read_messages,
         };
-        let link = Link::create(codec.get().framing, limits);
+        let link = Link::create(codec.get().framing, codec.get().is_protobuf(), limits);
         let (send, receive) = match (&codec.get().send, &codec.get().receive) {
             (Some(send), Some(receive)) => (send.clone(), receive.layout.clone()),
             _ => {

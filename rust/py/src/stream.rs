@@ -51,7 +51,7 @@ impl StreamReactor {
             send_bytes,
             read_messages,
         };
-        let link = Link::create(codec.get().framing, limits);
+        let link = Link::create(codec.get().framing, codec.get().is_protobuf(), limits);
         PyClassInitializer::from(link).add_subclass(StreamReactor {
             codec,
             inbox: Guarded::new(Inbox::default()),

@@ -7,7 +7,6 @@ __all__ = ["to_install"]
 # The name of a module: that of its package on PyPI, and the smallest extra of ours that brings it.
 _PACKAGES = {
     "click": ("click", "cli"),
-    "pcapng": ("python-pcapng", "cli"),
     "grpc": ("grpcio", "grpc"),
     "momento_wire_types": ("momento-wire-types", "momento"),
     "hdrh": ("hdrhistogram", "bench"),

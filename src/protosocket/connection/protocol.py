@@ -60,6 +60,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         """What ended the connection; ``None`` if it lives, or was closed or cut off on purpose."""
         self._closing = False
         self._cut_off: asyncio.TimerHandle | None = None
+        self._doubt: asyncio.TimerHandle | None = None
         self._room_waiters: list[asyncio.Future[None]] = []
         self._resets: Resets | None = None
         self._descriptor: int | None = None
@@ -121,6 +122,9 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         if self._cut_off is not None:
             self._cut_off.cancel()
             self._cut_off = None
+        if self._doubt is not None:
+            self._doubt.cancel()
+            self._doubt = None
         self._detach()
         if self._resets is not None:
             self._resets.forget(self)
@@ -218,6 +222,17 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
             error.__cause__ = cause
         limited_log.warning("connection ended: %s", error)
         self._fail(error)
+
+    def _doubtful(self, what: str) -> None:
+        """What has come of the first message begins like another protocol, and may be one all the same."""
+
+        def judge() -> None:
+            self._doubt = None
+            if not self._closing and not self._counts()["messages_received"]:
+                self._broken("invalid", what, 0, None)
+
+        # As long as a peer has for its TLS handshake: who sends one message waits for nothing in between.
+        self._doubt = self._loop.call_later(self._options.connect_timeout, judge)
 
     def _room(self) -> None:
         waiters, self._room_waiters = self._room_waiters, []

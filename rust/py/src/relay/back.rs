@@ -44,7 +44,7 @@ impl RelayBack {
         if storage >= routes.get().unavailable.len() {
             return Err(PyValueError::new_err("there is no such storage"));
         }
-        let link = Link::create(FRAMING, limits(receive_limit, send_bytes, usize::MAX));
+        let link = Link::create(FRAMING, true, limits(receive_limit, send_bytes, usize::MAX));
         let largest = routes.get().requests.largest_id;
         Ok(PyClassInitializer::from(link).add_subclass(RelayBack {
             routes,

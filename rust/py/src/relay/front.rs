@@ -73,7 +73,7 @@ impl RelayFront {
         max_calls: usize,
         most_unread: usize,
     ) -> PyClassInitializer<Self> {
-        let link = Link::create(FRAMING, limits(receive_limit, send_bytes, read_messages));
+        let link = Link::create(FRAMING, true, limits(receive_limit, send_bytes, read_messages));
         let turn = {
             let mut state = routes.get().state.borrow(py);
             state.fronts = state.fronts.wrapping_add(1);
