@@ -17,7 +17,7 @@ from protosocket import TLS, ConnectionOptions, codecs, rpc
 from protosocket.cache import StorageHandler, TokenPolicy, create_engine
 from protosocket.cache.protosocket_client import ProtosocketCacheClient
 from protosocket.cache.protosocket_storage import serve_storage
-from protosocket.connection import TLSOption
+from protosocket.connection import TLSOption, parse_address
 
 __all__ = ["FACES", "Face", "Place"]
 
@@ -53,7 +53,7 @@ class Place:
         if not self.callbacks:
             return tls
         context = tls.client_context()
-        context.keylog_filename = str(self.folder / "keys")
+        context._msg_callback = lambda *_: None  # type: ignore[attr-defined]  # noqa: SLF001
         return context
 
     def url(self) -> str:
@@ -139,7 +139,7 @@ class RpcFace(Face):
     def client(self) -> Any:
         place = self.place
         return rpc.Client(
-            protosocket.connection.parse_address(self.listening),
+            parse_address(self.listening),
             PROTOBUF.codec,
             2,
             place.options,

@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import Generic, TypeVar, cast
+from typing import cast
 
 from protosocket.connection.fastnet import FastNet
 from protosocket.options import ConnectionOptions
 
 __all__ = ["hand_over", "network_of"]
-
-P = TypeVar("P", bound=asyncio.BufferedProtocol)
 
 
 def network_of(options: ConnectionOptions) -> asyncio.AbstractEventLoop | FastNet:
@@ -26,10 +24,10 @@ def network_of(options: ConnectionOptions) -> asyncio.AbstractEventLoop | FastNe
     return loop if options.transport == "loop" else FastNet(loop)
 
 
-class _Handover(asyncio.BufferedProtocol, Generic[P]):
+class _Handover(asyncio.BufferedProtocol):
     """Is told of the transport, and then gives way to ``protocol``."""
 
-    def __init__(self, protocol: P) -> None:
+    def __init__(self, protocol: asyncio.BufferedProtocol) -> None:
         self._protocol = protocol
         self._transport: asyncio.Transport | None = None
         self._abandoned = False
@@ -54,7 +52,7 @@ class _Handover(asyncio.BufferedProtocol, Generic[P]):
 
 async def hand_over(
     sock: socket.socket,
-    protocol: P,
+    protocol: asyncio.BufferedProtocol,
     options: ConnectionOptions,
     context: ssl.SSLContext | None,
     hostname: str,
