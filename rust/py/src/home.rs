@@ -67,7 +67,7 @@ pub fn require(whose: &Bound<'_, PyAny>, event_loop: &Bound<'_, PyAny>) -> PyRes
     static REQUIRE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = whose.py();
     let require = REQUIRE.get_or_try_init(py, || {
-        py.import("protosocket.connection.event_loop")?
+        py.import("protosocket.event_loops")?
             .getattr(intern!(py, "require_loop"))
             .map(Bound::unbind)
     })?;

@@ -12,8 +12,8 @@ from protosocket.cache.grpc_channel import open_channel, token_metadata
 from protosocket.cache.grpc_server import SERVICE
 from protosocket.cache.grpc_writer import MessageWriter
 from protosocket.cache.protosocket_cache_pb2 import UNAVAILABLE, CacheResponse
-from protosocket.connection import background_task
 from protosocket.errors import CacheError
+from protosocket.event_loops import background_task
 
 __all__ = ["GrpcStream"]
 

@@ -22,15 +22,9 @@ from protosocket.cache.protosocket_cache_pb2 import (
 )
 from protosocket.cache.protosocket_codec import relay_routes
 from protosocket.cache.ring import Ring
-from protosocket.connection import (
-    Address,
-    ConnectionProtocol,
-    TLSOption,
-    background_task,
-    open_transport,
-    parse_address,
-)
+from protosocket.connection import Address, ConnectionProtocol, TLSOption, open_transport, parse_address
 from protosocket.errors import CacheError, Error, OptionError
+from protosocket.event_loops import background_task
 from protosocket.limited_log import limited_log
 from protosocket.options import ConnectionOptions
 

@@ -13,8 +13,8 @@ import click
 from protosocket.cache.auth import TokenPolicy, read_tokens
 from protosocket.cache.interface import Listening
 from protosocket.cli._parameters import FiniteRange
-from protosocket.connection import new_event_loop
 from protosocket.errors import OptionError
+from protosocket.event_loops import new_event_loop
 from protosocket.options import ConnectionOptions
 
 __all__ = [

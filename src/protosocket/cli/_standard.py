@@ -8,8 +8,8 @@ from contextlib import suppress
 from io import TextIOWrapper
 from typing import BinaryIO, TextIO
 
-from protosocket.connection import hold_standard_descriptors
 from protosocket.errors import Error
+from protosocket.event_loops import hold_standard_descriptors
 
 __all__ = [
     "NOBODY_READS",

@@ -16,8 +16,8 @@ from typing import Any, cast
 import aiohappyeyeballs
 
 from protosocket.connection.address import Address
-from protosocket.connection.forkable import AddressInfo, connect_socket, look_up
 from protosocket.connection.host import shown_host
+from protosocket.event_loops import AddressInfo, connect_socket, look_up
 
 __all__ = ["Dialing", "resolve"]
 

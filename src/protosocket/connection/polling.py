@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from protosocket._core import BusyPoller
-from protosocket.connection.event_loop import OncePerLoop
+from protosocket.event_loops import OncePerLoop
 
 __all__ = ["busy_poller"]
 

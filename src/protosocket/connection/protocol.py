@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from protosocket.connection.carried_tls import CarriedTLS
 from protosocket.connection.endpoint import configure_socket, peer_name
-from protosocket.connection.event_loop import require_loop
 from protosocket.connection.fastnet import ResumingTLS, come_to_thread
-from protosocket.connection.interpreter_end import stops_with_the_interpreter
 from protosocket.connection.polling import busy_poller
 from protosocket.connection.resets import Resets
 from protosocket.errors import ConnectionClosed, InvalidMessage, MessageTooLarge, ProtocolError
+from protosocket.event_loops import require_loop, stops_with_the_interpreter
 from protosocket.limited_log import limited_log
 from protosocket.options import ConnectionOptions
 from protosocket.telemetry import ConnectionStatistics

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from protosocket.connection.event_loop import OncePerLoop
+from protosocket.event_loops import OncePerLoop
 
 # The native half of a connection has no public names.
 # ruff: noqa: SLF001

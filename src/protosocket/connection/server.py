@@ -8,16 +8,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Self, TypeVar, cast
 
 from protosocket.connection.address import parse_address
-from protosocket.connection.background import background_task, is_dropped
 from protosocket.connection.codec import AnyCodec, wire_codec
 from protosocket.connection.endpoint import Listener
 from protosocket.connection.endpoint import listen as listen_on
-from protosocket.connection.event_loop import require_loop
 from protosocket.connection.opening import Opening
 from protosocket.connection.protocol import ConnectionProtocol
 from protosocket.connection.stream import Connection, StreamProtocol
 from protosocket.connection.tls import TLSOption
 from protosocket.errors import ConnectionClosed
+from protosocket.event_loops import background_task, is_dropped, require_loop
 from protosocket.limited_log import limited_log
 from protosocket.options import ConnectionOptions
 

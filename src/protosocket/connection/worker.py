@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable
 from multiprocessing.connection import Connection
 from typing import NamedTuple, Protocol
 
-from protosocket.connection.event_loop import new_event_loop
 from protosocket.connection.worker_mistakes import (
     awaited,
     require_listening,
@@ -23,6 +22,7 @@ from protosocket.connection.worker_mistakes import (
     waits_for_ever,
 )
 from protosocket.errors import OptionError
+from protosocket.event_loops import new_event_loop
 
 __all__ = ["NotStarted", "ServeFunction", "Stoppable", "work"]
 

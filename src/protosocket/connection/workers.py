@@ -11,12 +11,12 @@ from typing import Self
 
 from protosocket.connection.address import parse_address
 from protosocket.connection.endpoint import HeldPort, hold_port
-from protosocket.connection.event_loop import new_event_loop
 from protosocket.connection.opening import Opening
 from protosocket.connection.worker import ServeFunction
 from protosocket.connection.worker_mistakes import refuse_other_places, refuse_unimportable_program
 from protosocket.connection.worker_process import WorkerProcess
 from protosocket.errors import OptionError
+from protosocket.event_loops import new_event_loop
 
 __all__ = ["Workers", "run_workers", "start_workers"]
 

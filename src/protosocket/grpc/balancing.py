@@ -9,8 +9,9 @@ from typing import Final, Protocol
 
 from grpc import ChannelConnectivity
 
-from protosocket.connection import Address, background_task
+from protosocket.connection import Address
 from protosocket.errors import Error, OptionError
+from protosocket.event_loops import background_task
 from protosocket.grpc.backoff import Backoff
 from protosocket.grpc.client_connection import ClientConnection
 from protosocket.grpc.resolving import resolve

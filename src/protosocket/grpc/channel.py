@@ -12,8 +12,9 @@ from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar
 import grpc
 from grpc import ChannelConnectivity, aio
 
-from protosocket.connection import Address, TLSOption, require_loop
+from protosocket.connection import Address, TLSOption
 from protosocket.errors import Error, Unavailable
+from protosocket.event_loops import require_loop
 from protosocket.grpc.backoff import Backoff
 from protosocket.grpc.balancing import Policy, policy_of
 from protosocket.grpc.call_credentials import metadata_from, plugins_of

@@ -11,8 +11,8 @@ from typing import Any, Self
 import grpc
 from grpc import ChannelConnectivity, aio
 
-from protosocket.connection import background_task
 from protosocket.errors import ConnectError, ConnectionClosed
+from protosocket.event_loops import background_task
 from protosocket.grpc.channel import Channel
 from protosocket.grpc.channels import insecure_channel, secure_channel
 from protosocket.grpc.fallback_methods import (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from grpc import aio
 
-from protosocket.connection import background_task
+from protosocket.event_loops import background_task
 from protosocket.grpc.outcome import failure
 
 if TYPE_CHECKING:

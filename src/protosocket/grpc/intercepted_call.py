@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 from grpc import aio
 
-from protosocket.connection import background_task
 from protosocket.errors import EventLoopError
+from protosocket.event_loops import background_task
 from protosocket.grpc.outcome import CANCELLED_HERE, details_of
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 from grpc import aio
 
-from protosocket.connection import background_task
 from protosocket.errors import EncodeError
+from protosocket.event_loops import background_task
 from protosocket.grpc.call import ClientCall
 from protosocket.grpc.metadata import checked
 from protosocket.grpc.outcome import EXPIRED

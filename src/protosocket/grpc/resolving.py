@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import replace
 
-from protosocket.connection import Address, look_up, shown_host
+from protosocket.connection import Address, shown_host
 from protosocket.errors import ConnectError
+from protosocket.event_loops import look_up
 
 __all__ = ["resolve"]
 

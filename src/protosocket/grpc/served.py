@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any, Final, Self, cast
 
 from protosocket._core import HandlerTask, WireCodec
-from protosocket.connection import Server, background_task
+from protosocket.connection import Server
 from protosocket.errors import ConnectionClosed, InvalidMessage
+from protosocket.event_loops import background_task
 from protosocket.grpc.envelope import VERSION, Envelope, Hello
 from protosocket.grpc.http2 import Http2Refusal
 from protosocket.grpc.identity import PeerIdentity

@@ -11,8 +11,9 @@ from typing import Any
 import grpc
 
 from protosocket.connection import Server as Listening
-from protosocket.connection import open_server, require_loop
+from protosocket.connection import open_server
 from protosocket.errors import ConnectError, OptionError
+from protosocket.event_loops import require_loop
 from protosocket.grpc.credentials import server_context
 from protosocket.grpc.envelope import envelope_codec
 from protosocket.grpc.listening import Port, reserve

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
-from protosocket.connection import is_dropped
+from protosocket.event_loops import is_dropped
 from protosocket.grpc.context import ServicerContext
 from protosocket.grpc.outcome import failure
 from protosocket.grpc.pooled import PooledRequests, call_in_pool, iterate_in_pool

@@ -9,8 +9,9 @@ from typing import Final
 
 from grpc import ChannelConnectivity
 
-from protosocket.connection import Address, TLSOption, background_task, open_transport
+from protosocket.connection import Address, TLSOption, open_transport
 from protosocket.errors import Error
+from protosocket.event_loops import background_task
 from protosocket.grpc.backoff import Backoff
 from protosocket.grpc.channel_options import ChannelOptions
 from protosocket.grpc.client_connection import ClientConnection

@@ -10,7 +10,7 @@ from typing import Any, Self
 import grpc
 from grpc import ChannelConnectivity, aio
 
-from protosocket.connection import background_task
+from protosocket.event_loops import background_task
 from protosocket.grpc.channels import insecure_channel, secure_channel
 from protosocket.grpc.sync_loop import LoopThread
 from protosocket.grpc.sync_methods import SyncStreamStream, SyncStreamUnary, SyncUnaryStream, SyncUnaryUnary

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from protosocket.connection import hold_standard_descriptors, stops_with_the_interpreter
+from protosocket.event_loops import hold_standard_descriptors, stops_with_the_interpreter
 from protosocket.limited_log import limited_log
 
 __all__ = ["LoopThread"]

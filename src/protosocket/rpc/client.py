@@ -9,16 +9,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Self, TypeVar
 
 from protosocket._core import Caller
-from protosocket.connection import (
-    Address,
-    Opening,
-    TLSOption,
-    background_task,
-    open_transport,
-    parse_address,
-    require_loop,
-)
+from protosocket.connection import Address, Opening, TLSOption, open_transport, parse_address
 from protosocket.errors import ConnectError, ConnectionClosed, DeadlineExceeded, OptionError
+from protosocket.event_loops import background_task, require_loop
 from protosocket.options import ConnectionOptions
 from protosocket.rpc.channel import Channel, Responses
 from protosocket.rpc.codec import Codec

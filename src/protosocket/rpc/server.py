@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Self
 
 from protosocket._core import HandlerTask, WireCodec
-from protosocket.connection import Opening, Server, TLSOption, is_dropped, open_server, parse_address
+from protosocket.connection import Opening, Server, TLSOption, open_server, parse_address
 from protosocket.errors import OptionError
+from protosocket.event_loops import is_dropped
 from protosocket.limited_log import limited_log
 from protosocket.options import ConnectionOptions
 from protosocket.rpc.codec import Codec

@@ -13,7 +13,7 @@ import contextvars
 import logging
 from typing import TYPE_CHECKING
 
-from protosocket.connection import OncePerLoop
+from protosocket.event_loops import OncePerLoop
 
 if TYPE_CHECKING:
     from protosocket.rpc.handling import HandlingConnection

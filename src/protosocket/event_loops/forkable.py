@@ -14,9 +14,10 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["connect_socket", "look_up"]
+__all__ = ["AddressInfo", "connect_socket", "look_up"]
 
 AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]
+"""What ``socket.getaddrinfo`` gives of an address."""
 
 
 async def look_up(host: str, port: int, flags: int = 0) -> Sequence[AddressInfo]:
