@@ -223,6 +223,38 @@ async def test_a_task_is_there_once_for_any_number_of_calls_and_leaves_with_the_
     await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
 
 
+async def test_a_call_that_begins_while_the_last_connection_with_calls_ends_is_not_cancelled() -> None:
+    async with served() as (url, service):
+        for turns in range(12):
+            async with rpc.connect(url, CODEC) as stays:
+                await stays.ready()
+                leaves = await rpc.connect(url, CODEC)
+                call = leaves.unary(message(b"wait a%d" % turns)).start()
+                await until(lambda: service.running)
+                service.open(f"a{turns}")
+                await call
+                closing = asyncio.create_task(leaves.close())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                other = stays.unary(message(b"wait b%d" % turns)).start()
+                await closing
+                await until(lambda turns=turns: service.started == 2 * turns + 2)
+                service.open(f"b{turns}")
+                assert (await other).body == b"wait b%d" % turns
+
+
+async def test_the_task_that_stands_for_handlers_leaves_soon_and_comes_again() -> None:
+    async with served() as (url, service), rpc.connect(url, CODEC) as client:
+        await client.ready()
+        for name in "ab":
+            call = client.unary(message(f"wait {name}".encode())).start()
+            await until(lambda: service.running)
+            assert len(asyncio.all_tasks()) == 2
+            service.open(name)
+            await call
+            await until(lambda: len(asyncio.all_tasks()) == 1)
+
+
 async def test_nothing_is_held_of_a_connection_that_has_ended() -> None:
     server = await rpc.serve("tcp://127.0.0.1:0", Service, CODEC)
     client = await rpc.connect(server.addresses[0], CODEC)

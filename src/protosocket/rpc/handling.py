@@ -70,6 +70,11 @@ class HandlingConnection(ServerReactor, ConnectionProtocol):
 
     # What the task that stands for the handlers calls.
 
+    @property
+    def rests(self) -> bool:
+        """Whether no call is in flight."""
+        return not self._in_flight
+
     def handlers_rest(self) -> None:
         """No handler waits; tell of the next one that does."""
         self._rest()

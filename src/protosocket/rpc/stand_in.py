@@ -2,7 +2,7 @@
 
 Handlers are no ``asyncio.Task`` each, so nobody who cancels all tasks reaches them: not ``asyncio.run``,
 before it closes the event loop, after Ctrl-C, a return or an exception. This task cancels them then, and ends
-when they have. It is there while handlers wait and for a second after that, so that a program without calls
+when they have. It is there while handlers wait and for a moment after that, so that a program without calls
 has no task that it did not make, and one that waits for all tasks waits for its calls.
 """
 
@@ -22,8 +22,10 @@ __all__ = ["StandIn", "stand_in"]
 
 _logger = logging.getLogger("protosocket")
 
-# How often the task looks whether handlers still wait.
-_SECONDS = 1.0
+# How often the task looks whether handlers still wait: the more connections there are, the more seldom.
+_SHORTEST = 0.1
+_LONGEST = 1.0
+_CONNECTIONS_A_SECOND = 10_000
 
 
 class StandIn:
@@ -33,6 +35,7 @@ class StandIn:
         self._loop = loop
         self._waiting: set[HandlingConnection] = set()
         self._task: asyncio.Task[None] | None = None
+        self._pausing: asyncio.Future[None] | None = None
         self._is_ending = False
 
     def handlers_wait(self, connection: HandlingConnection) -> None:
@@ -56,15 +59,16 @@ class StandIn:
     def forget(self, connection: HandlingConnection) -> None:
         """``connection`` has ended, and its handlers have."""
         self._waiting.discard(connection)
-        if not self._waiting and self._task is not None and not self._is_ending:
-            self._task.cancel()
+        if not self._waiting:
+            # Not cancelled: another connection's handler may begin to wait before it has ended.
+            _go_on(self._pausing)
 
     async def _stand(self) -> None:
         try:
             await asyncio.sleep(0)
             while self._waiting:
-                await asyncio.sleep(_SECONDS)
-                for connection in [each for each in self._waiting if not each.statistics().in_flight]:
+                await self._pause()
+                for connection in [each for each in self._waiting if each.rests]:
                     self._waiting.discard(connection)
                     connection.handlers_rest()
         except asyncio.CancelledError:
@@ -75,12 +79,26 @@ class StandIn:
             self._is_ending = False
             self._task = None
 
+    async def _pause(self) -> None:
+        seconds = min(max(len(self._waiting) / _CONNECTIONS_A_SECOND, _SHORTEST), _LONGEST)
+        self._pausing = self._loop.create_future()
+        timer = self._loop.call_later(seconds, _go_on, self._pausing)
+        try:
+            await self._pausing
+        finally:
+            timer.cancel()
+
     async def _cancel_handlers(self) -> None:
         waiting, self._waiting = self._waiting, set()
         ends = (connection.cancel_handlers_and_close() for connection in waiting)
         for end in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(end, Exception):
                 _logger.error("a connection could not be closed as the program ended", exc_info=end)
+
+
+def _go_on(pausing: asyncio.Future[None] | None) -> None:
+    if pausing is not None and not pausing.done():
+        pausing.set_result(None)
 
 
 _stand_ins = OncePerLoop(StandIn)
