@@ -105,10 +105,13 @@ class ResumingTLS:
     paused, it does not see the peer's answer to that, and waits for it until its time is up.
     """
 
-    __slots__ = ("_call_soon", "_transport", "abort", "is_closing", "pause_reading", "write")
+    __slots__ = (
+        "_call_soon", "_is_on_socket", "_transport", "abort", "is_closing", "pause_reading", "write",
+    )  # fmt: skip
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
+        self._is_on_socket = type(transport).__name__ == "SSLTransport_Socket"
         self._call_soon = loop.call_soon
         self.abort = transport.abort
         self.is_closing = transport.is_closing
@@ -127,7 +130,7 @@ class ResumingTLS:
 
     def _resume(self) -> None:
         # One on top of another transport fails when that was lost, which it tells only in the next turn.
-        if self._transport.get_extra_info("socket") is not None:
+        if self._is_on_socket or self._transport.get_extra_info("socket") is not None:
             self._transport.resume_reading()
 
     @staticmethod
