@@ -211,6 +211,14 @@ def test_nobody_reads_on(dump: Path) -> None:
     assert process.returncode == 141
 
 
+def test_what_the_system_refuses_is_told_where_standard_output_is_closed() -> None:
+    both = Environment("no stdout")
+    both.first = LIMITS["few files"]
+    code, output, errors = both.run("cache", "set", "key", "value", "--router", "tcp://127.0.0.1:1")
+    assert (code, output) == (3, b"")
+    assert "open files" in errors
+
+
 @pytest.mark.parametrize("option", ["--help", pytest.param("--version", marks=pytest.mark.slow)])
 def test_help_is_printed_or_it_is_said_why_not(environment: Environment, option: str) -> None:
     code, output, errors = environment.run(option)

@@ -226,6 +226,10 @@ async def test_a_task_is_there_once_for_any_number_of_calls_and_leaves_with_the_
 async def test_a_call_that_begins_while_the_last_connection_with_calls_ends_is_not_cancelled() -> None:
     async with served() as (url, service):
         for turns in range(12):
+
+            def both_began(turns: int = turns) -> bool:
+                return service.started == 2 * turns + 2
+
             async with rpc.connect(url, CODEC) as stays:
                 await stays.ready()
                 leaves = await rpc.connect(url, CODEC)
@@ -238,7 +242,7 @@ async def test_a_call_that_begins_while_the_last_connection_with_calls_ends_is_n
                     await asyncio.sleep(0)
                 other = stays.unary(message(b"wait b%d" % turns)).start()
                 await closing
-                await until(lambda turns=turns: service.started == 2 * turns + 2)
+                await until(both_began)
                 service.open(f"b{turns}")
                 assert (await other).body == b"wait b%d" % turns
 

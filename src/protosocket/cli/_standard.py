@@ -62,8 +62,9 @@ def standard_input() -> BinaryIO:
 
 def discard(stream: TextIO | None) -> None:
     """Have what could not be written to ``stream`` go nowhere, so that the interpreter's end can write it."""
+    if stream is None:
+        return
     with suppress(OSError, ValueError, AttributeError):
-        assert stream is not None
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
