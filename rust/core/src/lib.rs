@@ -17,6 +17,7 @@ pub mod protobuf;
 pub mod reading_on;
 pub mod receive;
 pub mod relay;
+pub mod rpc;
 pub mod table;
 pub mod varint;
 pub mod wire_reader;

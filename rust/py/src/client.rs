@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
-use protosocket_core::deadlines::Deadlines;
-use protosocket_core::header::{Control, Header, Layout};
-use protosocket_core::table::Pending;
+use protosocket_core::header::{Header, Layout};
+use protosocket_core::rpc::about_connection;
+use protosocket_core::rpc::client::{Call, Client, Event};
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -36,47 +36,11 @@ pub struct ClientReactor {
 }
 
 struct Calls {
-    pending: Pending<Call>,
-    deadlines: Deadlines,
+    /// A call waits with a `UnaryCall` or an `asyncio.Future` for its one answer, or with a sink with `_item(message)`
+    /// and `_end()` for the answers of a stream.
+    client: Client<Held<PyAny>>,
     /// The loop time a timer is set for, and the timer.
     timer: Option<(f64, Held<PyAny>)>,
-    /// Calls that wait for room in the send queue: no unary call overtakes them.
-    queueing: usize,
-}
-
-enum Call {
-    /// A `UnaryCall` or an `asyncio.Future` for the one answer.
-    Unary(Held<PyAny>),
-    /// A sink with `_item(message)` and `_end()` for the answers of a stream.
-    Stream(Held<PyAny>, Option<Window>),
-    /// Given up here, but not yet ended by the peer; whether its answer may be many messages.
-    Abandoned { is_stream: bool },
-}
-
-/// How much of a streamed answer the peer may still send, in bytes of messages.
-struct Window {
-    size: i64,
-    left: i64,
-}
-
-impl Window {
-    /// Takes note of a message; false if it should not have come. The peer counts by a little otherwise, and one
-    /// message may overdraw: so it is let do twice what it was granted.
-    #[inline]
-    fn takes(&mut self, length: usize) -> bool {
-        let may = self.left > -self.size;
-        self.left = self.left.saturating_sub(length as i64);
-        may
-    }
-}
-
-impl Call {
-    fn waiter(self) -> Option<Py<PyAny>> {
-        match self {
-            Call::Unary(waiter) | Call::Stream(waiter, _) => Some(waiter.free()),
-            Call::Abandoned { .. } => None,
-        }
-    }
 }
 
 /// A call whose request is in the send queue.
@@ -103,7 +67,7 @@ enum After<'py> {
     Broken(Broken),
 }
 
-/// What an answer means for its call.
+/// What an answer means for its call: the core's event, with references that outlive the table's.
 enum Answer {
     Response(Py<PyAny>),
     Item(Py<PyAny>),
@@ -111,7 +75,21 @@ enum Answer {
     Cancelled(Py<PyAny>),
     /// A message about the connection.
     Told,
-    Unknown,
+    Dropped,
+}
+
+impl Answer {
+    #[inline]
+    fn of(py: Python<'_>, event: Event<'_, Held<PyAny>>) -> Self {
+        match event {
+            Event::Response(waiter) => Answer::Response(waiter.free()),
+            Event::Item(sink) => Answer::Item(sink.clone_ref(py)),
+            Event::End(waiter) | Event::Last(waiter) => Answer::End(waiter.free()),
+            Event::Cancelled(waiter) => Answer::Cancelled(waiter.free()),
+            Event::Told => Answer::Told,
+            Event::Dropped => Answer::Dropped,
+        }
+    }
 }
 
 #[pymethods]
@@ -147,14 +125,12 @@ impl ClientReactor {
             .as_ref()
             .map_or(send.largest_id, |side| side.largest_id.min(send.largest_id));
         let calls = Calls {
-            pending: if exchanges {
-                Pending::reusing()
+            client: if exchanges {
+                Client::with_exchanges()
             } else {
-                Pending::new(largest_id)
+                Client::new(largest_id)
             },
-            deadlines: Deadlines::default(),
             timer: None,
-            queueing: 0,
         };
         Ok(PyClassInitializer::from(link).add_subclass(ClientReactor {
             codec,
@@ -190,7 +166,7 @@ impl ClientReactor {
         timeout: Option<f64>,
         clock: &Bound<'_, PyAny>,
     ) -> PyResult<u64> {
-        Self::start(slf, request, Call::Unary(future.into()), timeout, clock)
+        Self::start(slf, request, Call::unary(future.into()), timeout, clock)
     }
 
     /// The same for a request that is answered by a stream: `sink._item(message)`, then `sink._end()`.
@@ -204,8 +180,7 @@ impl ClientReactor {
         clock: &Bound<'_, PyAny>,
         window: Option<i64>,
     ) -> PyResult<u64> {
-        let window = window.map(|size| Window { size, left: size });
-        Self::start(slf, request, Call::Stream(sink.into(), window), timeout, clock)
+        Self::start(slf, request, Call::stream(sink.into(), window), timeout, clock)
     }
 
     /// Sends another message of a call; false if the send queue is full now. Nothing is sent if the call has
@@ -214,71 +189,56 @@ impl ClientReactor {
         let py = slf.py();
         slf.as_super().get().require_home(py)?;
         let encoded = slf.get().codec.get().encode(message)?;
-        let id = slf.get().calls.borrow(py).pending.id(handle);
-        match id {
-            Some(id) => Self::put(slf, id, Control::Normal, encoded.as_bytes(), message),
+        let header = slf.get().calls.borrow(py).client.message(handle);
+        match header {
+            Some(header) => Self::put(slf, header, encoded.as_bytes(), message),
             None => Ok(true),
         }
     }
 
     /// Says that no further message of a call will be sent.
     fn end(slf: &Bound<'_, Self>, handle: u64) -> PyResult<()> {
-        let py = slf.py();
-        let id = slf.get().calls.borrow(py).pending.id(handle);
-        match id {
-            Some(id) => Self::send_empty(slf, id, Control::End),
-            None => Ok(()),
-        }
+        let header = slf.get().calls.borrow(slf.py()).client.end(handle);
+        header.map_or(Ok(()), |header| Self::send_empty(slf, header))
     }
 
     /// Sends a message about the connection: one with the id 0. Raises EncodeError.
     fn tell(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<()> {
         let encoded = slf.get().codec.get().encode(message)?;
-        Self::put(slf, 0, Control::Normal, encoded.as_bytes(), message).map(drop)
+        Self::put(slf, about_connection(), encoded.as_bytes(), message).map(drop)
     }
 
     /// The future or sink of the call that has this id on the wire now.
     fn _waiter(&self, py: Python<'_>, id: u64) -> Option<Py<PyAny>> {
-        match self.calls.borrow(py).pending.get(id) {
-            Some(Call::Unary(waiter) | Call::Stream(waiter, _)) => Some(waiter.clone_ref(py)),
-            _ => None,
-        }
+        let calls = self.calls.borrow(py);
+        calls.client.waiter(id).map(|waiter| waiter.clone_ref(py))
     }
 
     /// Lets the peer send so many bytes more of a streamed answer; the call's id on the wire, or 0 if it has ended.
     fn _grant(&self, py: Python<'_>, handle: u64, credit: i64) -> u64 {
-        let mut calls = self.calls.borrow(py);
-        let Some(id) = calls.pending.id(handle) else {
-            return 0;
-        };
-        if let Some(Call::Stream(_, Some(window))) = calls.pending.get_mut(id) {
-            window.left = window.left.saturating_add(credit);
-        }
-        id
+        let id = self.calls.borrow(py).client.grant(handle, credit);
+        id.unwrap_or(0)
     }
 
     /// A call begins to wait for room; whether another does already.
     fn _queue_up(&self, py: Python<'_>) -> bool {
-        let mut calls = self.calls.borrow(py);
-        calls.queueing += 1;
-        calls.queueing > 1
+        self.calls.borrow(py).client.queue_up()
     }
 
     /// A call does not wait for room any more.
     fn _leave_queue(&self, py: Python<'_>) {
-        let mut calls = self.calls.borrow(py);
-        calls.queueing = calls.queueing.saturating_sub(1);
+        self.calls.borrow(py).client.leave_queue();
     }
 
     /// The id that a call has on the wire, or 0 if it has ended.
     fn _id(&self, py: Python<'_>, handle: u64) -> u64 {
-        self.calls.borrow(py).pending.id(handle).unwrap_or(0)
+        self.calls.borrow(py).client.id(handle).unwrap_or(0)
     }
 
     /// Gives up a call: its answer is dropped and the server told to stop. False if it had ended.
     pub fn cancel(slf: &Bound<'_, Self>, handle: u64) -> PyResult<bool> {
         match slf.get().give_up(slf.py(), handle) {
-            Some((id, _)) => match Self::send_empty(slf, id, Control::Cancel) {
+            Some((header, _)) => match Self::send_empty(slf, header) {
                 // Freed with the program: there is nobody to tell any more.
                 Err(_) if slf.as_super().get().has_closed_loop(slf.py()) => Ok(true),
                 sent => sent.map(|()| true),
@@ -296,31 +256,20 @@ impl ClientReactor {
     /// The futures and sinks that wait, in the order of their ids.
     fn _waiters(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
         let calls = self.calls.borrow(py);
-        let mut waiting: Vec<_> = calls
-            .pending
-            .iter()
-            .filter_map(|(id, call)| match call {
-                Call::Unary(waiter) | Call::Stream(waiter, _) => Some((id, waiter.clone_ref(py))),
-                Call::Abandoned { .. } => None,
-            })
-            .collect();
-        waiting.sort_unstable_by_key(|(id, _)| *id);
-        waiting.into_iter().map(|(_, waiter)| waiter).collect()
+        let waiters = calls.client.waiters().into_iter();
+        waiters.map(|waiter| waiter.clone_ref(py)).collect()
     }
 
     /// Ends every call here: the futures and sinks that wait, for the caller to fail.
     fn _abandon(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
         let (waiting, timer) = {
             let mut calls = self.calls.borrow(py);
-            (calls.pending.drain(), calls.timer.take())
+            (calls.client.lose(), calls.timer.take())
         };
         if let Some((_, timer)) = timer {
             timer.bind(py).call_method0(intern!(py, "cancel"))?;
         }
-        Ok(waiting
-            .into_iter()
-            .filter_map(|(_, call)| call.waiter())
-            .collect())
+        Ok(waiting.into_iter().map(Held::free).collect())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -331,18 +280,13 @@ impl ClientReactor {
         if let Some((_, timer)) = &calls.timer {
             visit.call(timer)?;
         }
-        for (_, call) in calls.pending.iter() {
-            if let Call::Unary(waiter) | Call::Stream(waiter, _) = call {
-                visit.call(waiter)?;
-            }
-        }
-        Ok(())
+        calls.client.iter().try_for_each(|waiter| visit.call(waiter))
     }
 
     fn __clear__(&self, py: Python<'_>) {
         let (waiting, timer) = {
             let mut calls = self.calls.borrow(py);
-            (calls.pending.drain(), calls.timer.take())
+            (calls.client.lose(), calls.timer.take())
         };
         drop((waiting, timer));
     }
@@ -354,20 +298,13 @@ impl ClientReactor {
         let before = slf.get().calls.borrow(py).timer.take();
         drop(before);
         loop {
-            let expired = slf.get().calls.borrow(py).deadlines.expired(now);
-            let Some(handle) = expired else { break };
-            if let Some((id, waiter)) = slf.get().give_up(py, handle) {
-                Self::send_empty(slf, id, Control::Cancel)?;
-                slf.call_method1(intern!(py, "_call_expired"), (waiter,))?;
-            }
+            let expired = slf.get().calls.borrow(py).client.expire(now);
+            let Some((header, waiter)) = expired else { break };
+            let waiter = waiter.free();
+            Self::send_empty(slf, header)?;
+            slf.call_method1(intern!(py, "_call_expired"), (waiter,))?;
         }
-        let next = {
-            let mut calls = slf.get().calls.borrow(py);
-            let Calls {
-                pending, deadlines, ..
-            } = &mut *calls;
-            deadlines.earliest(|handle| pending.id(handle).is_some())
-        };
+        let next = slf.get().calls.borrow(py).client.next_deadline();
         match next {
             Some(when) => Self::set_timer(slf, when, clock),
             None => Ok(()),
@@ -379,14 +316,14 @@ impl ClientReactor {
     /// Calls in flight.
     #[inline]
     pub fn in_flight(&self, py: Python<'_>) -> usize {
-        self.calls.borrow(py).pending.len() + self.taken.load(Relaxed)
+        self.calls.borrow(py).client.len() + self.taken.load(Relaxed)
     }
 
     #[inline]
     fn start(
         slf: &Bound<'_, Self>,
         request: &Bound<'_, PyAny>,
-        call: Call,
+        call: Call<Held<PyAny>>,
         timeout: Option<f64>,
         clock: &Bound<'_, PyAny>,
     ) -> PyResult<u64> {
@@ -410,10 +347,10 @@ impl ClientReactor {
         caller: &Caller,
     ) -> PyResult<bool> {
         let py = slf.py();
-        if slf.get().calls.borrow(py).queueing > 0 {
+        if slf.get().calls.borrow(py).client.has_queue() {
             return Ok(false);
         }
-        let waiter = Call::Unary(call.clone().into_any().into());
+        let waiter = Call::unary(call.clone().into_any().into());
         match Self::queue(slf, request, waiter, timeout)? {
             Some(queued) => {
                 call.get().sent(py, slf, queued.handle);
@@ -428,7 +365,7 @@ impl ClientReactor {
     fn queue(
         slf: &Bound<'_, Self>,
         request: &Bound<'_, PyAny>,
-        call: Call,
+        call: Call<Held<PyAny>>,
         timeout: Option<f64>,
     ) -> PyResult<Option<Queued>> {
         let py = slf.py();
@@ -449,22 +386,19 @@ impl ClientReactor {
         if state.closed {
             return Ok(None);
         }
-        let header = Header {
-            id: calls.pending.next_id(),
-            control: Control::Normal,
-        };
+        let header = calls.client.request();
         if let Err(malformed) = state.append(py, &this.send.layout, codec.framing, encoded.as_bytes(), header)
         {
             // Outside the borrows: making an error runs Python code.
             drop((calls, state));
             return Err(errors::encode(py, request, PyValueError::new_err(malformed.0)));
         }
-        calls.pending.insert_as(header.id, call);
-        let in_flight = calls.pending.len() + this.taken.load(Relaxed);
+        let handle = calls.client.started(header, call);
+        let in_flight = calls.client.len() + this.taken.load(Relaxed);
         state.policy.observe(in_flight);
         let due = state.wrote();
         Ok(Some(Queued {
-            handle: calls.pending.handle(header.id),
+            handle,
             // A call that is alone gains nothing by waiting for others.
             is_urgent: due || in_flight == 1,
         }))
@@ -511,14 +445,8 @@ impl ClientReactor {
         let when = now + timeout;
         let set = {
             let mut calls = slf.get().calls.borrow(py);
-            let Calls {
-                pending,
-                deadlines,
-                timer,
-                ..
-            } = &mut *calls;
-            let earliest = deadlines.add(when, handle, pending.len(), |handle| pending.id(handle).is_some());
-            earliest && timer.as_ref().is_none_or(|(set, _)| when < *set)
+            let earliest = calls.client.set_deadline(handle, when);
+            earliest && calls.timer.as_ref().is_none_or(|(set, _)| when < *set)
         };
         if set {
             Self::set_timer(slf, when, clock)
@@ -540,30 +468,16 @@ impl ClientReactor {
         Ok(())
     }
 
-    /// Forgets a call that nobody waits for any more: its id and who waited. With `exchanges` the id stays taken
-    /// until the peer has ended the call, too.
-    fn give_up(&self, py: Python<'_>, handle: u64) -> Option<(u64, Py<PyAny>)> {
-        let mut calls = self.calls.borrow(py);
-        let id = calls.pending.id(handle)?;
-        let call = if self.exchanges {
-            let call = calls.pending.get_mut(id)?;
-            let is_stream = match call {
-                Call::Unary(_) => false,
-                Call::Stream(..) => true,
-                Call::Abandoned { .. } => return None,
-            };
-            std::mem::replace(call, Call::Abandoned { is_stream })
-        } else {
-            calls.pending.remove(id)?
-        };
-        Some((id, call.waiter()?))
+    /// Forgets a call that nobody waits for any more: what to tell the server, and who waited.
+    fn give_up(&self, py: Python<'_>, handle: u64) -> Option<(Header, Py<PyAny>)> {
+        let given_up = self.calls.borrow(py).client.cancel(handle);
+        given_up.map(|(header, waiter)| (header, waiter.free()))
     }
 
-    /// Queues a message for the call `id`; false if the send queue is full now.
+    /// Queues a message; false if the send queue is full now.
     fn put(
         slf: &Bound<'_, Self>,
-        id: u64,
-        control: Control,
+        header: Header,
         payload: &[u8],
         message: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
@@ -576,7 +490,6 @@ impl ClientReactor {
                 return Ok(true);
             }
             let framing = this.codec.get().framing;
-            let header = Header { id, control };
             if let Err(malformed) = state.append(py, &this.send.layout, framing, payload, header) {
                 drop(state);
                 return Err(errors::encode(py, message, PyValueError::new_err(malformed.0)));
@@ -586,7 +499,7 @@ impl ClientReactor {
         Ok(link.state(py).has_room())
     }
 
-    fn send_empty(slf: &Bound<'_, Self>, id: u64, control: Control) -> PyResult<()> {
+    fn send_empty(slf: &Bound<'_, Self>, header: Header) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let link = slf.as_super().get();
@@ -596,10 +509,9 @@ impl ClientReactor {
                 return Ok(());
             }
             let framing = this.codec.get().framing;
-            let framed = this
-                .send
-                .layout
-                .frame(framing, &this.send.empty, id, control, state.output());
+            let Header { id, control } = header;
+            let Side { layout, empty, .. } = &this.send;
+            let framed = layout.frame(framing, empty, id, control, state.output());
             debug_assert!(framed.is_ok());
         }
         link.appended(py)
@@ -798,29 +710,13 @@ impl ClientReactor {
             .scan(payload)
             .map_err(|malformed| Broken::Invalid(malformed.0.to_owned()))?;
         let mut calls = this.calls.borrow(py);
-        let answer = match header.control {
-            Control::Normal => match calls.pending.get_mut(header.id) {
-                Some(Call::Stream(sink, window)) => {
-                    if window.as_mut().is_some_and(|window| !window.takes(payload.len())) {
-                        let text = format!("it overran the window of call {}", header.id);
-                        return Err(Broken::Invalid(text));
-                    }
-                    Answer::Item(sink.clone_ref(py))
-                }
-                Some(Call::Abandoned { is_stream: true }) => Answer::Unknown,
-                Some(_) => ended(&mut calls.pending, header.id, Answer::Response),
-                None if header.id == 0 && this.exchanges => Answer::Told,
-                None => Answer::Unknown,
-            },
-            Control::End => ended(&mut calls.pending, header.id, Answer::End),
-            Control::Cancel => ended(&mut calls.pending, header.id, Answer::Cancelled),
-        };
-        let wanted = match answer {
-            Answer::Response(_) | Answer::Item(_) | Answer::Told => true,
-            Answer::End(_) => this.exchanges,
-            Answer::Cancelled(_) | Answer::Unknown => false,
-        };
-        let payload = wanted.then(|| state.payload(this.codec.get(), py, start, total));
+        let event = calls
+            .client
+            .receive(header, payload.len())
+            .map_err(|violation| Broken::Invalid(violation.to_string()))?;
+        let has_message = event.has_message();
+        let answer = Answer::of(py, event);
+        let payload = has_message.then(|| state.payload(this.codec.get(), py, start, total));
         state.consume(total);
         Ok(Some((answer, payload)))
     }
@@ -834,13 +730,4 @@ pub fn check_timeout(py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
         return Err(errors::option(py, rule));
     }
     Ok(())
-}
-
-/// Takes a call out of the table; `answer` is for who waits for it.
-#[inline]
-fn ended(pending: &mut Pending<Call>, id: u64, answer: impl FnOnce(Py<PyAny>) -> Answer) -> Answer {
-    pending
-        .remove(id)
-        .and_then(Call::waiter)
-        .map_or(Answer::Unknown, answer)
 }
