@@ -1,9 +1,9 @@
 //! The server's reactor: requests in, handlers driven in place, answers out.
 
-use std::collections::{HashMap, VecDeque};
-
-use protosocket_core::header::{Control, Header, Layout};
-use protosocket_core::table::IdMap;
+use protosocket_core::header::{Header, Layout};
+use protosocket_core::rpc::about_connection;
+use protosocket_core::rpc::server::Limits as ServerLimits;
+use protosocket_core::rpc::server::{Answer, Event, Finished, Server, Turn, message, refusal};
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -18,9 +18,6 @@ use crate::guarded::{Guarded, Held};
 use crate::link::{Broken, Limits, Link, Next, broken};
 use crate::task::{HandlerTask, Step, copy_context, current_context, in_context, is_plain};
 
-/// A connection without requests that wait keeps room for so many.
-const KEPT: usize = 4;
-
 /// One connection of an RPC server.
 ///
 /// The Python class adds `_adopt(task, result)` (what to run for a handler's result that is no
@@ -34,92 +31,49 @@ pub struct ServerReactor {
     codec: Py<WireCodec>,
     receive: Layout,
     send: Side,
-    /// The largest id that an answer can carry.
-    largest_id: u64,
-    max_calls: usize,
     exchanges: bool,
     state: Guarded<ServerState>,
 }
 
-#[derive(Default)]
 struct ServerState {
+    server: Server<Held<HandlerTask>, Waiting>,
     handler: Option<Held<PyAny>>,
     event_loop: Option<Held<PyAny>>,
     /// What each handler's context is a copy of.
     context: Option<Held<PyAny>>,
-    /// Handlers that are suspended, by the id of their call.
-    active: IdMap<Held<HandlerTask>>,
-    /// Suspended handlers that no id leads to, by their address: the call was cancelled, or its id used again.
-    others: HashMap<usize, Held<HandlerTask>>,
-    /// Handlers in both tables.
-    running: usize,
-    /// Requests for which no handler may start yet, taken off the receive buffer to see Cancels behind them; and those
-    /// that were decoded ahead.
-    waiting: VecDeque<(u64, Waiting)>,
-    waiting_bytes: usize,
     /// A task object that nobody else holds, for the next handler.
     spare: Option<Held<HandlerTask>>,
-    /// Requests wait in the receive buffer because too many wait already or the send queue is full.
-    stalled: bool,
-    /// Requests are refused, and `_drained()` is called when the last handler has ended.
-    draining: bool,
     /// `_handlers_wait()` was called, and `_rest()` not since then.
     known_to_wait: bool,
-}
-
-impl ServerState {
-    fn take_waiting(&mut self, py: Python<'_>) -> Option<(u64, Waiting)> {
-        let (id, waited) = self.waiting.pop_front()?;
-        self.waiting_bytes -= waited.length(py);
-        Some((id, waited))
-    }
-
-    fn wait(&mut self, py: Python<'_>, id: u64, waits: Waiting) {
-        self.waiting_bytes += waits.length(py);
-        self.waiting.push_back((id, waits));
-    }
-
-    /// Keeps no more memory than what waits needs.
-    #[inline]
-    fn settle(&mut self) {
-        if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
-            self.waiting = VecDeque::new();
-        }
-    }
 }
 
 /// A request that waits for its handler.
 enum Waiting {
     Encoded(Kept),
-    /// The message, and how many bytes it was.
-    Decoded(Held<PyAny>, usize),
+    Decoded(Held<PyAny>),
     Undecodable(PyErr),
 }
 
 impl Waiting {
-    fn length(&self, py: Python<'_>) -> usize {
-        match self {
-            Waiting::Encoded(kept) => kept.length(py),
-            Waiting::Decoded(_, length) => *length,
-            Waiting::Undecodable(_) => 0,
-        }
-    }
-
     fn request(self, py: Python<'_>, id: u64) -> Result<Request<'_>, Broken> {
         match self {
             Waiting::Encoded(kept) => Ok(Request::Call(id, kept.payload(py))),
-            Waiting::Decoded(message, _) => Ok(Request::Decoded(id, message.free().into_bound(py))),
+            Waiting::Decoded(message) => Ok(Request::Decoded(id, message.free().into_bound(py))),
             Waiting::Undecodable(error) => Err(Broken::Undecodable(error)),
         }
     }
 }
 
-/// A request taken off the receive buffer.
+/// What a message asks for: the core's event, with what came with it.
 enum Request<'py> {
     Call(u64, Payload<'py>),
     Decoded(u64, Bound<'py, PyAny>),
-    Cancel(u64),
-    Ignored,
+    Wait(u64, Payload<'py>),
+    /// The client is told that there is no answer.
+    Refused(Header),
+    Cancelled(Py<HandlerTask>, Header),
+    Withdrawn(Waiting, Header),
+    Dropped,
 }
 
 #[pymethods]
@@ -158,14 +112,26 @@ impl ServerReactor {
         } else {
             send.largest_id
         };
+        let limits = ServerLimits {
+            calls: max_calls,
+            waiting: read_messages,
+            waiting_bytes: receive_limit,
+            largest_id,
+        };
+        let state = ServerState {
+            server: Server::new(limits, exchanges),
+            handler: None,
+            event_loop: None,
+            context: None,
+            spare: None,
+            known_to_wait: false,
+        };
         Ok(PyClassInitializer::from(link).add_subclass(ServerReactor {
             codec,
             receive,
             send,
-            largest_id,
-            max_calls,
             exchanges,
-            state: Guarded::new(ServerState::default()),
+            state: Guarded::new(state),
         }))
     }
 
@@ -218,7 +184,7 @@ impl ServerReactor {
             return Err(CancelledError::new_err(()));
         }
         let encoded = slf.get().codec.get().encode(item)?;
-        Self::put(slf, task.get().id(py), Control::Normal, encoded.as_bytes())?;
+        Self::put(slf, message(task.get().id(py)), encoded.as_bytes())?;
         let link = slf.as_super().get();
         link.appended(py)?;
         Ok(link.state(py).has_room())
@@ -227,14 +193,14 @@ impl ServerReactor {
     /// Sends a message about the connection: one with the id 0. Raises EncodeError.
     fn tell(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<()> {
         let encoded = slf.get().codec.get().encode(message)?;
-        Self::put(slf, 0, Control::Normal, encoded.as_bytes())?;
+        Self::put(slf, about_connection(), encoded.as_bytes())?;
         slf.as_super().get().appended(slf.py())
     }
 
     /// Handlers that run.
     #[getter]
     fn _in_flight(&self, py: Python<'_>) -> usize {
-        self.state.borrow(py).running
+        self.state.borrow(py).server.len()
     }
 
     /// Refuses requests from now on; true if no handler runs, else `_drained()` is called when that is so.
@@ -242,36 +208,21 @@ impl ServerReactor {
     fn _drain(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
-        this.state.borrow(py).draining = true;
-        let waiting = {
-            let mut state = this.state.borrow(py);
-            state.waiting_bytes = 0;
-            std::mem::take(&mut state.waiting)
-        };
-        for (id, waits) in waiting {
-            if this.is_refused(py, id) {
-                Self::refuse(slf, id)?;
-            } else {
-                this.state.borrow(py).wait(py, id, waits);
-            }
+        let refused = this.state.borrow(py).server.drain();
+        for (header, _) in refused {
+            Self::send_empty(slf, header)?;
         }
-        Ok(this.state.borrow(py).running == 0)
+        Ok(this.state.borrow(py).server.is_empty())
     }
 
     /// Cancels every handler that runs and was not cancelled before.
     fn _cancel_all(&self, py: Python<'_>) -> PyResult<usize> {
         let tasks = self._handlers(py);
-        let before: Vec<_> = {
-            let mut state = self.state.borrow(py);
-            let ServerState { active, others, .. } = &mut *state;
-            let given_up = active.drain().map(|(_, task)| (address(&task), task));
-            given_up
-                .filter_map(|(address, task)| others.insert(address, task))
-                .collect()
-        };
-        drop(before);
         for task in &tasks {
-            task.get().abandon(py)?;
+            let id = task.get().id(py);
+            if self.state.borrow(py).server.give_up(id, address(task)) {
+                task.get().abandon(py)?;
+            }
         }
         Ok(tasks.len())
     }
@@ -283,27 +234,20 @@ impl ServerReactor {
 
     /// The suspended handlers of calls that were not given up, by the ids of their calls.
     fn _handlers(&self, py: Python<'_>) -> Vec<Py<HandlerTask>> {
-        let mut tasks: Vec<_> = {
-            let state = self.state.borrow(py);
-            let all = state.active.values().chain(state.others.values());
-            all.filter(|task| !task.get().is_abandoned(py))
-                .map(|task| task.clone_ref(py))
-                .collect()
-        };
-        tasks.sort_unstable_by_key(|task| task.get().id(py));
-        tasks
+        let state = self.state.borrow(py);
+        let handlers = state.server.handlers().into_iter();
+        handlers.map(|task| task.clone_ref(py)).collect()
     }
 
     /// Lets go of the service.
     fn _release(&self, py: Python<'_>) {
         let held = {
             let mut state = self.state.borrow(py);
-            state.waiting_bytes = 0;
             (
                 state.handler.take(),
                 state.spare.take(),
                 state.context.take(),
-                std::mem::take(&mut state.waiting),
+                state.server.withdraw(),
             )
         };
         drop(held);
@@ -317,16 +261,11 @@ impl ServerReactor {
         for held in [&state.handler, &state.event_loop, &state.context] {
             visit.call(held.as_deref())?;
         }
-        for task in state
-            .active
-            .values()
-            .chain(state.others.values())
-            .chain(&state.spare)
-        {
+        for task in state.server.tasks().chain(&state.spare) {
             visit.call(task)?;
         }
-        for (_, waiting) in &state.waiting {
-            if let Waiting::Decoded(message, _) = waiting {
+        for waiting in state.server.requests() {
+            if let Waiting::Decoded(message) = waiting {
                 visit.call(message)?;
             }
         }
@@ -334,7 +273,17 @@ impl ServerReactor {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let held = std::mem::take(&mut *self.state.borrow(py));
+        let held = {
+            let mut state = self.state.borrow(py);
+            (
+                state.server.lose(),
+                state.server.withdraw(),
+                state.handler.take(),
+                state.event_loop.take(),
+                state.context.take(),
+                state.spare.take(),
+            )
+        };
         drop(held);
     }
 }
@@ -361,7 +310,7 @@ impl ServerReactor {
             state.in_batch = false;
             state.policy.observe_batch(handled);
         }
-        slf.get().state.borrow(py).settle();
+        slf.get().state.borrow(py).server.settle();
         link.flush(py)?;
         match result {
             Ok(None) => Ok(()),
@@ -390,7 +339,6 @@ impl ServerReactor {
                 _ => return Ok(None),
             }
         };
-        let limits = link.state(py).limits;
         let budget = link.state(py).budget();
         let native = handler.cast::<CacheCommands>().ok().map(Bound::get);
         let ahead = if native.is_some() {
@@ -409,30 +357,16 @@ impl ServerReactor {
             if *handled == budget {
                 break link.pause(py).and_then(|()| link.proceed_soon(py)).map(|()| None);
             }
-            let (free, waiting, bytes, draining) = {
-                let state = this.state.borrow(py);
-                (
-                    this.max_calls.saturating_sub(state.running),
-                    state.waiting.len(),
-                    state.waiting_bytes,
-                    state.draining,
-                )
-            };
-            let busy = free == 0;
-            if waiting == 0 && !busy && ahead > 1 && !draining {
+            if ahead > 1 {
+                let free = this.state.borrow(py).server.ahead();
                 this.decode_ahead(link, py, ahead.min(budget - *handled).min(free));
             }
-            let waited = if busy {
-                None
-            } else {
-                this.state.borrow(py).take_waiting(py)
-            };
-            let taken = if let Some((id, waited)) = waited {
-                waited.request(py, id).map(Some)
-            } else if busy && (waiting >= limits.read_messages || bytes >= limits.receive) {
-                break this.stall(link, py);
-            } else {
-                this.next(link, py, false)
+            let turn = this.state.borrow(py).server.turn();
+            let taken = match turn {
+                Turn::Read => this.next(link, py, false),
+                Turn::Call(id, waited) => waited.request(py, id).map(Some),
+                Turn::Refused(header, _) => Ok(Some(Request::Refused(header))),
+                Turn::Stall => break link.pause(py).map(|()| None),
             };
             let request = match taken {
                 Ok(Some(request)) => request,
@@ -441,14 +375,22 @@ impl ServerReactor {
             };
             *handled += 1;
             let done = match request {
-                Request::Ignored => Ok(false),
-                Request::Cancel(id) => this.cancel(slf, id).map(|()| false),
-                Request::Call(id, _) | Request::Decoded(id, _) if this.is_refused(py, id) => {
-                    Self::refuse(slf, id).map(|()| false)
+                Request::Dropped => Ok(false),
+                Request::Cancelled(task, header) => {
+                    let abandoned = task.get().abandon(py);
+                    abandoned
+                        .and_then(|()| Self::send_empty(slf, header))
+                        .map(|()| false)
                 }
-                Request::Call(id, payload) if busy => {
+                Request::Refused(header) => Self::send_empty(slf, header).map(|()| false),
+                Request::Withdrawn(waited, header) => {
+                    drop(waited);
+                    Self::send_empty(slf, header).map(|()| false)
+                }
+                Request::Wait(id, payload) => {
+                    let length = payload.length();
                     let waits = Waiting::Encoded(payload.keep(py));
-                    this.state.borrow(py).wait(py, id, waits);
+                    this.state.borrow(py).server.wait(id, waits, length);
                     Ok(false)
                 }
                 Request::Decoded(id, request) => Self::call(
@@ -464,7 +406,7 @@ impl ServerReactor {
                 Request::Call(id, payload) => {
                     if let Some(sent) = native.and_then(|native| {
                         native.carry_out(py, payload.as_bytes(), |answer| {
-                            Self::put(slf, id, Control::Normal, answer)
+                            Self::put(slf, message(id), answer)
                         })
                     }) {
                         payload.give_back(this.codec.get(), py);
@@ -512,16 +454,10 @@ impl ServerReactor {
         result
     }
 
-    /// Whether a message is a request that comes too late; those of calls that run go on.
-    fn is_refused(&self, py: Python<'_>, id: u64) -> bool {
-        let state = self.state.borrow(py);
-        state.draining && !(self.exchanges && (id == 0 || state.active.contains_key(&id)))
-    }
-
-    /// Reads no further until there is room or a handler has ended.
+    /// Reads no further until there is room.
     #[cold]
     fn stall(&self, link: &Link, py: Python<'_>) -> PyResult<Option<Broken>> {
-        self.state.borrow(py).stalled = true;
+        self.state.borrow(py).server.stall();
         link.pause(py).map(|()| None)
     }
 
@@ -544,17 +480,17 @@ impl ServerReactor {
             };
             let length = payload.length();
             let (waits, goes_on) = match codec.decode(py, payload) {
-                Ok(message) => (Waiting::Decoded(message.into(), length), true),
+                Ok(message) => (Waiting::Decoded(message.into()), true),
                 Err(error) => (Waiting::Undecodable(error), false),
             };
-            self.state.borrow(py).wait(py, id, waits);
+            self.state.borrow(py).server.wait(id, waits, length);
             if !goes_on {
                 return;
             }
         }
     }
 
-    /// Takes the next request off the receive buffer; with `only_calls` nothing else.
+    /// Takes the next message off the receive buffer; with `only_calls` none but a request whose handler may be called.
     #[inline]
     fn next<'py>(
         &self,
@@ -581,23 +517,19 @@ impl ServerReactor {
             .receive
             .scan(payload)
             .map_err(|malformed| Broken::Invalid(malformed.0.to_owned()))?;
-        if header.id > self.largest_id {
-            return Err(Broken::Invalid(format!(
-                "the answer to it cannot carry its id, {}",
-                header.id
-            )));
-        }
-        let is_call = header.control == Control::Normal || self.exchanges && header.control == Control::End;
-        if only_calls && !is_call {
+        let server = &mut self.state.borrow(py).server;
+        if only_calls && !server.is_call(header) {
             return Ok(None);
         }
-        let request = match header.control {
-            Control::Normal => Request::Call(header.id, state.payload(self.codec.get(), py, start, total)),
-            Control::Cancel => Request::Cancel(header.id),
-            Control::End if self.exchanges => {
-                Request::Call(header.id, state.payload(self.codec.get(), py, start, total))
-            }
-            Control::End => Request::Ignored,
+        let payload = || state.payload(self.codec.get(), py, start, total);
+        let event = server.receive(header);
+        let request = match event.map_err(|violation| Broken::Invalid(violation.to_string()))? {
+            Event::Call => Request::Call(header.id, payload()),
+            Event::Wait => Request::Wait(header.id, payload()),
+            Event::Refused(header) => Request::Refused(header),
+            Event::Cancelled(task, header) => Request::Cancelled(task.clone_ref(py), header),
+            Event::Withdrawn(waited, header) => Request::Withdrawn(waited, header),
+            Event::Dropped => Request::Dropped,
         };
         state.consume(total);
         Ok(Some(request))
@@ -646,15 +578,12 @@ impl ServerReactor {
             Step::Returned(value) => Ok(value),
             Step::Raised(error) => Err(error),
             Step::Suspended => {
-                let (is_known, before) = {
+                let is_known = {
                     let mut state = this.state.borrow(py);
-                    state.running += 1;
-                    let older = state.active.insert(id, task.clone().into());
-                    // Both are answered, as the Rust crate does; a Cancel is for the younger.
-                    let before = older.and_then(|older| state.others.insert(address(&older), older));
-                    (std::mem::replace(&mut state.known_to_wait, true), before)
+                    let key = address(task.as_unbound());
+                    state.server.suspended(id, key, task.clone().into());
+                    std::mem::replace(&mut state.known_to_wait, true)
                 };
-                drop(before);
                 if !is_known {
                     slf.call_method0(intern!(py, "_handlers_wait"))?;
                 }
@@ -665,38 +594,9 @@ impl ServerReactor {
         this.answer(slf, id, is_stream, outcome).map(|()| false)
     }
 
-    /// The peer gave up a call: its handler is cancelled, and the peer told that it ended.
-    fn cancel(&self, slf: &Bound<'_, Self>, id: u64) -> PyResult<()> {
-        let py = slf.py();
-        let (task, waited, before) = {
-            let mut state = self.state.borrow(py);
-            match state.active.remove(&id) {
-                Some(task) => {
-                    let before = state.others.insert(address(&task), task.clone_ref(py).into());
-                    (Some(task), None, before)
-                }
-                None => {
-                    let at = state.waiting.iter().position(|(waits, _)| *waits == id);
-                    let waited = at.and_then(|at| state.waiting.remove(at));
-                    if let Some((_, kept)) = &waited {
-                        state.waiting_bytes -= kept.length(py);
-                    }
-                    (None, waited, None)
-                }
-            }
-        };
-        drop(before);
-        match &task {
-            Some(task) => task.get().abandon(py)?,
-            None if waited.is_none() => return Ok(()),
-            None => {}
-        }
-        Self::refuse(slf, id)
-    }
-
-    /// Tells the caller that there will be no answer.
-    fn refuse(slf: &Bound<'_, Self>, id: u64) -> PyResult<()> {
-        Self::put(slf, id, Control::Cancel, &slf.get().send.empty)?;
+    /// Sends a message with nothing but its header.
+    fn send_empty(slf: &Bound<'_, Self>, header: Header) -> PyResult<()> {
+        Self::put(slf, header, &slf.get().send.empty)?;
         slf.as_super().get().appended(slf.py())
     }
 
@@ -709,26 +609,24 @@ impl ServerReactor {
         let py = slf.py();
         let this = slf.get();
         let id = task.get().id(py);
-        let (drained, before) = {
+        let finished = {
             let mut state = this.state.borrow(py);
-            state.running -= 1;
-            let is_current = state.active.get(&id).is_some_and(|current| current.is(task));
-            let before = if is_current {
-                state.active.remove(&id)
-            } else {
-                state.others.remove(&(task.as_ptr() as usize))
-            };
-            (state.draining && state.running == 0, before)
+            state.server.finished(id, address(task.as_unbound()))
         };
-        drop(before);
-        let answered = if !task.get().is_abandoned(py) {
+        let Finished {
+            is_awaited,
+            has_drained,
+            task: held,
+        } = finished;
+        drop(held);
+        let answered = if is_awaited {
             this.answer(slf, id, task.get().is_stream(py), outcome)
         } else if let Err(error) = outcome {
             Self::failed(slf, id, &error)
         } else {
             Ok(())
         };
-        if drained {
+        if has_drained {
             slf.call_method0(intern!(py, "_drained"))?;
         }
         Self::go_on(slf)?;
@@ -738,17 +636,13 @@ impl ServerReactor {
     /// Takes requests again if there is reason to.
     fn go_on(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let this = slf.get();
         let link = slf.as_super().get();
-        {
-            let mut state = this.state.borrow(py);
-            let wanted = state.stalled || !state.waiting.is_empty();
-            if !wanted || state.running >= this.max_calls || !link.state(py).has_room() {
-                return Ok(());
-            }
-            state.stalled = false;
-        }
-        link.proceed_soon(py)
+        let goes_on = {
+            let mut state = slf.get().state.borrow(py);
+            let has_room = link.state(py).has_room();
+            state.server.goes_on(has_room)
+        };
+        if goes_on { link.proceed_soon(py) } else { Ok(()) }
     }
 
     /// Sends the answer of a handler that has ended.
@@ -762,15 +656,20 @@ impl ServerReactor {
     ) -> PyResult<()> {
         let py = slf.py();
         let sent = match outcome {
-            Ok(value) if is_stream && value.is_none(py) => Self::put(slf, id, Control::End, &self.send.empty),
-            Ok(value) if self.exchanges && value.is_none(py) => return Ok(()),
-            Ok(value) => match self.codec.get().encode(value.bind(py)) {
-                Ok(encoded) => {
-                    let control = if is_stream { Control::End } else { Control::Normal };
-                    Self::put(slf, id, control, encoded.as_bytes())
+            Ok(value) => {
+                let answer = {
+                    let state = self.state.borrow(py);
+                    state.server.answer(id, is_stream, !value.is_none(py))
+                };
+                match answer {
+                    Answer::Nothing => return Ok(()),
+                    Answer::Empty(header) => Self::put(slf, header, &self.send.empty),
+                    Answer::Message(header) => match self.codec.get().encode(value.bind(py)) {
+                        Ok(encoded) => Self::put(slf, header, encoded.as_bytes()),
+                        Err(error) => Err(error),
+                    },
                 }
-                Err(error) => Err(error),
-            },
+            }
             Err(error) => Err(error),
         };
         match sent {
@@ -782,7 +681,7 @@ impl ServerReactor {
     /// Tells the caller that there will be no answer, and Python why.
     #[cold]
     fn abort(slf: &Bound<'_, Self>, id: u64, error: &PyErr) -> PyResult<()> {
-        Self::refuse(slf, id)?;
+        Self::send_empty(slf, refusal(id))?;
         Self::failed(slf, id, error)
     }
 
@@ -794,7 +693,7 @@ impl ServerReactor {
     }
 
     #[inline]
-    fn put(slf: &Bound<'_, Self>, id: u64, control: Control, payload: &[u8]) -> PyResult<()> {
+    fn put(slf: &Bound<'_, Self>, header: Header, payload: &[u8]) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let mut state = slf.as_super().get().state(py);
@@ -803,7 +702,7 @@ impl ServerReactor {
         }
         let framing = this.codec.get().framing;
         state
-            .append(py, &this.send.layout, framing, payload, Header { id, control })
+            .append(py, &this.send.layout, framing, payload, header)
             .map_err(|malformed| PyValueError::new_err(malformed.0))
     }
 }

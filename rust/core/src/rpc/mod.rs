@@ -17,6 +17,7 @@ use std::fmt;
 use crate::header::{Control, Header};
 
 pub mod client;
+pub mod server;
 
 /// The id of messages about the connection, with exchanges.
 const CONNECTION: u64 = 0;
@@ -29,12 +30,18 @@ pub enum Violation {
         /// The call's id.
         id: u64,
     },
+    /// An answer cannot carry the id that it chose.
+    LargeId {
+        /// The id.
+        id: u64,
+    },
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Violation::Overrun { id } => write!(formatter, "it overran the window of call {id}"),
+            Violation::LargeId { id } => write!(formatter, "the answer to it cannot carry its id, {id}"),
         }
     }
 }
