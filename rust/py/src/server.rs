@@ -1,9 +1,9 @@
 //! The server's reactor: requests in, handlers driven in place, answers out.
 
 use protosocket_core::header::{Header, Layout};
-use protosocket_core::rpc::about_connection;
 use protosocket_core::rpc::server::Limits as ServerLimits;
-use protosocket_core::rpc::server::{Answer, Event, Finished, Server, Turn, message, refusal};
+use protosocket_core::rpc::server::{Answer, Event, Finished, Server, Turn};
+use protosocket_core::rpc::{about_connection, message, refusal};
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -71,8 +71,7 @@ enum Request<'py> {
     Wait(u64, Payload<'py>),
     /// The client is told that there is no answer.
     Refused(Header),
-    Cancelled(Py<HandlerTask>, Header),
-    Withdrawn(Waiting, Header),
+    Cancelled(Option<Py<HandlerTask>>, Vec<Waiting>, Header),
     Dropped,
 }
 
@@ -376,17 +375,14 @@ impl ServerReactor {
             *handled += 1;
             let done = match request {
                 Request::Dropped => Ok(false),
-                Request::Cancelled(task, header) => {
-                    let abandoned = task.get().abandon(py);
+                Request::Cancelled(task, withdrawn, header) => {
+                    drop(withdrawn);
+                    let abandoned = task.map_or(Ok(()), |task| task.get().abandon(py));
                     abandoned
                         .and_then(|()| Self::send_empty(slf, header))
                         .map(|()| false)
                 }
                 Request::Refused(header) => Self::send_empty(slf, header).map(|()| false),
-                Request::Withdrawn(waited, header) => {
-                    drop(waited);
-                    Self::send_empty(slf, header).map(|()| false)
-                }
                 Request::Wait(id, payload) => {
                     let length = payload.length();
                     let waits = Waiting::Encoded(payload.keep(py));
@@ -527,8 +523,9 @@ impl ServerReactor {
             Event::Call => Request::Call(header.id, payload()),
             Event::Wait => Request::Wait(header.id, payload()),
             Event::Refused(header) => Request::Refused(header),
-            Event::Cancelled(task, header) => Request::Cancelled(task.clone_ref(py), header),
-            Event::Withdrawn(waited, header) => Request::Withdrawn(waited, header),
+            Event::Cancelled(task, withdrawn, header) => {
+                Request::Cancelled(task.map(|task| task.clone_ref(py)), withdrawn, header)
+            }
             Event::Dropped => Request::Dropped,
         };
         state.consume(total);

@@ -17,6 +17,9 @@ use std::fmt;
 use crate::header::{Control, Header};
 
 pub mod client;
+#[cfg(test)]
+mod pair;
+pub mod relay;
 pub mod server;
 
 /// The id of messages about the connection, with exchanges.
@@ -51,6 +54,18 @@ pub fn about_connection() -> Header {
     normal(CONNECTION)
 }
 
+/// The header of a response, or of an item of a stream.
+#[inline]
+pub fn message(id: u64) -> Header {
+    normal(id)
+}
+
+/// The header that tells a client that a call has no answer.
+pub fn refusal(id: u64) -> Header {
+    cancel(id)
+}
+
+#[inline]
 fn normal(id: u64) -> Header {
     Header {
         id,

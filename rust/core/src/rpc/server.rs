@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::{CONNECTION, Violation, cancel, end, normal};
+use super::{CONNECTION, Violation, end, normal, refusal};
 use crate::header::{Control, Header};
 use crate::table::IdMap;
 
@@ -67,10 +67,9 @@ pub enum Event<'a, T, R> {
     Wait,
     /// The message comes too late: the client is told so.
     Refused(Header),
-    /// The client gave a call up: its handler is to be cancelled, and the client told that the call ended.
-    Cancelled(&'a T, Header),
-    /// The client gave up a call whose request waited: it is told that the call ended.
-    Withdrawn(R, Header),
+    /// The client gave a call up: its handler is to be cancelled if it has one, what waited for one is withdrawn, and
+    /// the client is told that the call ended.
+    Cancelled(Option<&'a T>, Vec<R>, Header),
     /// There is no such call, or the message means nothing.
     Dropped,
 }
@@ -108,17 +107,6 @@ pub struct Finished<T> {
     pub is_awaited: bool,
     /// Whether it was the last one of a connection that drains.
     pub has_drained: bool,
-}
-
-/// The header of a response, or of an item of a stream.
-#[inline]
-pub fn message(id: u64) -> Header {
-    normal(id)
-}
-
-/// The header that tells the client that a call has no answer.
-pub fn refusal(id: u64) -> Header {
-    cancel(id)
 }
 
 impl<T, R> Server<T, R> {
@@ -233,23 +221,42 @@ impl<T, R> Server<T, R> {
 
     /// The client gave up a call.
     fn cancel(&mut self, id: u64) -> Event<'_, T, R> {
-        if let Some(Handler { key, task }) = self.active.remove(&id) {
+        let current = self.active.remove(&id);
+        // The messages of a call are all in front of its Cancel. Where each call has one, another one with that id is
+        // another call, which goes on: a Cancel is for one of them.
+        let withdrawn = match current {
+            Some(_) if !self.exchanges => Vec::new(),
+            _ => self.withdraw_call(id),
+        };
+        if current.is_none() && withdrawn.is_empty() {
+            return Event::Dropped;
+        }
+        let task = current.map(|Handler { key, task }| {
             let is_given_up = true;
             let other = Other {
                 id,
                 task,
                 is_given_up,
             };
-            return Event::Cancelled(&self.others.entry(key).or_insert(other).task, refusal(id));
-        }
-        let at = self.waiting.iter().position(|waiting| waiting.id == id);
-        match at.and_then(|at| self.waiting.remove(at)) {
-            Some(Waiting { request, length, .. }) => {
-                self.waiting_bytes -= length;
-                Event::Withdrawn(request, refusal(id))
+            &self.others.entry(key).or_insert(other).task
+        });
+        Event::Cancelled(task, withdrawn, refusal(id))
+    }
+
+    /// Takes out what waits for a handler of one call.
+    fn withdraw_call(&mut self, id: u64) -> Vec<R> {
+        let mut withdrawn = Vec::new();
+        while let Some(at) = self.waiting.iter().position(|waiting| waiting.id == id) {
+            let Some(Waiting { request, length, .. }) = self.waiting.remove(at) else {
+                break;
+            };
+            self.waiting_bytes -= length;
+            withdrawn.push(request);
+            if !self.exchanges {
+                break;
             }
-            None => Event::Dropped,
         }
+        withdrawn
     }
 
     /// A request of `length` bytes waits for its handler.
@@ -314,7 +321,17 @@ impl<T, R> Server<T, R> {
     /// Gives up the call of a handler; false if it has ended or was given up before.
     pub fn give_up(&mut self, id: u64, key: usize) -> bool {
         if self.active.get(&id).is_some_and(|current| current.key == key) {
-            self.cancel(id);
+            if let Some(Handler { key, task }) = self.active.remove(&id) {
+                let is_given_up = true;
+                self.others.insert(
+                    key,
+                    Other {
+                        id,
+                        task,
+                        is_given_up,
+                    },
+                );
+            }
             return true;
         }
         match self.others.get_mut(&key) {
@@ -394,5 +411,165 @@ impl<T, R> Server<T, R> {
             .map(|current| current.task)
             .chain(others.map(|other| other.task))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cancel;
+    use super::*;
+
+    fn server(exchanges: bool) -> Server<char, char> {
+        let limits = Limits {
+            calls: 2,
+            waiting: 2,
+            waiting_bytes: 100,
+            largest_id: 9,
+        };
+        Server::new(limits, exchanges)
+    }
+
+    /// A server whose every handler runs: keys 1 and 2 for the ids 1 and 2.
+    fn busy(exchanges: bool) -> Server<char, char> {
+        let mut server = server(exchanges);
+        server.suspended(1, 1, 'a');
+        server.suspended(2, 2, 'b');
+        server
+    }
+
+    #[test]
+    fn codes_ask_for_what_they_say() {
+        let mut server = server(false);
+        assert_eq!(server.receive(normal(1)), Ok(Event::Call));
+        assert_eq!(server.receive(normal(0)), Ok(Event::Call));
+        assert_eq!(server.receive(end(1)), Ok(Event::Dropped));
+        assert_eq!(server.receive(cancel(1)), Ok(Event::Dropped));
+        assert_eq!(server.receive(normal(10)), Err(Violation::LargeId { id: 10 }));
+        assert_eq!(self::server(true).receive(end(1)), Ok(Event::Call));
+        server.suspended(1, 7, 'a');
+        let unknown = Header {
+            id: 1,
+            control: Control::from_wire(3),
+        };
+        assert_eq!(
+            server.receive(unknown),
+            Ok(Event::Cancelled(Some(&'a'), vec![], cancel(1)))
+        );
+        assert_eq!(server.receive(unknown), Ok(Event::Dropped));
+        let finished = server.finished(1, 7);
+        assert_eq!((finished.task, finished.is_awaited), (Some('a'), false));
+        assert!(server.is_empty());
+    }
+
+    #[test]
+    fn requests_wait_while_as_many_handlers_run_as_may() {
+        let mut server = busy(false);
+        assert_eq!((server.ahead(), server.is_call(normal(3))), (0, false));
+        for id in [3, 4] {
+            assert_eq!(server.turn(), Turn::Read);
+            assert_eq!(server.receive(normal(id)), Ok(Event::Wait));
+            server.wait(id, 'w', 10);
+        }
+        assert_eq!(server.turn(), Turn::Stall);
+        assert!(!server.goes_on(true));
+        server.finished(2, 2);
+        assert!(!server.goes_on(false));
+        assert!(server.goes_on(true));
+        assert_eq!(server.turn(), Turn::Call(3, 'w'));
+        assert_eq!(server.turn(), Turn::Call(4, 'w'));
+        assert_eq!((server.turn(), server.ahead()), (Turn::Read, 1));
+        assert!(!server.goes_on(true));
+    }
+
+    #[test]
+    fn few_requests_wait_if_they_are_long() {
+        let mut server = busy(false);
+        server.wait(3, 'w', 100);
+        assert_eq!(server.turn(), Turn::Stall);
+        assert_eq!(
+            server.receive(cancel(3)),
+            Ok(Event::Cancelled(None, vec!['w'], cancel(3)))
+        );
+        assert_eq!(server.turn(), Turn::Read);
+        server.wait(4, 'w', 100);
+        assert_eq!(server.withdraw(), ['w']);
+        assert_eq!(server.turn(), Turn::Read);
+    }
+
+    #[test]
+    fn two_calls_with_one_id_are_both_answered_and_a_cancel_is_for_the_younger() {
+        let mut server = server(false);
+        server.suspended(1, 7, 'a');
+        server.suspended(1, 8, 'b');
+        assert_eq!(server.handlers(), [&'b', &'a']);
+        assert_eq!(
+            server.receive(cancel(1)),
+            Ok(Event::Cancelled(Some(&'b'), vec![], cancel(1)))
+        );
+        assert_eq!(server.handlers(), [&'a']);
+        assert_eq!(server.receive(cancel(1)), Ok(Event::Dropped));
+        assert!(server.finished(1, 7).is_awaited);
+        assert!(!server.finished(1, 8).is_awaited);
+    }
+
+    #[test]
+    fn a_cancel_takes_every_message_of_a_call_that_has_several() {
+        let mut server = busy(true);
+        for id in [1, 3, 3] {
+            server.wait(id, 'w', 10);
+        }
+        assert_eq!(
+            server.receive(cancel(3)),
+            Ok(Event::Cancelled(None, vec!['w', 'w'], cancel(3)))
+        );
+        assert_eq!(
+            server.receive(cancel(1)),
+            Ok(Event::Cancelled(Some(&'a'), vec!['w'], cancel(1)))
+        );
+        assert_eq!(server.requests().count(), 0);
+    }
+
+    #[test]
+    fn one_of_several_calls_with_an_id_is_withdrawn() {
+        let mut server = busy(false);
+        for request in ['w', 'x'] {
+            server.wait(3, request, 10);
+        }
+        assert_eq!(
+            server.receive(cancel(3)),
+            Ok(Event::Cancelled(None, vec!['w'], cancel(3)))
+        );
+        assert_eq!(server.requests().collect::<Vec<_>>(), [&'x']);
+    }
+
+    #[test]
+    fn a_server_that_drains_refuses_what_has_not_begun() {
+        let mut server = busy(false);
+        server.wait(3, 'w', 10);
+        assert_eq!(server.drain(), [(cancel(3), 'w')]);
+        assert_eq!(server.receive(normal(1)), Ok(Event::Refused(cancel(1))));
+        assert!(!server.finished(1, 1).has_drained);
+        assert!(server.finished(2, 2).has_drained);
+
+        let mut server = busy(true);
+        server.wait(3, 'w', 10);
+        server.wait(1, 'x', 10);
+        assert_eq!(server.drain(), [(cancel(3), 'w')]);
+        server.finished(2, 2);
+        assert_eq!(server.receive(normal(0)), Ok(Event::Call));
+        assert_eq!(server.receive(end(1)), Ok(Event::Call));
+        assert_eq!(server.receive(normal(2)), Ok(Event::Refused(cancel(2))));
+        server.finished(1, 1);
+        assert_eq!(server.turn(), Turn::Refused(cancel(1), 'x'));
+    }
+
+    #[test]
+    fn answers_end_their_calls() {
+        let (plain, exchanges) = (server(false), server(true));
+        assert_eq!(plain.answer(1, false, true), Answer::Message(normal(1)));
+        assert_eq!(plain.answer(1, false, false), Answer::Message(normal(1)));
+        assert_eq!(plain.answer(1, true, false), Answer::Empty(end(1)));
+        assert_eq!(plain.answer(1, true, true), Answer::Message(end(1)));
+        assert_eq!(exchanges.answer(1, false, false), Answer::Nothing);
     }
 }
