@@ -215,6 +215,16 @@ async def test_handlers_that_fail_in_the_same_function_do_not_hide_each_other(
     assert "in seldom\n" in caplog.text
 
 
+def test_a_record_names_the_line_that_made_it(caplog: pytest.LogCaptureFixture) -> None:
+    log = LimitedLog()
+    caplog.set_level(logging.DEBUG)
+    log.debug("one")
+    log.warning("two")
+    log.error("three")
+    log.log(logging.INFO, "four")
+    assert [record.funcName for record in caplog.records] == ["test_a_record_names_the_line_that_made_it"] * 4
+
+
 KINDS = [f"kind {number}: %d" for number in range(4)]
 
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from tests.conftest import Certificates
 
 
+NO_NAMES = ["a b", "[::1]", "a..b", "x" * 64, "straße.example", "a\0", "%eth0", "é" * 64, "."]
+"""What the ssl module would refuse when a connection is made, or what is something else there."""
+
+
 def server_files(certificates: Certificates, **more: Any) -> dict[str, Any]:
     return {"certificate": certificates.server_certificate, "key": certificates.server_key} | more
 
@@ -80,6 +84,7 @@ def test_a_context_of_your_own_is_taken_as_it_is() -> None:
         ({"require_client_certificate": True}, "needs ca"),
         ({"server_hostname": ""}, "server_hostname"),
         ({"server_hostname": ".example.com"}, "server_hostname"),
+        *(({"server_hostname": name}, "server_hostname") for name in NO_NAMES),
     ],
 )
 def test_contradictions_are_refused(settings: dict[str, Any], text: str) -> None:

@@ -11,6 +11,7 @@ import importlib.util
 import io
 import shutil
 import struct
+import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
@@ -80,6 +81,26 @@ def test_memory(case: Case) -> None:
     finally:
         tracemalloc.stop()
     assert (peak - before) / len(data) <= case.memory
+
+
+DEEP_MAPS = """
+import resource
+from protosocket.codecs import MessagePack
+from tests.worst_inputs import messagepack, refused, stream
+
+data = messagepack(b"\\xde\\xff\\xff" * ((4 << 20) // 3))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+refused(stream(MessagePack(), 65536))(data)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_maps_in_maps_take_little_memory_before_they_are_decoded() -> None:
+    """Python counts only its own memory, so the process is asked for all of it."""
+    read = subprocess.run(
+        [sys.executable, "-c", DEEP_MAPS], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert int(read.stdout) < 64 * 1024
 
 
 @pytest.mark.parametrize("offset", ["ffffffff", "f" * 16, "f" * 4000])

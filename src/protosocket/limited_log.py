@@ -57,18 +57,27 @@ class LimitedLog:
 
     def debug(self, text: str, *arguments: object, exc_info: BaseException | None = None) -> None:
         """A record for who looks for a fault."""
-        self.log(logging.DEBUG, text, *arguments, exc_info=exc_info)
+        self._log(logging.DEBUG, text, arguments, exc_info)
 
     def warning(self, text: str, *arguments: object) -> None:
         """A record of a peer's doing."""
-        self.log(logging.WARNING, text, *arguments)
+        self._log(logging.WARNING, text, arguments)
 
     def error(self, text: str, *arguments: object, exc_info: BaseException | None = None) -> None:
         """A record of a failure here, which a peer led to."""
-        self.log(logging.ERROR, text, *arguments, exc_info=exc_info)
+        self._log(logging.ERROR, text, arguments, exc_info)
 
     def log(self, level: int, text: str, *arguments: object, exc_info: BaseException | None = None) -> None:
         """A record of this level, with the traceback of ``exc_info``."""
+        self._log(level, text, arguments, exc_info)
+
+    def _log(
+        self,
+        level: int,
+        text: str,
+        arguments: tuple[object, ...],
+        exc_info: BaseException | None = None,
+    ) -> None:
         if not self._logger.isEnabledFor(level):
             return
         window = self._window((level, text, *_place_of(exc_info)))

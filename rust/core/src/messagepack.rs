@@ -260,8 +260,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Skips one value, however deep: a counter of values still open, no recursion.
+    /// Skips one value, however deep.
     pub fn skip(&mut self) -> Result<(), Malformed> {
+        self.skip_to_map(u64::MAX).map(drop)
+    }
+
+    /// Skips one value, or what of it comes before a map of so many pairs; whether there is one. A counter of values
+    /// still open, no recursion.
+    #[inline]
+    pub fn skip_to_map(&mut self, pairs: u64) -> Result<bool, Malformed> {
         let mut open = 1u64;
         while open > 0 {
             open -= 1;
@@ -302,11 +309,19 @@ impl<'a> Reader<'a> {
                 byte @ 0xd4..=0xd8 => drop(self.take(1 + (1 << (byte - 0xd4)))?),
                 0xdc => open += self.unsigned::<2>()?,
                 0xdd => open += self.unsigned::<4>()?,
-                0xde => open += 2 * self.unsigned::<2>()?,
-                0xdf => open += 2 * self.unsigned::<4>()?,
+                byte @ 0xde..=0xdf => {
+                    let count = match byte {
+                        0xde => self.unsigned::<2>()?,
+                        _ => self.unsigned::<4>()?,
+                    };
+                    if count >= pairs {
+                        return Ok(true);
+                    }
+                    open += 2 * count;
+                }
             }
         }
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -3,6 +3,10 @@
 use crate::crowding::{Places, UNWATCHED, hash_of_float, hash_of_int};
 use crate::messagepack::Reader;
 
+/// Values in values in values: nobody who decodes them goes so deep, and a level takes more memory here than in the
+/// message.
+const DEEPEST: usize = 1 << 16;
+
 /// An array or a map of which not all values were read.
 struct Open {
     /// Keys count as values.
@@ -14,9 +18,21 @@ struct Open {
 
 /// What a value is that was just read.
 enum Value {
-    Number(i64),
+    Integer(i128),
+    Float(f64),
     Open(Open),
     Other,
+}
+
+impl Value {
+    /// Python's hash of a number: it takes longer than to read one, so only keys of long maps are asked for theirs.
+    fn hash(&self) -> Option<i64> {
+        match self {
+            Value::Integer(number) => Some(hash_of_int(*number)),
+            Value::Float(number) => Some(hash_of_float(*number)),
+            Value::Open(_) | Value::Other => None,
+        }
+    }
 }
 
 /// Whether a map in `message` has numbers as keys that were chosen to meet in a dict.
@@ -31,6 +47,10 @@ pub fn is_crowded(message: &[u8]) -> bool {
     if message.len() < 2 * UNWATCHED || !message.chunks(256).any(has_long) {
         return false;
     }
+    // And few have one, which is soon found out.
+    if !matches!(Reader::new(message).skip_to_map(UNWATCHED as u64), Ok(true)) {
+        return false;
+    }
     let mut reader = Reader::new(message);
     let mut open = vec![Open::array(1)];
     while let Some(innermost) = open.last_mut() {
@@ -40,17 +60,20 @@ pub fn is_crowded(message: &[u8]) -> bool {
         };
         innermost.left = left;
         let is_key = innermost.is_map && left % 2 == 1;
-        match value(&mut reader) {
-            Some(Value::Number(hash)) if is_key => {
-                if let Some(places) = &mut innermost.places
-                    && !places.add(hash)
-                {
-                    return true;
-                }
+        let Some(value) = value(&mut reader) else {
+            return false;
+        };
+        if let Value::Open(value) = value {
+            if open.len() == DEEPEST {
+                return false;
             }
-            Some(Value::Open(value)) => open.push(value),
-            Some(_) => {}
-            None => return false,
+            open.push(value);
+        } else if is_key
+            && let Some(places) = &mut innermost.places
+            && let Some(hash) = value.hash()
+            && !places.add(hash)
+        {
+            return true;
         }
     }
     false
@@ -76,7 +99,7 @@ impl Open {
 
 /// Reads a value, or the head of one with others in it.
 fn value(reader: &mut Reader<'_>) -> Option<Value> {
-    let number = |number: i128| Some(Value::Number(hash_of_int(number)));
+    let number = |number: i128| Some(Value::Integer(number));
     let head = reader.byte().ok()?;
     match head {
         0x00..=0x7f => return number(i128::from(head)),
@@ -91,11 +114,11 @@ fn value(reader: &mut Reader<'_>) -> Option<Value> {
         0xd3 => return number(i128::from(reader.unsigned::<8>().ok()? as i64)),
         0xca => {
             let float = f32::from_bits(reader.unsigned::<4>().ok()? as u32);
-            return Some(Value::Number(hash_of_float(f64::from(float))));
+            return Some(Value::Float(f64::from(float)));
         }
         0xcb => {
             let float = f64::from_bits(reader.unsigned::<8>().ok()?);
-            return Some(Value::Number(hash_of_float(float)));
+            return Some(Value::Float(float));
         }
         _ => {}
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeAlias
 
+from protosocket.connection.host import certificate_name
 from protosocket.errors import OptionError
 
 __all__ = ["TLS", "TLSOption", "client_context", "server_context"]
@@ -51,8 +52,8 @@ class TLS:
             raise OptionError(f"TLS key {os.fspath(self.key)!r} is given without its certificate")
         if self.require_client_certificate and self.ca is None:
             raise OptionError("require_client_certificate needs ca: the file of whom to trust")
-        if self.server_hostname is not None and (not self.server_hostname or self.server_hostname[0] == "."):
-            raise OptionError(f"server_hostname is a host name, not {self.server_hostname!r}")
+        if self.server_hostname is not None:
+            _require_name(self.server_hostname)
 
     def client_context(self) -> ssl.SSLContext:
         """A new context for the connecting side; reads the files.
@@ -154,6 +155,17 @@ def server_context(tls: TLSOption | None) -> ssl.SSLContext:
 def _system_roots() -> ssl.SSLContext:
     # Kept: reading the system's roots takes tens of milliseconds, and every tls:// connection needs them.
     return TLS().client_context()
+
+
+def _require_name(name: str) -> None:
+    """Raise ``OptionError`` for what the ssl module would refuse later, with an error of its own."""
+    try:
+        asked = certificate_name(name)
+        asked.encode("idna")
+    except ValueError as error:
+        raise OptionError(f"server_hostname is a host name, not {name!r} ({error})") from error
+    if not asked or asked[0] == ".":
+        raise OptionError(f"server_hostname is a host name, not {name!r}")
 
 
 def _require_readable(what: str, path: Path) -> None:
