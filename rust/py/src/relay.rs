@@ -161,23 +161,6 @@ impl RelayRoutes {
     }
 }
 
-/// Who waits for an answer from a storage.
-enum Caller {
-    Front(Held<RelayFront>, u64),
-    /// Python code: a future for the answer, with this id in it.
-    Future(Held<PyAny>, u64),
-}
-
-impl Caller {
-    fn is_call(&self, front: &Bound<'_, RelayFront>, id: u64) -> bool {
-        matches!(self, Caller::Front(known, call) if known.is(front) && *call == id)
-    }
-
-    fn is_of(&self, front: &Bound<'_, RelayFront>) -> bool {
-        matches!(self, Caller::Front(known, _) if known.is(front))
-    }
-}
-
 /// A relay's queue is bounded by bytes: it writes once a tick, however many messages that is.
 fn limits(receive: usize, send_bytes: usize, read_messages: usize) -> Limits {
     Limits {

@@ -1,15 +1,14 @@
 //! A router's connection to a storage: commands out under ids of its own, answers to who waits for them.
 
-use protosocket_core::header::Control;
 use protosocket_core::header::Header;
-use protosocket_core::table::Pending;
+use protosocket_core::rpc::relay::{Answer, Back, Caller};
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::{Caller, FRAMING, RelayFront, RelayRoutes, limits};
+use super::{FRAMING, RelayFront, RelayRoutes, limits};
 use crate::guarded::{Guarded, Held};
 use crate::link::{Broken, Link, LinkState, Next, broken};
 
@@ -18,8 +17,8 @@ use crate::link::{Broken, Link, LinkState, Next, broken};
 pub struct RelayBack {
     routes: Py<RelayRoutes>,
     storage: usize,
-    max_calls: usize,
-    pending: Guarded<Pending<Caller>>,
+    /// Python code waits with a future for the answer.
+    calls: Guarded<Back<Held<RelayFront>, Held<PyAny>>>,
     waiting: Guarded<Waiting>,
 }
 
@@ -49,8 +48,7 @@ impl RelayBack {
         Ok(PyClassInitializer::from(link).add_subclass(RelayBack {
             routes,
             storage,
-            max_calls,
-            pending: Guarded::new(Pending::new(largest)),
+            calls: Guarded::new(Back::new(largest, max_calls)),
             waiting: Guarded::new(Waiting::default()),
         }))
     }
@@ -89,17 +87,17 @@ impl RelayBack {
         let link = slf.as_super().get();
         let id = {
             let mut state = link.state(py);
-            let mut pending = this.pending.borrow(py);
-            if !this.takes(&state, pending.len()) {
+            let mut calls = this.calls.borrow(py);
+            let Some(request_header) = request_header(&state, &calls) else {
                 this.waiting.borrow(py).calls = true;
                 return Ok(0);
-            }
-            let id = pending.next_id();
+            };
+            let Header { id, control } = request_header;
             let layout = &this.routes.get().requests.layout;
             layout
-                .frame(FRAMING, request, id, Control::Normal, state.output())
+                .frame(FRAMING, request, id, control, state.output())
                 .map_err(|malformed| PyValueError::new_err(malformed.0))?;
-            pending.insert_as(id, Caller::Future(future.into(), message_id));
+            calls.started(request_header, Caller::Here(future.into(), message_id));
             state.wrote();
             id
         };
@@ -109,17 +107,17 @@ impl RelayBack {
 
     /// Nobody waits for the answer to this call of Python code any more: the storage is told.
     fn give_up(slf: &Bound<'_, Self>, id: u64) -> PyResult<()> {
-        let caller = slf.get().pending.borrow(slf.py()).remove(id);
-        if caller.is_some() {
-            Self::cancel(slf, id)?;
+        let given_up = slf.get().calls.borrow(slf.py()).cancel(id);
+        match given_up {
+            Some((header, _)) => Self::tell(slf, header),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Commands that wait for their answer.
     #[getter]
     fn _in_flight(&self, py: Python<'_>) -> usize {
-        self.pending.borrow(py).len()
+        self.calls.borrow(py).len()
     }
 
     /// The connection is lost: clients are told that the storage is down; the futures of Python code
@@ -127,16 +125,16 @@ impl RelayBack {
     fn abandon(slf: &Bound<'_, Self>) -> PyResult<Vec<Py<PyAny>>> {
         let py = slf.py();
         let this = slf.get();
-        let callers = this.pending.borrow(py).drain();
+        let callers = this.calls.borrow(py).lose();
         let mut futures = Vec::new();
-        for (_, caller) in callers {
+        for caller in callers {
             match caller {
                 Caller::Front(front, id) => {
                     let front = front.bind(py);
                     RelayFront::unavailable(front, id, this.storage)?;
-                    RelayFront::answered(front, 1)?;
+                    RelayFront::answered(front)?;
                 }
-                Caller::Future(future, _) => futures.push(future.free()),
+                Caller::Here(future, _) => futures.push(future.free()),
             }
         }
         let waiting = std::mem::take(&mut *this.waiting.borrow(py));
@@ -146,11 +144,11 @@ impl RelayBack {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.routes)?;
-        if let Some(pending) = self.pending.peek() {
-            for (_, caller) in pending.iter() {
+        if let Some(calls) = self.calls.peek() {
+            for caller in calls.callers() {
                 match caller {
                     Caller::Front(front, _) => visit.call(front)?,
-                    Caller::Future(future, _) => visit.call(future)?,
+                    Caller::Here(future, _) => visit.call(future)?,
                 }
             }
         }
@@ -161,7 +159,7 @@ impl RelayBack {
     }
 
     fn __clear__(&self, py: Python<'_>) {
-        let callers = self.pending.borrow(py).drain();
+        let callers = self.calls.borrow(py).lose();
         let waiting = std::mem::take(&mut *self.waiting.borrow(py));
         // Dropped outside the borrows: the last reference may run Python code.
         drop((callers, waiting));
@@ -171,12 +169,6 @@ impl RelayBack {
 impl RelayBack {
     pub(super) fn storage(&self) -> usize {
         self.storage
-    }
-
-    /// Whether the connection takes another command now.
-    #[inline]
-    fn takes(&self, state: &LinkState, pending: usize) -> bool {
-        !state.closed && state.has_room() && pending < self.max_calls
     }
 
     /// Forwards a client's command; the id it travels under, or None if there is no room.
@@ -192,16 +184,12 @@ impl RelayBack {
         let py = slf.py();
         let this = slf.get();
         let mut state = slf.as_super().get().state(py);
-        let mut pending = this.pending.borrow(py);
-        if !this.takes(&state, pending.len()) {
+        let mut calls = this.calls.borrow(py);
+        let Some(header) = request_header(&state, &calls) else {
             return Ok(None);
-        }
-        let header = Header {
-            id: pending.next_id(),
-            control: Control::Normal,
         };
         write(header, state.output())?;
-        pending.insert_as(header.id, Caller::Front(front.clone().into(), id));
+        calls.started(header, Caller::Front(front.clone().into(), id));
         state.wrote();
         Ok(Some(header.id))
     }
@@ -218,12 +206,7 @@ impl RelayBack {
 
     /// The calls of a front: their ids and the ids they travel under.
     pub(super) fn calls_of(&self, front: &Bound<'_, RelayFront>) -> Vec<(u64, u64)> {
-        let pending = self.pending.borrow(front.py());
-        let mine = pending.iter().filter_map(|(id, caller)| match caller {
-            Caller::Front(known, call) if known.is(front) => Some((*call, id)),
-            _ => None,
-        });
-        mine.collect()
+        self.calls.borrow(front.py()).calls_of(|known| known.is(front))
     }
 
     /// Ends a front's call, if it is still under way, and tells the storage.
@@ -234,26 +217,21 @@ impl RelayBack {
         id: u64,
     ) -> PyResult<bool> {
         let py = slf.py();
-        let removed = {
-            let mut pending = slf.get().pending.borrow(py);
-            if pending.get(id).is_some_and(|caller| caller.is_call(front, call)) {
-                pending.remove(id)
-            } else {
-                None
-            }
+        let cancelled = {
+            let mut calls = slf.get().calls.borrow(py);
+            calls.cancel_call(id, call, |known| known.is(front))
         };
-        if removed.is_none() {
-            return Ok(false);
+        match cancelled {
+            Some((header, _)) => Self::tell(slf, header).map(|()| true),
+            None => Ok(false),
         }
-        Self::cancel(slf, id)?;
-        Ok(true)
     }
 
     /// Ends every call of a front that has gone, and tells the storage.
     pub(super) fn forget(slf: &Bound<'_, Self>, front: &Bound<'_, RelayFront>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let calls = this.pending.borrow(py).extract(|caller| caller.is_of(front));
+        let calls = this.calls.borrow(py).forget(|known| known.is(front));
         let before: Vec<_> = {
             let mut waiting = this.waiting.borrow(py);
             let (gone, left) = std::mem::take(&mut waiting.fronts)
@@ -263,14 +241,14 @@ impl RelayBack {
             gone
         };
         drop(before);
-        for (id, _) in calls {
-            Self::cancel(slf, id)?;
+        for (header, _) in calls {
+            Self::tell(slf, header)?;
         }
         Ok(())
     }
 
-    /// Sends a Cancel.
-    fn cancel(slf: &Bound<'_, Self>, id: u64) -> PyResult<()> {
+    /// Tells the storage that a call was given up: a message with nothing but its header.
+    fn tell(slf: &Bound<'_, Self>, Header { id, control }: Header) -> PyResult<()> {
         let py = slf.py();
         let requests = &slf.get().routes.get().requests;
         let link = slf.as_super().get();
@@ -281,7 +259,7 @@ impl RelayBack {
             }
             let framed = requests
                 .layout
-                .frame(FRAMING, &requests.empty, id, Control::Cancel, state.output());
+                .frame(FRAMING, &requests.empty, id, control, state.output());
             debug_assert!(framed.is_ok());
             state.wrote();
         }
@@ -316,19 +294,18 @@ impl RelayBack {
                     return broken(slf.as_any(), link, Broken::Invalid(malformed.0.to_owned()));
                 }
             };
-            let caller = this.pending.borrow(py).remove(located.header.id);
-            match caller {
+            let answer = this.calls.borrow(py).receive(located.header);
+            let (future, answer, header) = match answer {
                 // A command that was cancelled meanwhile.
-                None => state.consume(total),
-                Some(Caller::Front(front, id)) => {
+                Answer::Dropped => {
+                    state.consume(total);
+                    continue;
+                }
+                Answer::Front(front, header) => {
                     let front = front.bind(py);
                     {
                         let mut target = front.as_super().get().state(py);
                         if !target.closed {
-                            let header = Header {
-                                id,
-                                control: located.header.control,
-                            };
                             // The walk went well, so the message can be written again.
                             let framed =
                                 layout.frame_located(FRAMING, payload, &located, header, target.output());
@@ -339,28 +316,27 @@ impl RelayBack {
                     state.consume(total);
                     drop(state);
                     RelayFront::written(front)?;
-                    RelayFront::answered(front, 1)?;
+                    RelayFront::answered(front)?;
+                    continue;
                 }
-                Some(Caller::Future(future, id)) => {
-                    let mut answer = Vec::with_capacity(payload.len() + 16);
-                    let spliced = match located.header.control {
-                        Control::Normal => layout.splice(payload, id, Control::Normal, &mut answer),
-                        // The storage refused or aborted it: an answer that every transport can carry.
-                        _ => layout.splice(
-                            &routes.unavailable[this.storage],
-                            id,
-                            Control::Normal,
-                            &mut answer,
-                        ),
-                    };
-                    debug_assert!(spliced.is_ok());
-                    state.consume(total);
-                    drop(state);
-                    let answer = PyBytes::new(py, &answer);
-                    // Refused if its waiter has gone: then nobody wants it.
-                    drop(future.bind(py).call_method1(intern!(py, "set_result"), (answer,)));
+                Answer::Here(future, header) => (future, payload, header),
+                // An answer that every transport can carry.
+                Answer::Unavailable(future, header) => {
+                    (future, &routes.unavailable[this.storage][..], header)
                 }
-            }
+            };
+            let mut message = Vec::with_capacity(answer.len() + 16);
+            let spliced = layout.splice(answer, header.id, header.control, &mut message);
+            debug_assert!(spliced.is_ok());
+            state.consume(total);
+            drop(state);
+            let message = PyBytes::new(py, &message);
+            // Refused if its waiter has gone: then nobody wants it.
+            drop(
+                future
+                    .bind(py)
+                    .call_method1(intern!(py, "set_result"), (message,)),
+            );
         }
         Self::resume(slf)
     }
@@ -375,9 +351,8 @@ impl RelayBack {
             if waiting.fronts.is_empty() && !waiting.calls {
                 return Ok(());
             }
-            // A quarter of the table at a time, so that many who wait are not woken for every answer.
-            let pending = this.pending.borrow(py).len();
-            if !slf.as_super().get().state(py).has_room() || pending > this.max_calls / 4 * 3 {
+            let has_room = slf.as_super().get().state(py).has_room();
+            if !has_room || !this.calls.borrow(py).has_much_room() {
                 return Ok(());
             }
             std::mem::take(&mut *waiting)
@@ -396,4 +371,13 @@ impl RelayBack {
         }
         Ok(())
     }
+}
+
+/// The header of the next command, if the connection takes one now.
+#[inline]
+fn request_header<F, W>(state: &LinkState, calls: &Back<F, W>) -> Option<Header> {
+    if state.closed || !state.has_room() {
+        return None;
+    }
+    calls.request()
 }

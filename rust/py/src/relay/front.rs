@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use protosocket_core::header::{Control, Malformed};
+use protosocket_core::header::{Header, Malformed};
 use protosocket_core::relay::Kind;
+use protosocket_core::rpc::relay::{Answered, Event, Front};
+use protosocket_core::rpc::{message, refusal};
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -25,7 +27,6 @@ const LOCAL_COST: usize = 16;
 #[pyclass(extends = Link, subclass, frozen, module = "protosocket._core")]
 pub struct RelayFront {
     routes: Py<RelayRoutes>,
-    max_calls: usize,
     /// Bytes of unread answers that end a client that does not read.
     most_unread: usize,
     state: Guarded<FrontState>,
@@ -37,11 +38,7 @@ struct FrontState {
     /// Which of several connections to a storage this client's commands use: the same while they live, so
     /// that commands on one key stay in order.
     turn: usize,
-    in_flight: usize,
-    /// Stopped because too many commands are in flight or answers unread.
-    stalled: bool,
-    /// Commands are refused, and `_drained()` is called when the last answer has come.
-    draining: bool,
+    front: Front,
 }
 
 /// What to do with a request.
@@ -50,10 +47,10 @@ enum Action<'py> {
     /// The connection to the storage has no room: the request stays where it is.
     Stall(Py<RelayBack>),
     Unavailable(u64, usize),
-    Refused(u64),
+    Refused(Header),
     Local(u64, Bound<'py, PyBytes>),
     Cancel(u64),
-    Ignored,
+    Dropped,
 }
 
 /// Where the calls of a client are under way: connection and id there. Made for the first Cancel of a batch.
@@ -81,14 +78,11 @@ impl RelayFront {
         };
         PyClassInitializer::from(link).add_subclass(RelayFront {
             routes,
-            max_calls,
             most_unread,
             state: Guarded::new(FrontState {
                 open,
                 turn,
-                in_flight: 0,
-                stalled: false,
-                draining: false,
+                front: Front::new(max_calls),
             }),
         })
     }
@@ -125,22 +119,20 @@ impl RelayFront {
 
     /// Refuses commands from now on; true if none is under way, else `_drained()` is called when that is so.
     fn _drain(&self, py: Python<'_>) -> bool {
-        let mut state = self.state.borrow(py);
-        state.draining = true;
-        state.in_flight == 0
+        self.state.borrow(py).front.drain()
     }
 
     /// Commands that wait for their answer.
     #[getter]
     fn _in_flight(&self, py: Python<'_>) -> usize {
-        self.state.borrow(py).in_flight
+        self.state.borrow(py).front.in_flight()
     }
 
     /// The client has gone: its commands are cancelled at the storages.
     fn _abandon(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        this.state.borrow(py).in_flight = 0;
+        this.state.borrow(py).front.lose();
         for back in this.routes.get().links(py) {
             RelayBack::forget(back.bind(py), slf)?;
         }
@@ -161,9 +153,8 @@ impl RelayFront {
         let mut handled = 0;
         let mut calls: Option<Calls> = None;
         loop {
-            let crowded = this.state.borrow(py).in_flight >= this.max_calls || !link.state(py).has_room();
-            if crowded {
-                this.state.borrow(py).stalled = true;
+            let has_room = link.state(py).has_room();
+            if !this.state.borrow(py).front.takes(has_room) {
                 return link.pause(py);
             }
             if handled >= budget {
@@ -177,9 +168,9 @@ impl RelayFront {
             };
             handled += 1;
             match action {
-                Action::Ignored => {}
+                Action::Dropped => {}
                 Action::Forwarded(back, call, id) => {
-                    this.state.borrow(py).in_flight += 1;
+                    this.state.borrow(py).front.forwarded();
                     let target = back.bind(py).as_super().get();
                     if target.state(py).unflushed() >= WRITE_NOW {
                         target.flush(py)?;
@@ -195,27 +186,24 @@ impl RelayFront {
                     return link.pause(py);
                 }
                 Action::Unavailable(id, storage) => Self::unavailable(slf, id, storage)?,
-                Action::Refused(id) => Self::cancelled(slf, id)?,
+                Action::Refused(header) => Self::refuse(slf, header)?,
                 Action::Local(id, request) => {
                     handled += LOCAL_COST;
                     let answer = slf.call_method1(intern!(py, "_local"), (request,))?;
                     if answer.is_none() {
                         return broken(slf.as_any(), link, Broken::Invalid("not a command".to_owned()));
                     }
-                    Self::answer(slf, id, answer.cast::<PyBytes>()?.as_bytes(), Control::Normal)?;
+                    Self::answer(slf, message(id), answer.cast::<PyBytes>()?.as_bytes())?;
                 }
                 Action::Cancel(id) => {
-                    if this.state.borrow(py).in_flight == 0 {
-                        continue;
-                    }
                     let calls = calls.get_or_insert_with(|| Self::calls(slf));
                     let cancelled = match calls.remove(&id) {
                         Some((back, there)) => RelayBack::cancel_call(back.bind(py), slf, id, there)?,
                         None => false,
                     };
                     if cancelled {
-                        Self::cancelled(slf, id)?;
-                        Self::answered(slf, 1)?;
+                        Self::refuse(slf, refusal(id))?;
+                        Self::answered(slf)?;
                     }
                 }
             }
@@ -242,15 +230,15 @@ impl RelayFront {
         let layout = &routes.requests.layout;
         let located = layout.locate(payload).map_err(invalid)?;
         let id = located.header.id;
-        let (open, turn, draining) = {
-            let front = this.state.borrow(py);
-            (front.open, front.turn, front.draining)
+        let (event, open, turn) = {
+            let known = this.state.borrow(py);
+            (known.front.receive(located.header), known.open, known.turn)
         };
-        let action = match located.header.control {
-            Control::Cancel => Action::Cancel(id),
-            Control::End => Action::Ignored,
-            Control::Normal if draining => Action::Refused(id),
-            Control::Normal => match routes.path.find(payload).map_err(invalid)? {
+        let action = match event {
+            Event::Cancel(id) => Action::Cancel(id),
+            Event::Dropped => Action::Dropped,
+            Event::Refused(header) => Action::Refused(header),
+            Event::Command => match routes.path.find(payload).map_err(invalid)? {
                 Kind::Keyed(key) if open => {
                     let storage = routes.storage_of(key);
                     let known = routes.state.borrow(py);
@@ -290,23 +278,18 @@ impl RelayFront {
         calls
     }
 
-    /// Commands of this client have their answer.
+    /// A command of this client has its answer.
     #[inline]
-    pub(super) fn answered(slf: &Bound<'_, Self>, count: usize) -> PyResult<()> {
+    pub(super) fn answered(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let (go_on, drained) = {
-            let this = slf.get();
-            let mut state = this.state.borrow(py);
-            state.in_flight = state.in_flight.saturating_sub(count);
-            (
-                state.stalled && state.in_flight * 2 <= this.max_calls,
-                state.draining && state.in_flight == 0,
-            )
-        };
-        if go_on {
+        let Answered {
+            may_go_on,
+            has_drained,
+        } = slf.get().state.borrow(py).front.answered();
+        if may_go_on {
             Self::go_on(slf)?;
         }
-        if drained {
+        if has_drained {
             slf.call_method0(intern!(py, "_drained"))?;
         }
         Ok(())
@@ -335,7 +318,7 @@ impl RelayFront {
         Ok(())
     }
 
-    fn answer(slf: &Bound<'_, Self>, id: u64, message: &[u8], control: Control) -> PyResult<()> {
+    fn answer(slf: &Bound<'_, Self>, header: Header, message: &[u8]) -> PyResult<()> {
         let py = slf.py();
         {
             let mut state = slf.as_super().get().state(py);
@@ -344,7 +327,7 @@ impl RelayFront {
             }
             let layout = &slf.get().routes.get().responses.layout;
             layout
-                .frame(FRAMING, message, id, control, state.output())
+                .frame(FRAMING, message, header.id, header.control, state.output())
                 .map_err(|malformed| PyValueError::new_err(malformed.0))?;
             state.wrote();
         }
@@ -353,25 +336,23 @@ impl RelayFront {
 
     pub(super) fn unavailable(slf: &Bound<'_, Self>, id: u64, storage: usize) -> PyResult<()> {
         let routes = slf.get().routes.get();
-        Self::answer(slf, id, &routes.unavailable[storage], Control::Normal)
+        Self::answer(slf, message(id), &routes.unavailable[storage])
     }
 
     /// Tells the client that a call ended without an answer.
-    fn cancelled(slf: &Bound<'_, Self>, id: u64) -> PyResult<()> {
+    fn refuse(slf: &Bound<'_, Self>, header: Header) -> PyResult<()> {
         let routes = slf.get().routes.get();
-        Self::answer(slf, id, &routes.responses.empty, Control::Cancel)
+        Self::answer(slf, header, &routes.responses.empty)
     }
 
     /// Takes requests again if there is reason to.
     fn go_on(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let this = slf.get();
         let link = slf.as_super().get();
         let go_on = {
-            let mut state = this.state.borrow(py);
-            let go_on = state.stalled && state.in_flight < this.max_calls && link.state(py).has_room();
-            state.stalled &= !go_on;
-            go_on
+            let mut state = slf.get().state.borrow(py);
+            let has_room = link.state(py).has_room();
+            state.front.goes_on(has_room)
         };
         if go_on { link.proceed_soon(py) } else { Ok(()) }
     }
