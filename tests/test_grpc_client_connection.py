@@ -17,7 +17,7 @@ from tests.oracle.framing import Decoder, Framing, frame
 
 import protosocket.grpc
 from protosocket.grpc.envelope_pb2 import Envelope, Hello, Metadatum, Status
-from protosocket.grpc.flow import MESSAGE_COST
+from protosocket.grpc.wire.flow_control import MESSAGE_COST
 
 pytestmark = pytest.mark.every_loop
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protosocket.grpc.flow import MESSAGE_COST, ReceiveWindow, SendWindow
+from protosocket.grpc.wire.flow_control import MESSAGE_COST, ReceiveWindow, SendWindow
 
 windows = st.integers(1, 10_000)
 sizes = st.lists(st.integers(0, 20_000), max_size=60)

@@ -1,0 +1,125 @@
+"""Intercepted calls of the four kinds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from grpc import aio
+
+from protosocket.grpc.client.answered import (
+    AnsweredUnaryCall,
+    IteratedStreamStreamCall,
+    IteratedUnaryStreamCall,
+)
+from protosocket.grpc.client.intercepted_call import InterceptedStreamResponse, InterceptedUnaryResponse
+from protosocket.grpc.client.intercepted_requests import InterceptedStreamRequest
+
+if TYPE_CHECKING:
+    from protosocket.grpc.client.method import Method, Pairs
+
+__all__ = [
+    "InterceptedStreamStreamCall",
+    "InterceptedStreamUnaryCall",
+    "InterceptedUnaryStreamCall",
+    "InterceptedUnaryUnaryCall",
+]
+
+
+class InterceptedUnaryUnaryCall(InterceptedUnaryResponse, aio.UnaryUnaryCall[Any, Any]):
+    """One request, one response; an interceptor may answer by itself."""
+
+    _intercept = "intercept_unary_unary"
+
+    def __init__(
+        self,
+        method: Method,
+        request: Any,
+        timeout: float | None,
+        metadata: Pairs | None,
+        credentials: grpc.CallCredentials | None,
+        wait_for_ready: bool | None,
+    ) -> None:
+        self._start(method, request, timeout, metadata, credentials, wait_for_ready)
+
+    def _adopted(self, result: Any) -> Any:
+        return result if isinstance(result, aio.UnaryUnaryCall) else AnsweredUnaryCall(result)
+
+
+class InterceptedUnaryStreamCall(InterceptedStreamResponse, aio.UnaryStreamCall[Any, Any]):
+    """One request, many responses; an interceptor may put its own iterator in their place."""
+
+    _intercept = "intercept_unary_stream"
+    _last: Any = None
+
+    def __init__(
+        self,
+        method: Method,
+        request: Any,
+        timeout: float | None,
+        metadata: Pairs | None,
+        credentials: grpc.CallCredentials | None,
+        wait_for_ready: bool | None,
+    ) -> None:
+        self._start(method, request, timeout, metadata, credentials, wait_for_ready)
+
+    def _called(self, call: Any) -> Any:
+        self._last = call
+        return call
+
+    def _adopted(self, result: Any) -> Any:
+        if not isinstance(result, aio.UnaryStreamCall):
+            result = IteratedUnaryStreamCall(self._last, result)
+        self._last = result
+        return result
+
+
+class InterceptedStreamUnaryCall(
+    InterceptedStreamRequest, InterceptedUnaryResponse, aio.StreamUnaryCall[Any, Any]
+):
+    """Many requests, one response."""
+
+    _intercept = "intercept_stream_unary"
+
+    def __init__(
+        self,
+        method: Method,
+        requests: Any,
+        timeout: float | None,
+        metadata: Pairs | None,
+        credentials: grpc.CallCredentials | None,
+        wait_for_ready: bool | None,
+    ) -> None:
+        requests = self._iterator_of(requests)
+        self._start(method, requests, timeout, metadata, credentials, wait_for_ready)
+
+
+class InterceptedStreamStreamCall(
+    InterceptedStreamRequest, InterceptedStreamResponse, aio.StreamStreamCall[Any, Any]
+):
+    """Many requests, many responses; an interceptor may put its own iterator in the responses' place."""
+
+    _intercept = "intercept_stream_stream"
+    _last: Any = None
+
+    def __init__(
+        self,
+        method: Method,
+        requests: Any,
+        timeout: float | None,
+        metadata: Pairs | None,
+        credentials: grpc.CallCredentials | None,
+        wait_for_ready: bool | None,
+    ) -> None:
+        requests = self._iterator_of(requests)
+        self._start(method, requests, timeout, metadata, credentials, wait_for_ready)
+
+    def _called(self, call: Any) -> Any:
+        self._last = call
+        return call
+
+    def _adopted(self, result: Any) -> Any:
+        if not isinstance(result, aio.StreamStreamCall):
+            result = IteratedStreamStreamCall(self._last, result)
+        self._last = result
+        return result
