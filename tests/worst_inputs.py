@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import io
+import itertools
 import os
 import random
 import struct
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
@@ -86,11 +88,27 @@ def numbered(keys: Iterable[int]) -> bytes:
     return b"".join(field(9, b"\x08" + varint.write(key)) for key in keys)
 
 
-def pairs(keys: Iterable[int]) -> bytes:
-    """A MessagePack map of numbers to nil."""
-    found = list(keys)
-    content = b"".join(b"\xcf" + struct.pack(">Q", key) + b"\xc0" for key in found)
-    return messagepack(b"\xdf" + struct.pack(">I", len(found)) + content)
+def pairs(keys: Iterable[int | tuple[int, ...]]) -> bytes:
+    """A MessagePack map of numbers, or arrays of them, to nil."""
+    found = [msgspec.msgpack.encode(key) for key in keys]
+    return messagepack(b"\xdf" + struct.pack(">I", len(found)) + b"".join(key + b"\xc0" for key in found))
+
+
+def meeting_tuples(count: int) -> list[tuple[int, int]]:
+    """Tuples as keys of a dict, all with one hash (CPython, ``Objects/tupleobject.c``)."""
+    one, two, five = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x27D4EB2F165667C5
+    size = 1 << 64
+    found: list[tuple[int, int]] = []
+    for first in itertools.count(1):
+        mixed = (five + first * two) % size
+        mixed = (mixed << 31 | mixed >> 33) * one % size
+        second = (7 - mixed) * pow(two, -1, size) % size
+        # Larger ones are not their own hash.
+        if second < 1 << 60:
+            found.append((first, second))
+            if len(found) == count:
+                break
+    return found
 
 
 def refused(read: Callable[[bytes], object]) -> Callable[[bytes], object]:
@@ -295,6 +313,12 @@ STREAMS: Final = [
     Case(
         "stream/messagepack-numbers-that-meet",
         lambda size: pairs(meeting(size // 9)),
+        refused(stream(_MESSAGEPACK, 4096)),
+        128 * KiB,
+    ),
+    Case(
+        "stream/messagepack-tuples-that-meet",
+        lambda size: pairs(meeting_tuples(size // 16)),
         refused(stream(_MESSAGEPACK, 4096)),
         128 * KiB,
     ),

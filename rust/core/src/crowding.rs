@@ -1,4 +1,4 @@
-//! Numbers as keys of Python's dict: whether they were chosen so that they meet there.
+//! Numbers, and tuples of them, as keys of Python's dict: whether they were chosen so that they meet there.
 //!
 //! A dict finds the place of a number by the number itself, and where that is taken, goes on in an order that everybody
 //! knows. Half a million keys of which each meets all before it take minutes. Texts and bytes are spread by a secret.
@@ -38,18 +38,29 @@ impl Default for Places {
 }
 
 impl Places {
-    /// Takes the hash of a key that is set, again or for the first time; false if too many keys have met.
+    /// Takes the hash of a number that is set, again or for the first time; false if too many keys have met.
+    ///
+    /// Few numbers have the same hash, so that those with the same one are taken for the same.
     pub fn add(&mut self, hash: i64) -> bool {
+        self.set(hash, Some(hash))
+    }
+
+    /// The same for a key that is set for the first time, whoever has its hash.
+    pub fn add_new(&mut self, hash: i64) -> bool {
+        self.set(hash, None)
+    }
+
+    fn set(&mut self, hash: i64, same: Option<i64>) -> bool {
         self.added += 1;
         if self.used == self.table.len() * 2 / 3 {
             let longer = vec![FREE; (3 * self.used).next_power_of_two()];
             let before = std::mem::replace(&mut self.table, longer);
             for hash in before.into_iter().filter(|hash| *hash != FREE) {
-                let place = self.find(hash);
+                let place = self.find(hash, None);
                 self.table[place] = hash;
             }
         }
-        let place = self.find(hash);
+        let place = self.find(hash, same);
         if self.table[place] == FREE {
             self.table[place] = hash;
             self.used += 1;
@@ -57,12 +68,12 @@ impl Places {
         self.met <= MOST_MET * self.added.max(UNWATCHED)
     }
 
-    /// Where the hash is, or belongs.
-    fn find(&mut self, hash: i64) -> usize {
+    /// Where a key with this hash is put: in the place of the one with the hash `same`, if there is one.
+    fn find(&mut self, hash: i64, same: Option<i64>) -> usize {
         let mask = self.table.len() - 1;
         let mut rest = hash as u64;
         let mut place = rest as usize & mask;
-        while self.table[place] != FREE && self.table[place] != hash {
+        while self.table[place] != FREE && Some(self.table[place]) != same {
             self.met += 1;
             rest >>= 5;
             place = place.wrapping_mul(5).wrapping_add(rest as usize).wrapping_add(1) & mask;
@@ -92,6 +103,46 @@ pub fn hash_of_float(number: f64) -> i64 {
     let turns = exponent.rem_euclid(61) as u32;
     let turned = u128::from(whole) << turns;
     signed((turned % u128::from(MODULUS)) as i64, number < 0.0)
+}
+
+/// What it gives for a tuple, from the hashes of what is in it (CPython, `Objects/tupleobject.c`).
+#[derive(Debug)]
+pub struct HashOfTuple {
+    sum: u64,
+    length: u64,
+}
+
+/// The primes of xxHash.
+const PRIMES: [u64; 3] = [
+    0x9e37_79b1_85eb_ca87,
+    0xc2b2_ae3d_27d4_eb4f,
+    0x27d4_eb2f_1656_67c5,
+];
+
+impl Default for HashOfTuple {
+    fn default() -> Self {
+        HashOfTuple {
+            sum: PRIMES[2],
+            length: 0,
+        }
+    }
+}
+
+impl HashOfTuple {
+    /// Takes the hash of what comes next in it.
+    pub fn add(&mut self, hash: i64) {
+        let sum = self.sum.wrapping_add((hash as u64).wrapping_mul(PRIMES[1]));
+        self.sum = sum.rotate_left(31).wrapping_mul(PRIMES[0]);
+        self.length += 1;
+    }
+
+    /// The hash of the whole.
+    pub fn finish(self) -> i64 {
+        match self.sum.wrapping_add(self.length ^ PRIMES[2] ^ 3_527_539) {
+            u64::MAX => 1_546_275_796,
+            hash => hash as i64,
+        }
+    }
 }
 
 fn signed(hash: i64, is_negative: bool) -> i64 {
@@ -168,6 +219,15 @@ mod tests {
             (f64::NEG_INFINITY, -314_159),
         ] {
             assert_eq!(hash_of_float(number), hash, "{number}");
+        }
+        for (hashes, hash) in [
+            (&[][..], 5_740_354_900_026_072_187),
+            (&[1, -2], -6_779_188_579_744_246_035),
+            (&[0, 0, 0], 3_010_437_511_937_009_226),
+        ] {
+            let mut of_tuple = HashOfTuple::default();
+            hashes.iter().for_each(|hash| of_tuple.add(*hash));
+            assert_eq!(of_tuple.finish(), hash, "{hashes:?}");
         }
     }
 }

@@ -162,6 +162,7 @@ fn write_string(text: &str, output: &mut Vec<u8>) {
     output.extend_from_slice(text.as_bytes());
 }
 
+#[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -170,6 +171,11 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         Reader { bytes, at: 0 }
+    }
+
+    /// What was read since `before`.
+    pub fn since(&self, before: &Reader<'a>) -> &'a [u8] {
+        &self.bytes[before.at..self.at]
     }
 
     /// Back to the byte that was read last.

@@ -1,11 +1,16 @@
 //! The keys of the maps in a MessagePack value, looked at before anybody makes dicts of them.
 
-use crate::crowding::{Places, UNWATCHED, hash_of_float, hash_of_int};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::crowding::{HashOfTuple, Places, UNWATCHED, hash_of_float, hash_of_int};
 use crate::messagepack::Reader;
 
 /// Values in values in values: nobody who decodes them goes so deep, and a level takes more memory here than in the
 /// message.
 const DEEPEST: usize = 1 << 16;
+
+/// Tuples in tuples as a key; nobody needs more, and those that have more are taken for the same.
+const DEEPEST_KEY: u32 = 16;
 
 /// An array or a map of which not all values were read.
 struct Open {
@@ -35,7 +40,7 @@ impl Value {
     }
 }
 
-/// Whether a map in `message` has numbers as keys that were chosen to meet in a dict.
+/// Whether a map in `message` has numbers, or arrays of them, as keys that were chosen to meet in a dict.
 ///
 /// A message that does not read has none: whoever decodes it will say so.
 pub fn is_crowded(message: &[u8]) -> bool {
@@ -64,6 +69,14 @@ pub fn is_crowded(message: &[u8]) -> bool {
             return false;
         };
         if let Value::Open(value) = value {
+            if is_key
+                && !value.is_map
+                && let Some(places) = &mut innermost.places
+                && let Some(hash) = hash_of_array(&mut reader.clone(), value.left, DEEPEST_KEY)
+                && !places.add_new(hash)
+            {
+                return true;
+            }
             if open.len() == DEEPEST {
                 return false;
             }
@@ -93,6 +106,44 @@ impl Open {
             left: 2 * count,
             is_map: true,
             places: (count >= UNWATCHED as u64).then(Box::default),
+        }
+    }
+}
+
+/// Python's hash of what an array of so many values is as a key; none if it cannot be one.
+fn hash_of_array(reader: &mut Reader<'_>, count: u64, depth: u32) -> Option<i64> {
+    let mut tuple = HashOfTuple::default();
+    for _ in 0..count {
+        let before = *reader;
+        let hash = match value(reader)? {
+            number @ (Value::Integer(_) | Value::Float(_)) => number.hash()?,
+            Value::Open(inner) if inner.is_map => return None,
+            Value::Open(inner) if depth > 0 => hash_of_array(reader, inner.left, depth - 1)?,
+            Value::Open(inner) => {
+                for _ in 0..inner.left {
+                    reader.skip().ok()?;
+                }
+                0
+            }
+            Value::Other => hash_of_other(reader.since(&before)),
+        };
+        tuple.add(hash);
+    }
+    Some(tuple.finish())
+}
+
+/// The hash of what is neither a number nor has values in it. That of a text depends on a secret: here it is another one.
+fn hash_of_other(encoded: &[u8]) -> i64 {
+    match encoded {
+        [0xc3] => 1,
+        // No text, no bytes, False.
+        [0xa0] | [0xc2] | [0xc4 | 0xd9, 0] | [0xc5 | 0xda, 0, 0] | [0xc6 | 0xdb, 0, 0, 0, 0] => 0,
+        // None, since Python 3.12.
+        [0xc0] => 0xfca8_6420,
+        _ => {
+            let mut hasher = DefaultHasher::new();
+            encoded.hash(&mut hasher);
+            hasher.finish() as i64
         }
     }
 }
@@ -179,6 +230,60 @@ mod tests {
             .collect();
         assert!(!is_crowded(
             &[&[0xdf][..], &9_999u32.to_be_bytes(), &values].concat()
+        ));
+    }
+
+    /// Python's tuples of two numbers that all have one hash, as keys of a map.
+    fn tuples(count: usize) -> Vec<u8> {
+        const PRIMES: [u64; 3] = [
+            0x9e37_79b1_85eb_ca87,
+            0xc2b2_ae3d_27d4_eb4f,
+            0x27d4_eb2f_1656_67c5,
+        ];
+        // The second prime times this is 1.
+        let inverse = (0..6).fold(PRIMES[1], |inverse, _| {
+            inverse.wrapping_mul(2u64.wrapping_sub(PRIMES[1].wrapping_mul(inverse)))
+        });
+        let second = |first: u64| {
+            let sum = PRIMES[2].wrapping_add(first.wrapping_mul(PRIMES[1]));
+            let sum = sum.rotate_left(31).wrapping_mul(PRIMES[0]);
+            7u64.wrapping_sub(sum).wrapping_mul(inverse)
+        };
+        let keys: Vec<u8> = (1u64..)
+            .map(|first| (first, second(first)))
+            .filter(|(_, second)| *second < 1 << 60)
+            .take(count)
+            .flat_map(|(first, second)| {
+                [
+                    &[0x92][..],
+                    encode(first).as_slice(),
+                    encode(second).as_slice(),
+                    &[0xc0],
+                ]
+                .concat()
+            })
+            .collect();
+        [&[0xdf][..], &(count as u32).to_be_bytes(), &keys].concat()
+    }
+
+    #[test]
+    fn arrays_as_keys_that_were_chosen_to_meet_are_found() {
+        assert!(is_crowded(&tuples(2_000)));
+        let grid: Vec<u8> = (0..100u8)
+            .flat_map(|row| (0..100u8).flat_map(move |column| [0x93, row, column, 0xc0, 0xc2]))
+            .collect();
+        assert!(!is_crowded(
+            &[&[0xdf][..], &10_000u32.to_be_bytes(), &grid].concat()
+        ));
+        // Deeper than anybody goes.
+        let deep = [&[0x91; 40][..], &[0xc0, 0xc0]].concat().repeat(1_100);
+        assert!(is_crowded(
+            &[&[0xdf][..], &1_100u32.to_be_bytes(), &deep].concat()
+        ));
+        // What is no key is no harm.
+        let values = [&[0x91; 40][..], &[0xc0]].concat().repeat(1_100);
+        assert!(!is_crowded(
+            &[&[0xdd][..], &1_100u32.to_be_bytes(), &values].concat()
         ));
     }
 
