@@ -22,6 +22,7 @@ import pytest
 from tests.worker_services import (
     blocks_the_loop,
     closes_what_it_returns,
+    exits,
     fails_from_the_second_start,
     gives_no_server,
     ignores_its_url,
@@ -138,6 +139,17 @@ def test_a_script_on_standard_input(tmp_path: Path) -> None:
     assert lines[-1].endswith("put it into a file")
 
 
+def test_an_executable_with_the_program_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(main, "__spec__", None)
+    monkeypatch.setattr(main, "__file__", "/nowhere/program.py")
+    with pytest.raises(errors.OptionError, match="no file"):
+        start_workers(serve, ANY_PORT, workers=1)
+    # As PyInstaller has it, which starts children without that file.
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    start_workers(serve, ANY_PORT, workers=1)
+
+
 def test_a_function_of_what_is_no_file() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT + "run()"], capture_output=True, text=True, timeout=300, check=False
@@ -165,6 +177,12 @@ async def test_a_serve_function_that_is_none(function: Any, sentence: str) -> No
         await start_workers(function, ANY_PORT, workers=1)
     assert re.search(sentence, str(caught.value))
     assert multiprocessing.active_children() == []
+
+
+async def test_one_that_ends_the_process(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(errors.WorkerError, match="ended with code 1 before it listened"):
+        await start_workers(exits, ANY_PORT, workers=1)
+    assert "there is no database" in capfd.readouterr().err
 
 
 async def test_one_that_takes_its_time_is_told_of(

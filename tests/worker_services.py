@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -112,6 +113,10 @@ def is_not_async(url: str) -> int:
 
 async def returns_nothing(url: str) -> None:
     await serve(url)
+
+
+async def exits(url: str) -> None:
+    sys.exit("there is no database")
 
 
 async def gives_no_server(url: str) -> str:

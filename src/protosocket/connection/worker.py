@@ -91,6 +91,9 @@ async def _serve_until_stopped(serve: bytes, url: str, supervisor: Connection) -
         _tell(supervisor, NotStarted(str(error), traceback.format_exc()))
         sys.exit(1)
     except (Exception, asyncio.CancelledError) as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise  # the process ends, as sys.exit() in serve has it
         _tell(supervisor, NotStarted(f"{type(error).__name__}: {error}", traceback.format_exc()))
         sys.exit(1)
     if server is None:

@@ -58,6 +58,8 @@ def refuse_unimportable_program() -> None:
             "workers are children of this process, and this process is a daemonic one, "
             "which may have no children: start it with daemon=False"
         )
+    if getattr(sys, "frozen", False):
+        return  # an executable that has the program in it: PyInstaller starts the children from that
     main = sys.modules["__main__"]
     file = getattr(main, "__file__", None)
     if getattr(main, "__spec__", None) is None and file is not None and not os.path.exists(file):
