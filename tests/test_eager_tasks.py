@@ -31,6 +31,7 @@ def eager_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, A
 
     async def rest() -> Any:
         turn: Any = first
+        step: Any
         while True:
             try:
                 if turn is not None:
@@ -39,7 +40,7 @@ def eager_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, A
             except BaseException as error:
                 step, given_back = coroutine.throw, error
             else:
-                step, given_back = coroutine.send, None  # type: ignore[assignment]
+                step, given_back = coroutine.send, None
             try:
                 turn = step(given_back)
             except StopIteration as end:
