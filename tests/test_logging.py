@@ -215,6 +215,22 @@ async def test_handlers_that_fail_in_the_same_function_do_not_hide_each_other(
     assert "in seldom\n" in caplog.text
 
 
+async def test_a_text_of_the_peers_in_an_exception_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+    class Quoting(rpc.Service):
+        async def unary(self, request: Any) -> Any:
+            raise LookupError(f"there is no {request.body!r}")
+
+    async with (
+        rpc.serve("tcp://127.0.0.1:0", Quoting, CODEC) as server,
+        rpc.connect(server.addresses[0], CODEC) as client,
+    ):
+        with pytest.raises(CancelledRemotely):
+            await client.unary(message(bytes(1_000_000)))
+    assert len(caplog.text) < 30_000
+    assert "in unary\n" in caplog.text
+    assert "LookupError: there is no b'" in caplog.text
+
+
 def test_a_record_names_the_line_that_made_it(caplog: pytest.LogCaptureFixture) -> None:
     log = LimitedLog()
     caplog.set_level(logging.DEBUG)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final
@@ -25,6 +26,9 @@ _MOST_KINDS: Final = 256
 
 _LONGEST: Final = 1000
 """Characters of an argument that are written."""
+
+_LONGEST_TRACEBACK: Final = 20_000
+"""Characters of a traceback, which has an exception's text in it, and that often what a peer has sent."""
 
 _Kind = tuple[Any, ...]
 
@@ -91,6 +95,11 @@ class LimitedLog:
             window.left_out = 0
         if window.written == RECORDS:
             text, arguments = f"{text} (more like it are left out for up to %g s)", (*arguments, PERIOD)
+        if exc_info is not None:
+            shown = "".join(traceback.format_exception(exc_info)).rstrip()
+            if len(shown) > _LONGEST_TRACEBACK:
+                text, exc_info = f"{text}\n%s", None
+                arguments = (*arguments, f"{shown[:_LONGEST_TRACEBACK]}... ({len(shown)} characters)")
         # The caller's line, not one of this file.
         self._logger.log(level, text, *arguments, exc_info=exc_info, stacklevel=3)
 
