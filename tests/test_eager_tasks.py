@@ -32,6 +32,7 @@ def eager_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, A
     async def rest() -> Any:
         turn: Any = first
         step: Any
+        given_back: BaseException | None
         while True:
             try:
                 if turn is not None:
