@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from grpc import aio
 
+from protosocket.grpc.client.call_options import CallOptions
 from protosocket.grpc.client.intercepted import (
     InterceptedStreamStreamCall,
     InterceptedStreamUnaryCall,
@@ -50,7 +51,8 @@ class _Either:
         arguments = dict(zip(_ARGUMENTS, given, strict=False)) | named
         first = arguments.pop("request", None)
         first = arguments.pop("request_iterator", first)
-        return self._intercepted(self, first, *(arguments.get(name) for name in _ARGUMENTS[1:-1]))
+        options = CallOptions(*(arguments.get(name) for name in _ARGUMENTS[1:-1]))
+        return self._intercepted(self, first, options)
 
     def _of(self, channel: aio.Channel) -> Any:
         return getattr(channel, self._kind)(self.path, *self._serializers, **self._named)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from grpc import aio
 
 from protosocket.grpc.client.answered import (
@@ -12,11 +11,12 @@ from protosocket.grpc.client.answered import (
     IteratedStreamStreamCall,
     IteratedUnaryStreamCall,
 )
+from protosocket.grpc.client.call_options import CallOptions
 from protosocket.grpc.client.intercepted_call import InterceptedStreamResponse, InterceptedUnaryResponse
 from protosocket.grpc.client.intercepted_requests import InterceptedStreamRequest
 
 if TYPE_CHECKING:
-    from protosocket.grpc.client.method import Method, Pairs
+    from protosocket.grpc.client.method import Method
 
 __all__ = [
     "InterceptedStreamStreamCall",
@@ -35,12 +35,9 @@ class InterceptedUnaryUnaryCall(InterceptedUnaryResponse, aio.UnaryUnaryCall[Any
         self,
         method: Method,
         request: Any,
-        timeout: float | None,
-        metadata: Pairs | None,
-        credentials: grpc.CallCredentials | None,
-        wait_for_ready: bool | None,
+        options: CallOptions,
     ) -> None:
-        self._start(method, request, timeout, metadata, credentials, wait_for_ready)
+        self._start(method, request, options)
 
     def _adopted(self, result: Any) -> Any:
         return result if isinstance(result, aio.UnaryUnaryCall) else AnsweredUnaryCall(result)
@@ -56,12 +53,9 @@ class InterceptedUnaryStreamCall(InterceptedStreamResponse, aio.UnaryStreamCall[
         self,
         method: Method,
         request: Any,
-        timeout: float | None,
-        metadata: Pairs | None,
-        credentials: grpc.CallCredentials | None,
-        wait_for_ready: bool | None,
+        options: CallOptions,
     ) -> None:
-        self._start(method, request, timeout, metadata, credentials, wait_for_ready)
+        self._start(method, request, options)
 
     def _called(self, call: Any) -> Any:
         self._last = call
@@ -85,13 +79,10 @@ class InterceptedStreamUnaryCall(
         self,
         method: Method,
         requests: Any,
-        timeout: float | None,
-        metadata: Pairs | None,
-        credentials: grpc.CallCredentials | None,
-        wait_for_ready: bool | None,
+        options: CallOptions,
     ) -> None:
         requests = self._iterator_of(requests)
-        self._start(method, requests, timeout, metadata, credentials, wait_for_ready)
+        self._start(method, requests, options)
 
 
 class InterceptedStreamStreamCall(
@@ -106,13 +97,10 @@ class InterceptedStreamStreamCall(
         self,
         method: Method,
         requests: Any,
-        timeout: float | None,
-        metadata: Pairs | None,
-        credentials: grpc.CallCredentials | None,
-        wait_for_ready: bool | None,
+        options: CallOptions,
     ) -> None:
         requests = self._iterator_of(requests)
-        self._start(method, requests, timeout, metadata, credentials, wait_for_ready)
+        self._start(method, requests, options)
 
     def _called(self, call: Any) -> Any:
         self._last = call

@@ -13,10 +13,11 @@ from grpc import aio
 
 from protosocket.errors import EventLoopError
 from protosocket.event_loops import background_task
+from protosocket.grpc.client.call_options import CallOptions
 from protosocket.grpc.wire.status import CANCELLED_HERE, details_of
 
 if TYPE_CHECKING:
-    from protosocket.grpc.client.method import Method, Pairs
+    from protosocket.grpc.client.method import Method
 
 __all__ = ["InterceptedCall", "InterceptedStreamResponse", "InterceptedUnaryResponse"]
 
@@ -36,21 +37,18 @@ class InterceptedCall:
         self,
         method: Method,
         argument: Any,
-        timeout: float | None,
-        metadata: Pairs | None,
-        credentials: grpc.CallCredentials | None,
-        wait_for_ready: bool | None,
+        options: CallOptions,
     ) -> None:
         method.channel.require_open()
         self._method = method
-        pairs = aio.Metadata(*(metadata or ()))
+        pairs = aio.Metadata(*(options.metadata or ()))
         details = aio.ClientCallDetails(
             # Bytes, as in grpc.aio itself, whatever its types say.
             cast("str", method.path.encode()),
-            timeout,
+            options.timeout,
             pairs,
-            credentials,
-            wait_for_ready,
+            options.credentials,
+            options.wait_for_ready,
         )
         self._task = background_task(method.channel.require_loop(), self._run(0, details, argument))
         method.channel.hold(self._task, self)
@@ -63,11 +61,8 @@ class InterceptedCall:
             result = await intercept(functools.partial(self._run, index + 1), details, argument)
             return self._adopted(result)
         path = details.method.decode() if isinstance(details.method, bytes) else details.method
-        return self._called(
-            method.named(path).call_directly(
-                argument, details.timeout, details.metadata, details.credentials, details.wait_for_ready
-            )
-        )
+        options = CallOptions(details.timeout, details.metadata, details.credentials, details.wait_for_ready)
+        return self._called(method.named(path).call_directly(argument, options))
 
     def _adopted(self, result: Any) -> Any:
         """What an interceptor returned, as a call."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +14,7 @@ from grpc import aio
 from protosocket.errors import EncodeError
 from protosocket.event_loops import background_task
 from protosocket.grpc.client.call import ClientCall
+from protosocket.grpc.client.call_options import CallOptions
 from protosocket.grpc.client.starting import LONGEST, First, send_first, start
 from protosocket.grpc.wire.metadata import checked
 from protosocket.grpc.wire.status import EXPIRED
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from protosocket.grpc.client.channel import Channel
 
 __all__ = ["Method"]
-
-Pairs = Iterable[tuple[str, str | bytes]]
 
 
 class Method:
@@ -98,10 +97,7 @@ class Method:
     def call_directly(
         self,
         argument: Any,
-        timeout: float | None,
-        metadata: Pairs | None,
-        credentials: grpc.CallCredentials | None,
-        wait_for_ready: bool | None,
+        options: CallOptions,
     ) -> Any:
         """Make a call that no interceptor sees; ``argument`` is the request or the iterator of requests."""
 
@@ -109,10 +105,7 @@ class Method:
         self,
         call: ClientCall,
         request: Any,
-        timeout: float | None,
-        metadata: Pairs | None,
-        credentials: grpc.CallCredentials | None,
-        wait_for_ready: bool | None,
+        options: CallOptions,
     ) -> None:
         """``launch`` with ``request`` in the first message."""
         self.channel.require_open()
@@ -121,24 +114,22 @@ class Method:
         except (aio.AioRpcError, TypeError) as error:
             call.fail(error)
         else:
-            self.launch(call, payload, timeout, metadata, credentials, wait_for_ready)
+            self.launch(call, payload, options)
 
     def launch(
         self,
         call: ClientCall,
         payload: bytes | None,
-        timeout: float | None,
-        metadata: Pairs | None,
-        credentials: grpc.CallCredentials | None,
-        wait_for_ready: bool | None,
+        options: CallOptions,
     ) -> None:
         """Send the call's first message now if a connection can take it, else as soon as one can."""
         self.channel.require_open()
         try:
-            packed = checked(metadata)
+            metadata = checked(options.metadata)
         except (TypeError, ValueError, aio.InternalError) as error:
             call.fail(error)
             return
+        timeout, wait_for_ready = options.timeout, options.wait_for_ready
         if self.config.timeout is not None:
             timeout = self.config.timeout if timeout is None else min(timeout, self.config.timeout)
         if wait_for_ready is None:
@@ -150,7 +141,8 @@ class Method:
             if timeout <= 0:
                 call.finish(EXPIRED)
                 return
-        self._send(call, First(self.path, self.streams, payload, packed, bool(wait_for_ready), credentials))
+        wait = bool(wait_for_ready)
+        self._send(call, First(self.path, self.streams, payload, metadata, wait, options.credentials))
 
     def _send(self, call: ClientCall, first: First) -> None:
         channel = self.channel

@@ -11,6 +11,7 @@ from grpc import aio
 
 from protosocket.errors import EncodeError
 from protosocket.grpc.client.call import ClientCall
+from protosocket.grpc.client.call_options import CallOptions, Pairs
 from protosocket.grpc.client.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
 from protosocket.grpc.client.hedging import hedge_unary
 from protosocket.grpc.client.intercepted import (
@@ -19,7 +20,7 @@ from protosocket.grpc.client.intercepted import (
     InterceptedUnaryStreamCall,
     InterceptedUnaryUnaryCall,
 )
-from protosocket.grpc.client.method import Method, Pairs
+from protosocket.grpc.client.method import Method
 from protosocket.grpc.client.responses import Responses
 from protosocket.grpc.client.retried_calls import RetriedResponses, retry_stream, retry_unary
 from protosocket.grpc.client.retrying import Retries
@@ -91,23 +92,21 @@ class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
                 return UnaryUnaryCall(self, future, connection, handle, deadline)
             # It has to wait for room.
             call = UnaryUnaryCall(self, future)
-            self.launch(call, payload, timeout, None, None, wait_for_ready)
+            self.launch(call, payload, CallOptions(timeout, wait_for_ready=wait_for_ready))
             return call
+        options = CallOptions(timeout, metadata, credentials, wait_for_ready)
         if self.interceptors:
-            return InterceptedUnaryUnaryCall(self, request, timeout, metadata, credentials, wait_for_ready)
-        return self.call_directly(request, timeout, metadata, credentials, wait_for_ready)
+            return InterceptedUnaryUnaryCall(self, request, options)
+        return self.call_directly(request, options)
 
     def call_directly(
         self,
         argument: Any,
-        timeout: float | None,
-        metadata: Pairs | None,
-        credentials: grpc.CallCredentials | None,
-        wait_for_ready: bool | None,
+        options: CallOptions,
     ) -> UnaryUnaryCall:
         """Make a call that no interceptor sees."""
         call = UnaryUnaryCall(self, asyncio.get_running_loop().create_future())
-        self.launch_with(call, argument, timeout, metadata, credentials, wait_for_ready)
+        self.launch_with(call, argument, options)
         return call
 
     def _send(self, call: ClientCall, first: First) -> None:
@@ -136,21 +135,19 @@ class UnaryStreamMultiCallable(Method, aio.UnaryStreamMultiCallable[Any, Any]):
         compression: grpc.Compression | None = None,
     ) -> aio.UnaryStreamCall[Any, Any]:
         """Make a call, as ``UnaryUnaryMultiCallable`` does."""
+        options = CallOptions(timeout, metadata, credentials, wait_for_ready)
         if self.interceptors:
-            return InterceptedUnaryStreamCall(self, request, timeout, metadata, credentials, wait_for_ready)
-        return self.call_directly(request, timeout, metadata, credentials, wait_for_ready)
+            return InterceptedUnaryStreamCall(self, request, options)
+        return self.call_directly(request, options)
 
     def call_directly(
         self,
         argument: Any,
-        timeout: float | None,
-        metadata: Pairs | None,
-        credentials: grpc.CallCredentials | None,
-        wait_for_ready: bool | None,
+        options: CallOptions,
     ) -> UnaryStreamCall:
         """Make a call that no interceptor sees."""
         call = UnaryStreamCall(self, Responses() if self.config.retry is None else RetriedResponses())
-        self.launch_with(call, argument, timeout, metadata, credentials, wait_for_ready)
+        self.launch_with(call, argument, options)
         return call
 
     def _send(self, call: ClientCall, first: First) -> None:
@@ -174,23 +171,19 @@ class StreamUnaryMultiCallable(Method, aio.StreamUnaryMultiCallable[Any, Any]):
         compression: grpc.Compression | None = None,
     ) -> aio.StreamUnaryCall[Any, Any]:
         """Make a call, as ``UnaryUnaryMultiCallable`` does; without an iterator, requests are written."""
+        options = CallOptions(timeout, metadata, credentials, wait_for_ready)
         if self.interceptors:
-            return InterceptedStreamUnaryCall(
-                self, request_iterator, timeout, metadata, credentials, wait_for_ready
-            )
-        return self.call_directly(request_iterator, timeout, metadata, credentials, wait_for_ready)
+            return InterceptedStreamUnaryCall(self, request_iterator, options)
+        return self.call_directly(request_iterator, options)
 
     def call_directly(
         self,
         argument: Any,
-        timeout: float | None,
-        metadata: Pairs | None,
-        credentials: grpc.CallCredentials | None,
-        wait_for_ready: bool | None,
+        options: CallOptions,
     ) -> StreamUnaryCall:
         """Make a call that no interceptor sees."""
         call = StreamUnaryCall(self)
-        self.launch(call, None, timeout, metadata, credentials, wait_for_ready)
+        self.launch(call, None, options)
         call.feed_from(argument)
         return call
 
@@ -210,22 +203,18 @@ class StreamStreamMultiCallable(Method, aio.StreamStreamMultiCallable[Any, Any])
         compression: grpc.Compression | None = None,
     ) -> aio.StreamStreamCall[Any, Any]:
         """Make a call, as ``StreamUnaryMultiCallable`` does."""
+        options = CallOptions(timeout, metadata, credentials, wait_for_ready)
         if self.interceptors:
-            return InterceptedStreamStreamCall(
-                self, request_iterator, timeout, metadata, credentials, wait_for_ready
-            )
-        return self.call_directly(request_iterator, timeout, metadata, credentials, wait_for_ready)
+            return InterceptedStreamStreamCall(self, request_iterator, options)
+        return self.call_directly(request_iterator, options)
 
     def call_directly(
         self,
         argument: Any,
-        timeout: float | None,
-        metadata: Pairs | None,
-        credentials: grpc.CallCredentials | None,
-        wait_for_ready: bool | None,
+        options: CallOptions,
     ) -> StreamStreamCall:
         """Make a call that no interceptor sees."""
         call = StreamStreamCall(self)
-        self.launch(call, None, timeout, metadata, credentials, wait_for_ready)
+        self.launch(call, None, options)
         call.feed_from(argument)
         return call
