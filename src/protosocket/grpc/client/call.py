@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 from msgspec import structs
 
+from protosocket.grpc.client.connection import ClientConnection
+from protosocket.grpc.client.method import Method
 from protosocket.grpc.client.repeated import Repeated
 from protosocket.grpc.wire.status import (
     CANCELLED_HERE,
@@ -21,10 +23,6 @@ from protosocket.grpc.wire.status import (
     metadata_of,
     rpc_error,
 )
-
-if TYPE_CHECKING:
-    from protosocket.grpc.client.connection import ClientConnection
-    from protosocket.grpc.client.method import Method
 
 __all__ = ["ClientCall"]
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grpc import aio
 
+from protosocket.grpc.client.connection import ClientConnection
+from protosocket.grpc.client.method import Method
 from protosocket.grpc.client.requests import Requests
 from protosocket.grpc.client.responses import Responses
 from protosocket.grpc.client.stream_request import StreamRequest
 from protosocket.grpc.client.stream_response import StreamResponse
 from protosocket.grpc.client.unary_response import UnaryResponse
-
-if TYPE_CHECKING:
-    from protosocket.grpc.client.connection import ClientConnection
-    from protosocket.grpc.client.method import Method
 
 __all__ = ["StreamStreamCall", "StreamUnaryCall", "UnaryStreamCall", "UnaryUnaryCall"]
 

@@ -7,7 +7,7 @@ import contextlib
 import weakref
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, Final, ParamSpec, Self, TypeVar
 
 import grpc
 from grpc import ChannelConnectivity, aio
@@ -17,10 +17,13 @@ from protosocket.errors import Error, Unavailable
 from protosocket.event_loops import require_loop
 from protosocket.grpc.client.backoff import Backoff
 from protosocket.grpc.client.balancing import Policy, policy_of
+from protosocket.grpc.client.call_channel import Cancellable
 from protosocket.grpc.client.call_credentials import metadata_from, plugins_of
 from protosocket.grpc.client.channel_options import ChannelOptions
 from protosocket.grpc.client.connection import ClientConnection
+from protosocket.grpc.client.first_message import FirstMessage
 from protosocket.grpc.client.interceptors import sort_interceptors
+from protosocket.grpc.client.method import Deserializer, Serializer
 from protosocket.grpc.client.multicallable import (
     StreamStreamMultiCallable,
     StreamUnaryMultiCallable,
@@ -29,7 +32,6 @@ from protosocket.grpc.client.multicallable import (
 )
 from protosocket.grpc.client.retrying import Throttle
 from protosocket.grpc.client.service_config import read_service_config
-from protosocket.grpc.client.starting import First
 from protosocket.grpc.client.subchannel import Subchannel
 from protosocket.grpc.target import addresses_of
 from protosocket.grpc.wire.metadata import checked
@@ -44,13 +46,6 @@ _UNPROTECTED: Final = failure(
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-Serializer = Callable[[Any], bytes] | None
-Deserializer = Callable[[bytes], Any] | None
-
-
-class _Cancellable(Protocol):
-    def cancel(self) -> bool: ...
 
 
 class Channel(aio.Channel):
@@ -81,7 +76,7 @@ class Channel(aio.Channel):
         self._is_closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._state_waiters: list[asyncio.Future[None]] = []
-        self._waiting: dict[asyncio.Task[Any], _Cancellable] = {}
+        self._waiting: dict[asyncio.Task[Any], Cancellable] = {}
         self.config = read_service_config(options.service_config)
         """What the service config says; without retries and hedging if the options say so."""
         if not options.retries:
@@ -236,7 +231,7 @@ class Channel(aio.Channel):
                 )
             await self._state_changed()
 
-    async def add_call_credentials(self, first: First) -> None:
+    async def add_call_credentials(self, first: FirstMessage) -> None:
         """Let the channel's and the call's credentials add their metadata.
 
         Raises ``grpc.aio.AioRpcError`` if one of them fails, and if the connection is not protected.
@@ -252,7 +247,7 @@ class Channel(aio.Channel):
         url = f"https://{self.target.rpartition('/')[2]}{service}"
         first.metadata += checked(await metadata_from(plugins, url, method))
 
-    def hold(self, task: asyncio.Task[Any], call: _Cancellable) -> None:
+    def hold(self, task: asyncio.Task[Any], call: Cancellable) -> None:
         """Keep a call that waits to be sent until ``task`` has sent it."""
         self._waiting[task] = call
         task.add_done_callback(self._let_go)

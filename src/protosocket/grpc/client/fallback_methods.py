@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from grpc import aio
 
+from protosocket.grpc.client.call_channel import CallHolder
 from protosocket.grpc.client.call_options import CallOptions
 from protosocket.grpc.client.intercepted import (
     InterceptedStreamStreamCall,
@@ -14,12 +15,16 @@ from protosocket.grpc.client.intercepted import (
     InterceptedUnaryUnaryCall,
 )
 
-if TYPE_CHECKING:
-    from protosocket.grpc.client.fallback import FallbackChannel
-
 __all__ = ["EitherStreamStream", "EitherStreamUnary", "EitherUnaryStream", "EitherUnaryUnary"]
 
 _ARGUMENTS: Final = ("request", "timeout", "metadata", "credentials", "wait_for_ready", "compression")
+
+
+class _DecidingChannel(CallHolder, Protocol):
+    @property
+    def chosen(self) -> aio.Channel | None: ...
+
+    async def decide(self, wait: bool) -> aio.Channel: ...
 
 
 class _Either:
@@ -32,7 +37,7 @@ class _Either:
     """The class of calls that wait."""
 
     def __init__(
-        self, channel: FallbackChannel, path: str, kind: str, serializers: Any, named: dict[str, Any]
+        self, channel: _DecidingChannel, path: str, kind: str, serializers: Any, named: dict[str, Any]
     ) -> None:
         self.channel = channel
         self.path = path

@@ -6,17 +6,14 @@ import asyncio
 import logging
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from grpc import aio
 
 from protosocket.event_loops import background_task
+from protosocket.grpc.client.method import Method
+from protosocket.grpc.client.requests import Requests
 from protosocket.grpc.wire.status import failure
-
-if TYPE_CHECKING:
-    from protosocket.grpc.client.method import Method
-    from protosocket.grpc.client.requests import Requests
-    from protosocket.grpc.client.stream_request import StreamRequest
 
 __all__ = ["Feeder"]
 
@@ -24,6 +21,10 @@ _ITEMS_A_TURN: Final = 128
 """Requests that are sent before other tasks get their turn."""
 
 _logger = logging.getLogger(__name__)
+
+
+class _Call(Protocol):
+    def stop_feeding(self, end: Any) -> None: ...
 
 
 class Feeder:
@@ -36,7 +37,7 @@ class Feeder:
 
     def __init__(
         self,
-        call: StreamRequest,
+        call: _Call,
         method: Method,
         requests: Requests,
         items: AsyncIterable[Any] | Iterable[Any],

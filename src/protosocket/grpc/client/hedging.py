@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 
+from protosocket.grpc.client.call import ClientCall
+from protosocket.grpc.client.first_message import FirstMessage
+from protosocket.grpc.client.method import Method
 from protosocket.grpc.client.retried_calls import attempt_unary
 from protosocket.grpc.client.retrying import STOP, Throttle, pushback_of
 from protosocket.grpc.client.service_config import HedgingPolicy
-from protosocket.grpc.client.starting import First
 from protosocket.grpc.wire.status import code_of
-
-if TYPE_CHECKING:
-    from protosocket.grpc.client.call import ClientCall
-    from protosocket.grpc.client.method import Method
 
 __all__ = ["hedge_unary"]
 
 
 async def hedge_unary(
-    call: ClientCall, method: Method, first: First, policy: HedgingPolicy, throttle: Throttle
+    call: ClientCall, method: Method, first: FirstMessage, policy: HedgingPolicy, throttle: Throttle
 ) -> None:
     """Make ``call`` again after each ``policy.delay`` until one attempt succeeds or fails for good.
 

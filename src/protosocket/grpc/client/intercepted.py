@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grpc import aio
 
@@ -12,11 +12,12 @@ from protosocket.grpc.client.answered import (
     IteratedUnaryStreamCall,
 )
 from protosocket.grpc.client.call_options import CallOptions
-from protosocket.grpc.client.intercepted_call import InterceptedStreamResponse, InterceptedUnaryResponse
+from protosocket.grpc.client.intercepted_call import (
+    Intercepted,
+    InterceptedStreamResponse,
+    InterceptedUnaryResponse,
+)
 from protosocket.grpc.client.intercepted_requests import InterceptedStreamRequest
-
-if TYPE_CHECKING:
-    from protosocket.grpc.client.method import Method
 
 __all__ = [
     "InterceptedStreamStreamCall",
@@ -33,7 +34,7 @@ class InterceptedUnaryUnaryCall(InterceptedUnaryResponse, aio.UnaryUnaryCall[Any
 
     def __init__(
         self,
-        method: Method,
+        method: Intercepted,
         request: Any,
         options: CallOptions,
     ) -> None:
@@ -51,7 +52,7 @@ class InterceptedUnaryStreamCall(InterceptedStreamResponse, aio.UnaryStreamCall[
 
     def __init__(
         self,
-        method: Method,
+        method: Intercepted,
         request: Any,
         options: CallOptions,
     ) -> None:
@@ -77,7 +78,7 @@ class InterceptedStreamUnaryCall(
 
     def __init__(
         self,
-        method: Method,
+        method: Intercepted,
         requests: Any,
         options: CallOptions,
     ) -> None:
@@ -95,7 +96,7 @@ class InterceptedStreamStreamCall(
 
     def __init__(
         self,
-        method: Method,
+        method: Intercepted,
         requests: Any,
         options: CallOptions,
     ) -> None:

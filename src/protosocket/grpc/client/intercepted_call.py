@@ -6,20 +6,39 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, Self, cast
 
 import grpc
 from grpc import aio
 
 from protosocket.errors import EventLoopError
 from protosocket.event_loops import background_task
+from protosocket.grpc.client.call_channel import CallHolder
 from protosocket.grpc.client.call_options import CallOptions
 from protosocket.grpc.wire.status import CANCELLED_HERE, details_of
 
-if TYPE_CHECKING:
-    from protosocket.grpc.client.method import Method
+__all__ = ["Intercepted", "InterceptedCall", "InterceptedStreamResponse", "InterceptedUnaryResponse"]
 
-__all__ = ["InterceptedCall", "InterceptedStreamResponse", "InterceptedUnaryResponse"]
+
+class Intercepted(Protocol):
+    """The multicallable of intercepted calls."""
+
+    path: str
+    interceptors: list[Any]
+    """The outermost first."""
+
+    @property
+    def channel(self) -> CallHolder:
+        """What the call is made on."""
+        ...
+
+    def named(self, path: str) -> Self:
+        """The same for another method: what an interceptor may ask for."""
+        ...
+
+    def call_directly(self, argument: Any, options: CallOptions) -> Any:
+        """Make a call that no interceptor sees; ``argument`` is the request or the iterator of requests."""
+        ...
 
 
 class InterceptedCall:
@@ -30,12 +49,12 @@ class InterceptedCall:
 
     _intercept: str
     """The interceptors' method."""
-    _method: Method
+    _method: Intercepted
     _task: asyncio.Task[Any]
 
     def _start(
         self,
-        method: Method,
+        method: Intercepted,
         argument: Any,
         options: CallOptions,
     ) -> None:

@@ -13,6 +13,7 @@ from protosocket.errors import EncodeError
 from protosocket.grpc.client.call import ClientCall
 from protosocket.grpc.client.call_options import CallOptions, Pairs
 from protosocket.grpc.client.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
+from protosocket.grpc.client.first_message import LONGEST, FirstMessage
 from protosocket.grpc.client.hedging import hedge_unary
 from protosocket.grpc.client.intercepted import (
     InterceptedStreamStreamCall,
@@ -20,11 +21,10 @@ from protosocket.grpc.client.intercepted import (
     InterceptedUnaryStreamCall,
     InterceptedUnaryUnaryCall,
 )
-from protosocket.grpc.client.method import Method
+from protosocket.grpc.client.launching import MultiCallable
 from protosocket.grpc.client.responses import Responses
 from protosocket.grpc.client.retried_calls import RetriedResponses, retry_stream, retry_unary
 from protosocket.grpc.client.retrying import Retries
-from protosocket.grpc.client.starting import LONGEST, First
 from protosocket.grpc.wire.envelope import Envelope
 
 __all__ = [
@@ -37,7 +37,7 @@ __all__ = [
 AnyRequests = AsyncIterable[Any] | Iterable[Any] | None
 
 
-class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
+class UnaryUnaryMultiCallable(MultiCallable, aio.UnaryUnaryMultiCallable[Any, Any]):
     """One request, one response."""
 
     def __call__(
@@ -60,12 +60,13 @@ class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
         if timed and metadata is None and credentials is None and self.is_plain:
             connection = self.channel.connection or self.channel.pick()
         if connection is not None:
+            method = self.method
             number, path = connection.numbers.get(self.path), ""
             if number is None:
                 number, path = connection.next_number, self.path
             future = connection.new_future()
             try:
-                payload = self.request(request)
+                payload = method.request(request)
                 if timeout is None:
                     deadline = None
                     message = (
@@ -83,15 +84,15 @@ class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
                     )
                 handle = connection.call(message, future, timeout, connection.loop)
             except (aio.AioRpcError, EncodeError, TypeError) as error:
-                call = UnaryUnaryCall(self, future)
+                call = UnaryUnaryCall(method, future)
                 call.fail(error)
                 return call
             if handle:
                 if path:
                     connection.knows(path, False)
-                return UnaryUnaryCall(self, future, connection, handle, deadline)
+                return UnaryUnaryCall(method, future, connection, handle, deadline)
             # It has to wait for room.
-            call = UnaryUnaryCall(self, future)
+            call = UnaryUnaryCall(method, future)
             self.launch(call, payload, CallOptions(timeout, wait_for_ready=wait_for_ready))
             return call
         options = CallOptions(timeout, metadata, credentials, wait_for_ready)
@@ -105,21 +106,21 @@ class UnaryUnaryMultiCallable(Method, aio.UnaryUnaryMultiCallable[Any, Any]):
         options: CallOptions,
     ) -> UnaryUnaryCall:
         """Make a call that no interceptor sees."""
-        call = UnaryUnaryCall(self, asyncio.get_running_loop().create_future())
+        call = UnaryUnaryCall(self.method, asyncio.get_running_loop().create_future())
         self.launch_with(call, argument, options)
         return call
 
-    def _send(self, call: ClientCall, first: First) -> None:
-        config, throttle = self.config, self.channel.throttle
+    def _send(self, call: ClientCall, first: FirstMessage) -> None:
+        config, throttle = self.method.config, self.channel.throttle
         if config.retry is not None:
-            self._drive(call, retry_unary(call, self, first, Retries(config.retry, throttle)))
+            self._drive(call, retry_unary(call, self.method, first, Retries(config.retry, throttle)))
         elif config.hedging is not None:
-            self._drive(call, hedge_unary(call, self, first, config.hedging, throttle))
+            self._drive(call, hedge_unary(call, self.method, first, config.hedging, throttle))
         else:
             super()._send(call, first)
 
 
-class UnaryStreamMultiCallable(Method, aio.UnaryStreamMultiCallable[Any, Any]):
+class UnaryStreamMultiCallable(MultiCallable, aio.UnaryStreamMultiCallable[Any, Any]):
     """One request, many responses."""
 
     streams = True
@@ -146,19 +147,21 @@ class UnaryStreamMultiCallable(Method, aio.UnaryStreamMultiCallable[Any, Any]):
         options: CallOptions,
     ) -> UnaryStreamCall:
         """Make a call that no interceptor sees."""
-        call = UnaryStreamCall(self, Responses() if self.config.retry is None else RetriedResponses())
+        method = self.method
+        call = UnaryStreamCall(method, Responses() if method.config.retry is None else RetriedResponses())
         self.launch_with(call, argument, options)
         return call
 
-    def _send(self, call: ClientCall, first: First) -> None:
-        if self.config.retry is None or not isinstance(call, UnaryStreamCall):
+    def _send(self, call: ClientCall, first: FirstMessage) -> None:
+        policy = self.method.config.retry
+        if policy is None or not isinstance(call, UnaryStreamCall):
             super()._send(call, first)
         else:
-            retries = Retries(self.config.retry, self.channel.throttle)
+            retries = Retries(policy, self.channel.throttle)
             self._drive(call, retry_stream(call, self.channel, first, retries, call.responses))
 
 
-class StreamUnaryMultiCallable(Method, aio.StreamUnaryMultiCallable[Any, Any]):
+class StreamUnaryMultiCallable(MultiCallable, aio.StreamUnaryMultiCallable[Any, Any]):
     """Many requests, one response."""
 
     def __call__(
@@ -182,13 +185,13 @@ class StreamUnaryMultiCallable(Method, aio.StreamUnaryMultiCallable[Any, Any]):
         options: CallOptions,
     ) -> StreamUnaryCall:
         """Make a call that no interceptor sees."""
-        call = StreamUnaryCall(self)
+        call = StreamUnaryCall(self.method)
         self.launch(call, None, options)
         call.feed_from(argument)
         return call
 
 
-class StreamStreamMultiCallable(Method, aio.StreamStreamMultiCallable[Any, Any]):
+class StreamStreamMultiCallable(MultiCallable, aio.StreamStreamMultiCallable[Any, Any]):
     """Many requests, many responses."""
 
     streams = True
@@ -214,7 +217,7 @@ class StreamStreamMultiCallable(Method, aio.StreamStreamMultiCallable[Any, Any])
         options: CallOptions,
     ) -> StreamStreamCall:
         """Make a call that no interceptor sees."""
-        call = StreamStreamCall(self)
+        call = StreamStreamCall(self.method)
         self.launch(call, None, options)
         call.feed_from(argument)
         return call

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from protosocket.errors import ConnectionClosed
+from protosocket.grpc.client.connection import ClientConnection
 from protosocket.grpc.wire.flow_control import MESSAGE_COST, SendWindow
-
-if TYPE_CHECKING:
-    from protosocket.grpc.client.connection import ClientConnection
 
 __all__ = ["Requests"]
 

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from protosocket.grpc.client.call import ClientCall
+from protosocket.grpc.client.call_channel import CallChannel
 from protosocket.grpc.client.calls import UnaryUnaryCall
+from protosocket.grpc.client.first_message import FirstMessage
+from protosocket.grpc.client.method import Method
 from protosocket.grpc.client.responses import Responses
 from protosocket.grpc.client.retrying import Retries
-from protosocket.grpc.client.starting import First, start
+from protosocket.grpc.client.starting import start
 from protosocket.grpc.wire.envelope import pack
 from protosocket.grpc.wire.status import CANCELLED_HERE, COLLECTED, EXPIRED
-
-if TYPE_CHECKING:
-    from protosocket.grpc.client.call import ClientCall
-    from protosocket.grpc.client.channel import Channel
-    from protosocket.grpc.client.method import Method
 
 __all__ = ["RetriedResponses", "attempt_unary", "retry_stream", "retry_unary"]
 
 
-async def retry_unary(call: ClientCall, method: Method, first: First, retries: Retries) -> None:
+async def retry_unary(call: ClientCall, method: Method, first: FirstMessage, retries: Retries) -> None:
     """Make ``call``, which has one request and one response, until it succeeds or nothing is tried again."""
     try:
         async with asyncio.timeout_at(call.deadline):
@@ -36,7 +35,7 @@ async def retry_unary(call: ClientCall, method: Method, first: First, retries: R
     call.finish(end)
 
 
-async def attempt_unary(call: ClientCall, method: Method, first: First, number: int) -> Any:
+async def attempt_unary(call: ClientCall, method: Method, first: FirstMessage, number: int) -> Any:
     """The message that ends attempt ``number`` of ``call``; cancelling this cancels the attempt."""
     attempt = UnaryUnaryCall(method, asyncio.get_running_loop().create_future(), deadline=call.deadline)
     try:
@@ -47,7 +46,7 @@ async def attempt_unary(call: ClientCall, method: Method, first: First, number: 
 
 
 async def retry_stream(
-    call: ClientCall, channel: Channel, first: First, retries: Retries, responses: Responses
+    call: ClientCall, channel: CallChannel, first: FirstMessage, retries: Retries, responses: Responses
 ) -> None:
     """Make ``call``, whose ``responses`` stream, until an answer begins or nothing is tried again."""
     assert isinstance(responses, RetriedResponses)
@@ -107,7 +106,7 @@ class RetriedResponses(Responses):
             self.attempt.set_result(None)
 
 
-def _numbered(first: First, attempt: int) -> First:
+def _numbered(first: FirstMessage, attempt: int) -> FirstMessage:
     """``first`` as this attempt sends it."""
     if attempt == 1:
         return replace(first, metadata=list(first.metadata))

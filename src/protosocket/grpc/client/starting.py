@@ -3,47 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from protosocket.errors import ConnectionClosed, EncodeError, Unavailable
+from protosocket.grpc.client.call import ClientCall
+from protosocket.grpc.client.call_channel import CallChannel
+from protosocket.grpc.client.connection import ClientConnection
+from protosocket.grpc.client.first_message import FirstMessage, timeout_fields
 from protosocket.grpc.wire.status import EXPIRED, failure
 
-if TYPE_CHECKING:
-    from protosocket.grpc.client.call import ClientCall
-    from protosocket.grpc.client.channel import Channel
-    from protosocket.grpc.client.connection import ClientConnection
-
-__all__ = ["LONGEST", "First", "send_first", "start", "timeout_fields"]
+__all__ = ["send_first", "start"]
 
 
-@dataclass(slots=True)
-class First:
-    """What the first message of a call says."""
-
-    path: str
-    streams: bool
-    """The answer may be a stream."""
-    payload: bytes | None
-    """``None``: the requests follow one by one."""
-    metadata: list[Any]
-    wait_for_ready: bool
-    credentials: grpc.CallCredentials | None
-
-
-LONGEST = 1e9
-"""Seconds, 31 years: a longer timeout, ``math.inf`` too, is no longer than that."""
-
-
-def timeout_fields(timeout: float) -> dict[str, int]:
-    """``timeout`` (seconds) as the envelope has it."""
-    milliseconds, microseconds = divmod(int(timeout * 1e6), 1000)
-    return {"timeout_ms": milliseconds, "timeout_us": microseconds}
-
-
-def send_first(call: ClientCall, connection: ClientConnection, first: First) -> bool:
+def send_first(call: ClientCall, connection: ClientConnection, first: FirstMessage) -> bool:
     """Send ``first`` unless the connection cannot take it now. Raises ``EncodeError``."""
     left = call.time_remaining()
     fields = {} if left is None else timeout_fields(left)
@@ -58,7 +31,7 @@ def send_first(call: ClientCall, connection: ClientConnection, first: First) -> 
     return True
 
 
-async def start(call: ClientCall, channel: Channel, first: First) -> None:
+async def start(call: ClientCall, channel: CallChannel, first: FirstMessage) -> None:
     """Send the call as soon as the channel lets it, or end it with what prevents that."""
     try:
         async with asyncio.timeout_at(call.deadline):

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grpc import aio
 
 from protosocket.grpc.client.call import ClientCall
 from protosocket.grpc.client.callbacks import call_each
+from protosocket.grpc.client.method import Method
 from protosocket.grpc.client.responses import Responses
 from protosocket.grpc.client.style import Style, mixed
 from protosocket.grpc.wire.flow_control import ReceiveWindow
 from protosocket.grpc.wire.status import CANCELLED_HERE, COLLECTED, EXPIRED, failure
-
-if TYPE_CHECKING:
-    from protosocket.grpc.client.method import Method
 
 __all__ = ["StreamResponse"]
 

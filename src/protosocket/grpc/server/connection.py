@@ -6,25 +6,28 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Protocol, Self, TypeAlias, cast
 
 from protosocket._core import HandlerTask, WireCodec
 from protosocket.connection import Server
 from protosocket.errors import ConnectionClosed, InvalidMessage
 from protosocket.event_loops import background_task
+from protosocket.grpc.server.exchange import Exchange
 from protosocket.grpc.server.http2 import Http2Refusal
 from protosocket.grpc.server.identity import PeerIdentity
-from protosocket.grpc.server.methods import Exchange, Start
 from protosocket.grpc.server.requests import ServerRequests
 from protosocket.grpc.server.responses import ServerResponses
-from protosocket.grpc.server.server_call import ServerCall
 from protosocket.grpc.server.settings import ServerSettings
 from protosocket.grpc.wire.envelope import VERSION, Envelope, Hello
 from protosocket.grpc.wire.keepalive import Keepalive
 from protosocket.limited_log import limited_log
 from protosocket.rpc import HandlingConnection
 
-__all__ = ["ServerConnection"]
+__all__ = ["ServerConnection", "Start"]
+
+Start: TypeAlias = "Callable[[ServerConnection, int, bytes | None, Any], Any]"
+"""Takes a connection, a call's id, its first payload, and its first message if that says more; gives a
+coroutine for the one message of its answer, or an ``Exchange``, whose last message is an End."""
 
 # The native half's own limit is for calls of one message; here it would make items wait for their handlers.
 _NO_LIMIT: Final = 2**62
@@ -34,6 +37,14 @@ _MOST_METHODS: Final = 65_536
 _LONGEST_PATH: Final = 1024
 
 _FOR_HTTP2: Final = "this port speaks protosocket, not HTTP/2: use protosocket.grpc's channel or a gRPC port"
+
+
+class _TimedCall(Protocol):
+    over: bool
+    deadline: float | None
+    timer: asyncio.TimerHandle | None
+
+    def expire(self) -> None: ...
 
 
 class ServerConnection(HandlingConnection):
@@ -70,7 +81,7 @@ class ServerConnection(HandlingConnection):
         self._start_of = start_of
         self._starts: dict[int, Start] = {}
         self._further: Callable[[Any], None] = self._greeting
-        self._timed: list[ServerCall] = []
+        self._timed: list[_TimedCall] = []
         self._keepalive: Keepalive | None = None
         self._patience: asyncio.TimerHandle | None = None
 
@@ -205,7 +216,7 @@ class ServerConnection(HandlingConnection):
         """Wait until a message can be sent; raises ``ConnectionClosed`` if the connection ends first."""
         await self._until_room()
 
-    def watch(self, call: ServerCall) -> None:
+    def watch(self, call: _TimedCall) -> None:
         """Tell ``call`` when its deadline has passed."""
         # Most calls have ended by the next turn of the loop, and need no timer.
         if not self._timed:

@@ -15,10 +15,11 @@ from protosocket.connection import open_server
 from protosocket.errors import ConnectError, OptionError
 from protosocket.event_loops import require_loop
 from protosocket.grpc.credentials import server_context
-from protosocket.grpc.server.connection import ServerConnection
+from protosocket.grpc.server.connection import ServerConnection, Start
+from protosocket.grpc.server.dispatch import starter
 from protosocket.grpc.server.interceptors import Handlers
 from protosocket.grpc.server.listening import Port, reserve
-from protosocket.grpc.server.methods import CallLimit, Start, starter
+from protosocket.grpc.server.method import CallLimit
 from protosocket.grpc.server.settings import server_settings
 from protosocket.grpc.wire.envelope import envelope_codec
 

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 import grpc
 
 from protosocket._core import HandlerTask
 from protosocket.errors import ConnectionClosed
+from protosocket.grpc.server.connection import ServerConnection
+from protosocket.grpc.server.requests import ServerRequests
+from protosocket.grpc.server.responses import ServerResponses
 from protosocket.grpc.wire.envelope import Envelope, Status
 from protosocket.grpc.wire.metadata import checked
 from protosocket.grpc.wire.status import failure
 from protosocket.limited_log import limited_log
 
-if TYPE_CHECKING:
-    from protosocket.grpc.server.connection import ServerConnection
-    from protosocket.grpc.server.requests import ServerRequests
-    from protosocket.grpc.server.responses import ServerResponses
-
-    _Task = HandlerTask | asyncio.Task[Any]
-
 __all__ = ["INVALID_METADATA", "Ending", "ServerCall", "too_long"]
+
+_Task: TypeAlias = HandlerTask | asyncio.Task[Any]
 
 # In characters: with the metadata it must fit into what a client takes beside a message.
 _LONGEST_DETAILS: Final = 64 * 1024

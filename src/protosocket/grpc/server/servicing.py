@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc
 
 from protosocket.event_loops import is_dropped
+from protosocket.grpc.server.connection import ServerConnection
 from protosocket.grpc.server.context import ServicerContext
+from protosocket.grpc.server.method import Method
 from protosocket.grpc.server.pooled import PooledRequests, call_in_pool, iterate_in_pool
 from protosocket.grpc.server.requests import RequestIterator, ServerRequests
 from protosocket.grpc.server.responses import ServerResponses
@@ -19,15 +21,11 @@ from protosocket.grpc.server.settings import UNLIMITED
 from protosocket.grpc.server.sync_context import SyncServicerContext
 from protosocket.grpc.wire.status import failure
 
-if TYPE_CHECKING:
-    from protosocket.grpc.server.connection import ServerConnection
-    from protosocket.grpc.server.methods import Method
-
-    _Handler = grpc.RpcMethodHandler[Any, Any]
-    _Serve = Callable[[ServerConnection, int, bytes, Any], Any]
-
 __all__ = ["serve_call", "serve_unary"]
 
+# In quotes: grpcio's own class is not generic.
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_Serve: TypeAlias = Callable[[ServerConnection, int, bytes, Any], Any]
 
 _NOT_FOUND: Final = failure(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 _FULL: Final = failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
@@ -93,7 +91,7 @@ async def serve_call(
             longest = method.settings.max_receive
             context.requests = ServerRequests(connection, call, payload, window, longest, context.takes)
             context.check()
-        handler = method.handler or await method.find(context)
+        handler = method.handler or await method.find(context.invocation_metadata())
         if handler is None:
             raise Ending(_NOT_FOUND)
         if handler.response_streaming and not method.streams:

@@ -13,11 +13,9 @@ import grpc
 from grpc import aio
 
 from protosocket.grpc.client.repeated import Repeated
+from protosocket.grpc.sync.loop import HasThread, LoopThread
 
 if TYPE_CHECKING:
-    from protosocket.grpc.sync.channel import SyncChannel
-    from protosocket.grpc.sync.loop import LoopThread
-
     _Future = grpc.Future[Any]
 else:
     # grpcio's own classes are not generic.
@@ -107,7 +105,7 @@ class SyncError(grpc.RpcError, grpc.Call, _Future):
 class SyncCall(grpc.Call):
     """What blocking calls of all kinds have in common; every method may be called from any thread."""
 
-    def __init__(self, channel: SyncChannel, call: Any, requests: Iterable[Any] | None = None) -> None:
+    def __init__(self, channel: HasThread, call: Any, requests: Iterable[Any] | None = None) -> None:
         self._channel = channel
         self._thread = channel.thread
         self._call = call
@@ -173,7 +171,7 @@ class SyncCall(grpc.Call):
 class SyncUnary(SyncCall, _Future):
     """A call with one response, which others may wait for; what ``multicallable.future(...)`` gives."""
 
-    def __init__(self, channel: SyncChannel, call: Any, requests: Iterable[Any] | None = None) -> None:
+    def __init__(self, channel: HasThread, call: Any, requests: Iterable[Any] | None = None) -> None:
         super().__init__(channel, call, requests)
         self._error: Repeated[BaseException] | None = None
         self._response = channel.thread.submit(self._wait())
@@ -249,7 +247,7 @@ class SyncUnary(SyncCall, _Future):
 class SyncStream(SyncCall, Iterator[Any]):
     """A call with many responses: iterate over it. One that nobody holds any more is cancelled."""
 
-    def __init__(self, channel: SyncChannel, call: Any, requests: Iterable[Any] | None = None) -> None:
+    def __init__(self, channel: HasThread, call: Any, requests: Iterable[Any] | None = None) -> None:
         super().__init__(channel, call, requests)
         self._taken: deque[Any] = deque()
         self._end: BaseException | None = None

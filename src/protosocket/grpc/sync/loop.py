@@ -7,14 +7,14 @@ import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 
 from protosocket.event_loops import hold_standard_descriptors, stops_with_the_interpreter
 from protosocket.limited_log import limited_log
 
-__all__ = ["LoopThread"]
+__all__ = ["HasThread", "LoopThread"]
 
 T = TypeVar("T")
 Last = Callable[[], Coroutine[Any, Any, None]]
@@ -131,6 +131,15 @@ class LoopThread:
                 self.loop.call_soon_threadsafe(self.loop.stop)
         if wait and not self._is_parked and threading.current_thread() is not self._thread:
             self._thread.join()
+
+
+class HasThread(Protocol):
+    """A blocking channel, whose thread ends when nobody holds it any more."""
+
+    @property
+    def thread(self) -> LoopThread:
+        """Runs everything that the channel does."""
+        ...
 
 
 def _is_main_thread() -> bool:

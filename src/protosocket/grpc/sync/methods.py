@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from protosocket.grpc.sync.call import SyncStream, SyncUnary
+from protosocket.grpc.sync.loop import HasThread
 
 if TYPE_CHECKING:
-    from protosocket.grpc.sync.channel import SyncChannel
-
     _UnaryUnary = grpc.UnaryUnaryMultiCallable[Any, Any]
     _UnaryStream = grpc.UnaryStreamMultiCallable[Any, Any]
     _StreamUnary = grpc.StreamUnaryMultiCallable[Any, Any]
@@ -27,7 +26,7 @@ __all__ = ["SyncStreamStream", "SyncStreamUnary", "SyncUnaryStream", "SyncUnaryU
 class _Sync:
     """Makes the calls of an asynchronous multicallable in the loop's thread."""
 
-    def __init__(self, channel: SyncChannel, multicallable: Any) -> None:
+    def __init__(self, channel: HasThread, multicallable: Any) -> None:
         # A stub has nothing else of its channel, which closes when nobody holds it.
         self._channel = channel
         self._multicallable = multicallable
