@@ -88,6 +88,20 @@ async def test_the_first_drops_packets(
             assert await reaches(port, options)
 
 
+async def test_the_first_drops_packets_and_there_is_little_time(addresses: list[str]) -> None:
+    addresses += ["127.0.0.2", "127.0.0.1"]
+    options = ConnectionOptions(connect_timeout=0.24)
+    port = free_port(*addresses)
+    with black_holes("127.0.0.2", port=port):
+        async with listen(f"tcp://127.0.0.1:{port}", codecs.Lines(), echo):
+            # A busy machine may take longer.
+            for _ in range(100):
+                with contextlib.suppress(ConnectError):
+                    assert await reaches(port, options)
+                    return
+    raise AssertionError("the second was never tried")
+
+
 async def test_the_first_refuses(addresses: list[str]) -> None:
     addresses += ["127.0.0.2", "127.0.0.1"]
     port = free_port(*addresses)

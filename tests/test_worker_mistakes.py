@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import time
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,6 @@ from tests.worker_services import (
 
 from protosocket import errors, start_workers
 from protosocket.connection import worker_process
-from protosocket.connection.worker_mistakes import refuse_unimportable_program
 
 ANY_PORT = "tcp://127.0.0.1:0"
 
@@ -102,17 +100,6 @@ def test_a_script_without_its_guard(tmp_path: Path, call: str) -> None:
     )
     # The workers are silent: the sentence stands alone.
     assert sum(line.startswith("Traceback") for line in lines) == 1
-
-
-def test_a_program_that_was_packed_into_an_executable_has_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = types.ModuleType("__main__")
-    program.__file__ = "/there/is/no/program.py"
-    monkeypatch.setitem(sys.modules, "__main__", program)
-    with pytest.raises(errors.OptionError, match=r"there is no file /there/is/no/program\.py"):
-        refuse_unimportable_program()
-    # As PyInstaller and others set it.
-    monkeypatch.setattr(sys, "frozen", True, raising=False)
-    refuse_unimportable_program()
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,11 @@ __all__ = ["Dialing", "resolve"]
 _DELAY = 0.25
 """Seconds after which the next address is tried beside the last: RFC 8305, section 8."""
 
+_SHORTEST_DELAY = 0.01
+"""Seconds; the same section."""
+
+_TRIES = 4
+"""Addresses that are tried at least in the time there is, if it is short."""
 
 # OpenSSL's words for bytes that are no TLS record.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL")
@@ -51,8 +56,10 @@ async def resolve(address: Address, flags: int = 0) -> Sequence[AddressInfo]:
 class Dialing:
     """One attempt to connect, and what became of each address it has tried."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, timeout: float) -> None:
+        """``timeout``: how long there is for it, in seconds; whoever makes it sees to that."""
         self._address = address
+        self._timeout = timeout
         self._tried: dict[str, OSError | None] = {}
         self.stage = "the name lookup"
         """What is waited for, in words."""
@@ -64,7 +71,7 @@ class Dialing:
         return await aiohappyeyeballs.start_connection(
             # The same address under two names of the hosts file is one.
             list(dict.fromkeys(targets)),
-            happy_eyeballs_delay=_DELAY,
+            happy_eyeballs_delay=min(_DELAY, max(_SHORTEST_DELAY, self._timeout / _TRIES)),
             # It is asked to connect sockets, and for nothing else.
             loop=cast(asyncio.AbstractEventLoop, self),
             socket_factory=self._make_socket,
@@ -87,8 +94,9 @@ class Dialing:
             self._tried[_shown(target)] = error
             raise
 
-    def why_not(self, error: OSError, timeout: float) -> str:
-        """What went wrong, and what to do; ``timeout`` is how long there was, in seconds."""
+    def why_not(self, error: OSError) -> str:
+        """What went wrong, and what to do."""
+        timeout = self._timeout
         failures = list(self._tried.values())
         if self.stage != "the connection" or len(failures) < 2:
             return _why_not(error, self.stage, timeout)

@@ -123,8 +123,8 @@ async def open_transport(
     TLS 1.3 a server that refuses our certificate says so only after this returned: the connection is lost.
 
     ``options.connect_timeout`` covers the name lookup, the connection (to the first address of the name that
-    answers: the next is tried as soon as one has failed, or a quarter of a second later) and the TLS
-    handshake. Raises ``ConnectError``, whose text names the address, the cause and a
+    answers: the next is tried as soon as one has failed, or a quarter of a second later, or of the time there
+    is) and the TLS handshake. Raises ``ConnectError``, whose text names the address, the cause and a
     remedy; ``AddressError`` for port 0; ``OptionError`` for TLS settings that cannot be used. Cancelling
     leaves nothing open.
     """
@@ -134,7 +134,7 @@ async def open_transport(
     context = client_context(tls) if address.scheme == "tls" else None
     hostname = _expected_name(address, tls)
 
-    dialing = Dialing(address)
+    dialing = Dialing(address, options.connect_timeout)
     try:
         if address.scheme == "memory":
             return await open_memory_transport(address.path, protocol_factory)
@@ -145,7 +145,7 @@ async def open_transport(
             protocol = _make_protocol(sock, protocol_factory)
             transport = await hand_over(sock, protocol, options, context, hostname)
     except OSError as error:
-        text = dialing.why_not(error, options.connect_timeout)
+        text = dialing.why_not(error)
         raise ConnectError(f"cannot connect to {address}: {text}", address=str(address)) from error
     configure_socket(transport, options)
     return transport, protocol

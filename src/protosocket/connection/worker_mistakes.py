@@ -62,9 +62,7 @@ def refuse_unimportable_program() -> None:
         return  # an executable that has the program in it: PyInstaller starts the children from that
     main = sys.modules["__main__"]
     file = getattr(main, "__file__", None)
-    # One that was packed into an executable has no file, and is there in its children already.
-    is_elsewhere = getattr(main, "__spec__", None) is not None or getattr(sys, "frozen", False)
-    if file is not None and not is_elsewhere and not os.path.exists(file):
+    if getattr(main, "__spec__", None) is None and file is not None and not os.path.exists(file):
         raise OptionError(
             f"workers import this program again, and there is no file {file}: put it into a file"
         )
