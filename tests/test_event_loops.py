@@ -243,7 +243,7 @@ def use(make: Callable[[], Any]) -> Any:
     """What using something in this thread raises, in an event loop of this thread."""
 
     async def go() -> Any:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG):
             made = make()
             return await made if asyncio.iscoroutine(made) or hasattr(made, "__await__") else made
 
