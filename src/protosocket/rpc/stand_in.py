@@ -11,12 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from protosocket.event_loops import OncePerLoop
-
-if TYPE_CHECKING:
-    from protosocket.rpc.handling import HandlingConnection
 
 __all__ = ["StandIn", "stand_in"]
 
@@ -28,17 +25,28 @@ _LONGEST = 1.0
 _CONNECTIONS_A_SECOND = 10_000
 
 
+class _Connection(Protocol):
+    @property
+    def rests(self) -> bool: ...
+
+    def abort(self) -> None: ...
+
+    def handlers_rest(self) -> None: ...
+
+    async def cancel_handlers_and_close(self) -> None: ...
+
+
 class StandIn:
     """The connections of one event loop that have handlers that wait, and a task while there are any."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: set[HandlingConnection] = set()
+        self._waiting: set[_Connection] = set()
         self._task: asyncio.Task[None] | None = None
         self._pausing: asyncio.Future[None] | None = None
         self._is_ending = False
 
-    def handlers_wait(self, connection: HandlingConnection) -> None:
+    def handlers_wait(self, connection: _Connection) -> None:
         """A handler of ``connection`` waits, and will be cancelled with the task."""
         if self._is_ending:
             # All tasks were cancelled, which new calls must not put off.
@@ -56,7 +64,7 @@ class StandIn:
             # An event loop that is closed with handlers left was closed on purpose.
             self._task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001
 
-    def forget(self, connection: HandlingConnection) -> None:
+    def forget(self, connection: _Connection) -> None:
         """``connection`` has ended, and its handlers have."""
         self._waiting.discard(connection)
         if not self._waiting:
