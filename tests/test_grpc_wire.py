@@ -259,6 +259,14 @@ async def test_an_id_is_used_again_after_its_call_was_given_up(client: RawPeer, 
     assert (await client.receive()).control == END
 
 
+async def test_the_message_that_begins_a_call_may_end_its_requests(client: RawPeer) -> None:
+    client.send(id=1, method=1, path="/raw.Test/talk", streams=True, control=END)
+    assert (await client.receive()).control == END
+    client.send(id=1, method=1, payload=b"only", streams=True, control=END)
+    assert (await client.receive()).payload == b"only"
+    assert (await client.receive()).control == END
+
+
 async def test_metadata_of_a_request(client: RawPeer, port: int) -> None:
     seen: list[Any] = []
 

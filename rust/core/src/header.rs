@@ -31,6 +31,15 @@ impl Control {
             _ => Control::Cancel,
         }
     }
+
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Control::Normal => "normal",
+            Control::Cancel => "cancel",
+            Control::End => "end",
+        }
+    }
 }
 
 /// The id and the control code of a message.
@@ -40,6 +49,16 @@ pub struct Header {
     pub id: u64,
     /// What the message is.
     pub control: Control,
+}
+
+impl Header {
+    /// The header with a control code that is a number on the wire.
+    pub fn from_wire(id: u64, code: u64) -> Self {
+        Header {
+            id,
+            control: Control::from_wire(code),
+        }
+    }
 }
 
 /// A message whose fields cannot be walked, or whose id or control code is not a number.

@@ -1,4 +1,5 @@
-//! The protocol core: bytes in, events and bytes out. No Python, no sockets, no clock.
+//! The protocol core: what messages are on the wire, and what they mean for the calls of a connection. Bytes and headers
+//! in, events and bytes out; no Python and no sockets, and the time is an argument.
 
 pub mod cache_commands;
 pub mod collections;

@@ -1,10 +1,11 @@
 //! How messages become bytes and bytes become messages: the user's codec as the reactors use it.
 
 use protosocket_core::framing::Framing;
-use protosocket_core::header::Layout;
+use protosocket_core::header::{Header, Layout};
 use protosocket_core::light;
 use protosocket_core::messagepack_keys::is_crowded;
 use protosocket_core::protobuf::{Field, Kind};
+use protosocket_core::rpc::may_begin;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -224,6 +225,15 @@ impl HeaderLayout {
         }
     }
 
+    /// For people: the id of an encoded message, the name of its control code, and whether one with it may begin a
+    /// call.
+    fn describe(&self, message: &[u8]) -> PyResult<(u64, &'static str, bool)> {
+        match self.0.layout.scan(message) {
+            Ok(header) => Ok((header.id, header.control.name(), may_begin(header))),
+            Err(malformed) => Err(PyValueError::new_err(malformed.0)),
+        }
+    }
+
     /// The encoded message with this id and control code in it.
     fn splice<'py>(
         &self,
@@ -233,7 +243,7 @@ impl HeaderLayout {
         control: u8,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let mut output = Vec::with_capacity(message.len() + 24);
-        let control = protosocket_core::header::Control::from_wire(u64::from(control));
+        let Header { id, control } = Header::from_wire(id, u64::from(control));
         match self.0.layout.splice(message, id, control, &mut output) {
             Ok(()) => Ok(PyBytes::new(py, &output)),
             Err(malformed) => Err(PyValueError::new_err(malformed.0)),

@@ -25,7 +25,8 @@ use crate::task::{HandlerTask, Step, copy_context, current_context, in_context, 
 /// suspends) and `_broken` of `Link`.
 ///
 /// With `exchanges`, a call may have more than one message, and some are about the connection: the handler gets
-/// all of them, Ends included, and has nothing to answer where it gives None.
+/// all of them, and has nothing to answer where it gives None. Behind the last one of a call, `_half_closed(id)` is
+/// called.
 #[pyclass(extends = Link, subclass, frozen, module = "protosocket._core")]
 pub struct ServerReactor {
     codec: Py<WireCodec>,
@@ -55,8 +56,9 @@ enum Waiting {
 }
 
 impl Waiting {
-    fn request(self, py: Python<'_>, id: u64) -> Result<Request<'_>, Broken> {
+    fn request(self, py: Python<'_>, id: u64, is_last: bool) -> Result<Request<'_>, Broken> {
         match self {
+            Waiting::Encoded(kept) if is_last => Ok(Request::Last(id, kept.payload(py))),
             Waiting::Encoded(kept) => Ok(Request::Call(id, kept.payload(py))),
             Waiting::Decoded(message) => Ok(Request::Decoded(id, message.free().into_bound(py))),
             Waiting::Undecodable(error) => Err(Broken::Undecodable(error)),
@@ -67,8 +69,10 @@ impl Waiting {
 /// What a message asks for: the core's event, with what came with it.
 enum Request<'py> {
     Call(u64, Payload<'py>),
+    /// The same; then `_half_closed(id)` is called.
+    Last(u64, Payload<'py>),
     Decoded(u64, Bound<'py, PyAny>),
-    Wait(u64, Payload<'py>),
+    Wait(Header, Payload<'py>),
     /// The client is told that there is no answer.
     Refused(Header),
     Cancelled(Option<Py<HandlerTask>>, Vec<Waiting>, Header),
@@ -195,6 +199,9 @@ impl ServerReactor {
         Self::put(slf, about_connection(), encoded.as_bytes())?;
         slf.as_super().get().appended(slf.py())
     }
+
+    /// The client said that a call has no further message; for classes that have calls with several.
+    fn _half_closed(&self, _id: u64) {}
 
     /// Handlers that run.
     #[getter]
@@ -363,7 +370,8 @@ impl ServerReactor {
             let turn = this.state.borrow(py).server.turn();
             let taken = match turn {
                 Turn::Read => this.next(link, py, false),
-                Turn::Call(id, waited) => waited.request(py, id).map(Some),
+                Turn::Call(id, waited) => waited.request(py, id, false).map(Some),
+                Turn::Last(id, waited) => waited.request(py, id, true).map(Some),
                 Turn::Refused(header, _) => Ok(Some(Request::Refused(header))),
                 Turn::Stall => break link.pause(py).map(|()| None),
             };
@@ -383,10 +391,10 @@ impl ServerReactor {
                         .map(|()| false)
                 }
                 Request::Refused(header) => Self::send_empty(slf, header).map(|()| false),
-                Request::Wait(id, payload) => {
+                Request::Wait(header, payload) => {
                     let length = payload.length();
                     let waits = Waiting::Encoded(payload.keep(py));
-                    this.state.borrow(py).server.wait(id, waits, length);
+                    this.state.borrow(py).server.wait(header, waits, length);
                     Ok(false)
                 }
                 Request::Decoded(id, request) => Self::call(
@@ -399,6 +407,19 @@ impl ServerReactor {
                     &context,
                 )
                 .map(|suspended| suspended || !HandlerTask::is_fresh(&task, references)),
+                Request::Last(id, payload) => {
+                    let request = match this.codec.get().decode(py, payload) {
+                        Ok(request) => request,
+                        Err(error) => break Ok(Some(Broken::Undecodable(error))),
+                    };
+                    let task = (&task, references);
+                    Self::call(slf, task, id, &handler, request, &event_loop, &context)
+                        .and_then(|suspended| {
+                            slf.call_method1(intern!(py, "_half_closed"), (id,))
+                                .map(|_| suspended)
+                        })
+                        .map(|suspended| suspended || !HandlerTask::is_fresh(task.0, references))
+                }
                 Request::Call(id, payload) => {
                     if let Some(sent) = native.and_then(|native| {
                         native.carry_out(py, payload.as_bytes(), |answer| {
@@ -479,7 +500,7 @@ impl ServerReactor {
                 Ok(message) => (Waiting::Decoded(message.into()), true),
                 Err(error) => (Waiting::Undecodable(error), false),
             };
-            self.state.borrow(py).server.wait(id, waits, length);
+            self.state.borrow(py).server.wait(message(id), waits, length);
             if !goes_on {
                 return;
             }
@@ -521,7 +542,8 @@ impl ServerReactor {
         let event = server.receive(header);
         let request = match event.map_err(|violation| Broken::Invalid(violation.to_string()))? {
             Event::Call => Request::Call(header.id, payload()),
-            Event::Wait => Request::Wait(header.id, payload()),
+            Event::Last => Request::Last(header.id, payload()),
+            Event::Wait => Request::Wait(header, payload()),
             Event::Refused(header) => Request::Refused(header),
             Event::Cancelled(task, withdrawn, header) => {
                 Request::Cancelled(task.map(|task| task.clone_ref(py)), withdrawn, header)

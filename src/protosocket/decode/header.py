@@ -10,9 +10,7 @@ from protosocket._core import HeaderLayout
 from protosocket.errors import OptionError
 from protosocket.rpc.codec import protobuf_layout
 
-__all__ = ["CONTROLS", "RpcFields", "messagepack_header", "protobuf_header"]
-
-CONTROLS = ("normal", "cancel", "end")
+__all__ = ["RpcFields", "messagepack_header", "protobuf_header"]
 
 
 @dataclass(frozen=True, slots=True)

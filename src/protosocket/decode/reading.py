@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from protosocket._core import HeaderLayout
 from protosocket.decode.connections import Connection, Direction, Event
 from protosocket.decode.events import Frame, Problem
-from protosocket.decode.header import CONTROLS
 from protosocket.decode.payloads import Call, Malformed, Payload, Shown
 
 __all__ = ["Reader", "Record", "Side"]
@@ -53,11 +52,12 @@ class Reader:
         assert event.direction is not None  # only problems of a capture as a whole have none
         side = self._sides[event.direction]
         id: int | None = None
-        control: int | None = None
+        control: str | None = None
+        begins = False
         problem = None
         if side.header is not None:
             try:
-                id, control = side.header.scan(frame.payload)
+                id, control, begins = side.header.describe(frame.payload)
             except ValueError as error:
                 problem = f"no id and control code: {error}"
         try:
@@ -65,9 +65,9 @@ class Reader:
         except Malformed as error:
             shown = None
             problem = str(error)
-        begins = control == 0 and (shown is None or shown.begins)
+        begins = begins and (shown is None or shown.begins)
         elapsed = None if id is None else self._elapsed(event, id, begins)
-        yield Record(event, id, None if control is None else CONTROLS[control], elapsed, shown)
+        yield Record(event, id, control, elapsed, shown)
         if problem is not None:
             yield Record(_malformed(event, frame, problem))
 

@@ -54,6 +54,11 @@ pub fn about_connection() -> Header {
     normal(CONNECTION)
 }
 
+/// Whether a message from a client with this header may begin a call.
+pub fn may_begin(header: Header) -> bool {
+    header.control == Control::Normal
+}
+
 /// The header of a response, or of an item of a stream.
 #[inline]
 pub fn message(id: u64) -> Header {

@@ -229,17 +229,19 @@ impl Pair {
     /// The server takes one step; false if there was nothing to do.
     fn server_reads(&mut self) -> bool {
         match self.server.turn() {
-            Turn::Call(id, call) => self.handle(id, call),
+            Turn::Call(id, call) | Turn::Last(id, call) => self.handle(id, call),
             Turn::Refused(header, call) => self.answer(header, call),
             Turn::Stall => return false,
             Turn::Read => {
                 let Some(Frame { header, call }) = self.to_server.pop_front() else {
                     return false;
                 };
-                assert!(self.server.is_call(header) <= (header.control != Control::Cancel));
-                match self.server.receive(header).expect("ids are small") {
-                    Asked::Call => self.handle(header.id, call),
-                    Asked::Wait => self.server.wait(header.id, call, 10),
+                let is_call = self.server.is_call(header);
+                let event = self.server.receive(header).expect("ids are small");
+                assert_eq!(is_call, event == Asked::Call);
+                match event {
+                    Asked::Call | Asked::Last => self.handle(header.id, call),
+                    Asked::Wait => self.server.wait(header, call, 10),
                     Asked::Refused(refused) => self.answer(refused, call),
                     Asked::Cancelled(key, withdrawn, cancelled) => {
                         let key = key.copied();

@@ -53,7 +53,7 @@ struct Other<T> {
 }
 
 struct Waiting<R> {
-    id: u64,
+    header: Header,
     request: R,
     length: usize,
 }
@@ -63,6 +63,8 @@ struct Waiting<R> {
 pub enum Event<'a, T, R> {
     /// The message is for a handler, which may be called now.
     Call,
+    /// The same, and its call has no further message.
+    Last,
     /// The message is for a handler, but too many run: [`Server::wait`] takes it in.
     Wait,
     /// The message comes too late: the client is told so.
@@ -79,6 +81,8 @@ pub enum Event<'a, T, R> {
 pub enum Turn<R> {
     /// The request of the call with this id has waited: its handler is called.
     Call(u64, R),
+    /// The same, and its call has no further message.
+    Last(u64, R),
     /// A request has waited and comes too late: the client is told so.
     Refused(Header, R),
     /// The next message.
@@ -171,12 +175,19 @@ impl<T, R> Server<T, R> {
             }
             return Turn::Read;
         }
-        let Some(Waiting { id, request, length }) = self.waiting.pop_front() else {
+        let Some(Waiting {
+            header: Header { id, control },
+            request,
+            length,
+        }) = self.waiting.pop_front()
+        else {
             return Turn::Read;
         };
         self.waiting_bytes -= length;
         if self.is_refused(id) {
             Turn::Refused(refusal(id), request)
+        } else if control == Control::End {
+            Turn::Last(id, request)
         } else {
             Turn::Call(id, request)
         }
@@ -191,10 +202,10 @@ impl<T, R> Server<T, R> {
         self.limits.calls.saturating_sub(self.len())
     }
 
-    /// Whether [`Server::receive`] would say that a handler may be called.
+    /// Whether [`Server::receive`] would say [`Event::Call`].
     #[inline]
     pub fn is_call(&self, header: Header) -> bool {
-        self.is_for_handler(header.control) && !self.is_busy() && !self.is_refused(header.id)
+        header.control == Control::Normal && !self.is_busy() && !self.is_refused(header.id)
     }
 
     /// What a message with this header means.
@@ -209,6 +220,8 @@ impl<T, R> Server<T, R> {
                 Event::Refused(refusal(id))
             } else if self.is_busy() {
                 Event::Wait
+            } else if control == Control::End {
+                Event::Last
             } else {
                 Event::Call
             }
@@ -246,7 +259,7 @@ impl<T, R> Server<T, R> {
     /// Takes out what waits for a handler of one call.
     fn withdraw_call(&mut self, id: u64) -> Vec<R> {
         let mut withdrawn = Vec::new();
-        while let Some(at) = self.waiting.iter().position(|waiting| waiting.id == id) {
+        while let Some(at) = self.waiting.iter().position(|waiting| waiting.header.id == id) {
             let Some(Waiting { request, length, .. }) = self.waiting.remove(at) else {
                 break;
             };
@@ -259,11 +272,15 @@ impl<T, R> Server<T, R> {
         withdrawn
     }
 
-    /// A request of `length` bytes waits for its handler.
+    /// A request of `length` bytes, with this header, waits for its handler.
     #[inline]
-    pub fn wait(&mut self, id: u64, request: R, length: usize) {
+    pub fn wait(&mut self, header: Header, request: R, length: usize) {
         self.waiting_bytes += length;
-        self.waiting.push_back(Waiting { id, request, length });
+        self.waiting.push_back(Waiting {
+            header,
+            request,
+            length,
+        });
     }
 
     /// Keeps no more memory than what waits needs.
@@ -345,11 +362,12 @@ impl<T, R> Server<T, R> {
     pub fn drain(&mut self) -> Vec<(Header, R)> {
         self.draining = true;
         let mut refused = Vec::new();
-        for Waiting { id, request, length } in self.release() {
+        for waiting in self.release() {
+            let id = waiting.header.id;
             if self.is_refused(id) {
-                refused.push((refusal(id), request));
+                refused.push((refusal(id), waiting.request));
             } else {
-                self.wait(id, request, length);
+                self.wait(waiting.header, waiting.request, waiting.length);
             }
         }
         refused
@@ -445,7 +463,7 @@ mod tests {
         assert_eq!(server.receive(end(1)), Ok(Event::Dropped));
         assert_eq!(server.receive(cancel(1)), Ok(Event::Dropped));
         assert_eq!(server.receive(normal(10)), Err(Violation::LargeId { id: 10 }));
-        assert_eq!(self::server(true).receive(end(1)), Ok(Event::Call));
+        assert_eq!(self::server(true).receive(end(1)), Ok(Event::Last));
         server.suspended(1, 7, 'a');
         let unknown = Header {
             id: 1,
@@ -468,7 +486,7 @@ mod tests {
         for id in [3, 4] {
             assert_eq!(server.turn(), Turn::Read);
             assert_eq!(server.receive(normal(id)), Ok(Event::Wait));
-            server.wait(id, 'w', 10);
+            server.wait(normal(id), 'w', 10);
         }
         assert_eq!(server.turn(), Turn::Stall);
         assert!(!server.goes_on(true));
@@ -484,14 +502,14 @@ mod tests {
     #[test]
     fn few_requests_wait_if_they_are_long() {
         let mut server = busy(false);
-        server.wait(3, 'w', 100);
+        server.wait(normal(3), 'w', 100);
         assert_eq!(server.turn(), Turn::Stall);
         assert_eq!(
             server.receive(cancel(3)),
             Ok(Event::Cancelled(None, vec!['w'], cancel(3)))
         );
         assert_eq!(server.turn(), Turn::Read);
-        server.wait(4, 'w', 100);
+        server.wait(normal(4), 'w', 100);
         assert_eq!(server.withdraw(), ['w']);
         assert_eq!(server.turn(), Turn::Read);
     }
@@ -516,7 +534,7 @@ mod tests {
     fn a_cancel_takes_every_message_of_a_call_that_has_several() {
         let mut server = busy(true);
         for id in [1, 3, 3] {
-            server.wait(id, 'w', 10);
+            server.wait(normal(id), 'w', 10);
         }
         assert_eq!(
             server.receive(cancel(3)),
@@ -530,10 +548,20 @@ mod tests {
     }
 
     #[test]
+    fn the_last_message_of_a_call_is_the_last_also_if_it_waited() {
+        let mut server = busy(true);
+        assert_eq!(server.receive(end(1)), Ok(Event::Wait));
+        server.wait(end(1), 'w', 10);
+        server.finished(2, 2);
+        assert_eq!(server.turn(), Turn::Last(1, 'w'));
+        assert!(!server.is_call(end(1)));
+    }
+
+    #[test]
     fn one_of_several_calls_with_an_id_is_withdrawn() {
         let mut server = busy(false);
         for request in ['w', 'x'] {
-            server.wait(3, request, 10);
+            server.wait(normal(3), request, 10);
         }
         assert_eq!(
             server.receive(cancel(3)),
@@ -545,19 +573,19 @@ mod tests {
     #[test]
     fn a_server_that_drains_refuses_what_has_not_begun() {
         let mut server = busy(false);
-        server.wait(3, 'w', 10);
+        server.wait(normal(3), 'w', 10);
         assert_eq!(server.drain(), [(cancel(3), 'w')]);
         assert_eq!(server.receive(normal(1)), Ok(Event::Refused(cancel(1))));
         assert!(!server.finished(1, 1).has_drained);
         assert!(server.finished(2, 2).has_drained);
 
         let mut server = busy(true);
-        server.wait(3, 'w', 10);
-        server.wait(1, 'x', 10);
+        server.wait(normal(3), 'w', 10);
+        server.wait(normal(1), 'x', 10);
         assert_eq!(server.drain(), [(cancel(3), 'w')]);
         server.finished(2, 2);
         assert_eq!(server.receive(normal(0)), Ok(Event::Call));
-        assert_eq!(server.receive(end(1)), Ok(Event::Call));
+        assert_eq!(server.receive(end(1)), Ok(Event::Last));
         assert_eq!(server.receive(normal(2)), Ok(Event::Refused(cancel(2))));
         server.finished(1, 1);
         assert_eq!(server.turn(), Turn::Refused(cancel(1), 'x'));

@@ -158,8 +158,6 @@ class ServerConnection(HandlingConnection):
         if call:
             if message.payload is not None:
                 self._item_of(call, message.payload)
-            if message.control and call in self.requests:
-                self.requests[call].over()
         elif message.credit:
             responses = self.responses.get(message.call)
             if responses is not None:
@@ -194,6 +192,12 @@ class ServerConnection(HandlingConnection):
         limited_log.warning("connection ended: %s", self.error)
 
     # What the native half calls.
+
+    def _half_closed(self, call: int) -> None:
+        """There will be no further message of a call."""
+        requests = self.requests.get(call)
+        if requests is not None:
+            requests.over()
 
     def _adopt(self, task: HandlerTask, result: Any) -> tuple[Coroutine[Any, Any, Any] | None, bool]:
         assert isinstance(result, Exchange)
