@@ -67,30 +67,8 @@ enum After<'py> {
     Broken(Broken),
 }
 
-/// What an answer means for its call: the core's event, with references that outlive the table's.
-enum Answer {
-    Response(Py<PyAny>),
-    Item(Py<PyAny>),
-    End(Py<PyAny>),
-    Cancelled(Py<PyAny>),
-    /// A message about the connection.
-    Told,
-    Dropped,
-}
-
-impl Answer {
-    #[inline]
-    fn of(py: Python<'_>, event: Event<'_, Held<PyAny>>) -> Self {
-        match event {
-            Event::Response(waiter) => Answer::Response(waiter.free()),
-            Event::Item(sink) => Answer::Item(sink.clone_ref(py)),
-            Event::End(waiter) | Event::Last(waiter) => Answer::End(waiter.free()),
-            Event::Cancelled(waiter) => Answer::Cancelled(waiter.free()),
-            Event::Told => Answer::Told,
-            Event::Dropped => Answer::Dropped,
-        }
-    }
-}
+/// What an answer means for its call.
+type Answer = Event<Held<PyAny>>;
 
 #[pymethods]
 impl ClientReactor {
@@ -602,6 +580,7 @@ impl ClientReactor {
         while responses.len() < most {
             match Self::next(slf) {
                 Ok(Some((Answer::Response(waiter), Some(payload)))) => {
+                    let waiter = waiter.free();
                     match slf.get().codec.get().decode(py, payload) {
                         Ok(message) if most == 1 => return After::Response(waiter, message),
                         Ok(message) => responses.push((waiter, message)),
@@ -670,12 +649,14 @@ impl ClientReactor {
                 Ok(message) => sink.bind(py).call_method1(intern!(py, "_item"), (message,)),
                 Err(error) => return undecodable(error),
             },
-            (Answer::End(waiter), None) => slf.call_method1(intern!(py, "_call_ended"), (waiter,)),
-            (Answer::End(waiter), Some(payload)) => match decode(payload) {
-                Ok(message) => slf.call_method1(intern!(py, "_call_ended"), (waiter, message)),
-                Err(error) => return lost(waiter, error),
+            (Answer::End(waiter), _) => slf.call_method1(intern!(py, "_call_ended"), (waiter.free(),)),
+            (Answer::Last(waiter), Some(payload)) => match decode(payload) {
+                Ok(message) => slf.call_method1(intern!(py, "_call_ended"), (waiter.free(), message)),
+                Err(error) => return lost(waiter.free(), error),
             },
-            (Answer::Cancelled(waiter), _) => slf.call_method1(intern!(py, "_call_cancelled"), (waiter,)),
+            (Answer::Cancelled(waiter), _) => {
+                slf.call_method1(intern!(py, "_call_cancelled"), (waiter.free(),))
+            }
             (Answer::Told, Some(payload)) => match decode(payload) {
                 Ok(message) => slf.call_method1(intern!(py, "_told"), (message,)),
                 Err(error) => return undecodable(error),
@@ -712,13 +693,13 @@ impl ClientReactor {
         let mut calls = this.calls.borrow(py);
         let event = calls
             .client
-            .receive(header, payload.len())
+            .receive(header, payload.len(), |sink| sink.clone_ref(py).into())
             .map_err(|violation| Broken::Invalid(violation.to_string()))?;
-        let has_message = event.has_message();
-        let answer = Answer::of(py, event);
-        let payload = has_message.then(|| state.payload(this.codec.get(), py, start, total));
+        let payload = event
+            .has_message()
+            .then(|| state.payload(this.codec.get(), py, start, total));
         state.consume(total);
-        Ok(Some((answer, payload)))
+        Ok(Some((event, payload)))
     }
 }
 

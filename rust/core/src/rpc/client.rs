@@ -35,11 +35,11 @@ struct Window {
 
 /// What a message from the server means.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Event<'a, W> {
+pub enum Event<W> {
     /// The message is the one answer of a call, which has ended.
     Response(W),
     /// The message is part of a streamed answer.
-    Item(&'a W),
+    Item(W),
     /// A call has ended.
     End(W),
     /// A call has ended, and the message is the last of its answer.
@@ -52,7 +52,7 @@ pub enum Event<'a, W> {
     Dropped,
 }
 
-impl<W> Event<'_, W> {
+impl<W> Event<W> {
     /// Whether somebody wants the message itself.
     #[inline]
     pub fn has_message(&self) -> bool {
@@ -202,30 +202,29 @@ impl<W> Client<W> {
         self.deadlines.earliest(|handle| calls.id(handle).is_some())
     }
 
-    /// What a message of `length` bytes with this header means.
+    /// What a message of `length` bytes with this header means. `share` makes another reference to who waits for a
+    /// stream.
     #[inline]
-    pub fn receive(&mut self, header: Header, length: usize) -> Result<Event<'_, W>, Violation> {
+    pub fn receive(
+        &mut self,
+        header: Header,
+        length: usize,
+        share: impl FnOnce(&W) -> W,
+    ) -> Result<Event<W>, Violation> {
         let id = header.id;
         Ok(match header.control {
-            Control::Normal => {
-                let is_stream = match self.calls.get_mut(id) {
-                    Some(Call(State::Stream(_, window))) => {
-                        if window.as_mut().is_some_and(|window| !window.takes(length)) {
-                            return Err(Violation::Overrun { id });
-                        }
-                        true
+            Control::Normal => match self.calls.get_mut(id) {
+                Some(Call(State::Stream(waiter, window))) => {
+                    if window.as_mut().is_some_and(|window| !window.takes(length)) {
+                        return Err(Violation::Overrun { id });
                     }
-                    Some(Call(State::Abandoned { is_stream })) => *is_stream,
-                    Some(Call(State::Unary(_))) => false,
-                    None if id == CONNECTION && self.exchanges => return Ok(Event::Told),
-                    None => return Ok(Event::Dropped),
-                };
-                if is_stream {
-                    let waiter = self.calls.get(id).and_then(Call::waiter);
-                    return Ok(waiter.map_or(Event::Dropped, Event::Item));
+                    Event::Item(share(waiter))
                 }
-                self.take(id).map_or(Event::Dropped, Event::Response)
-            }
+                Some(Call(State::Abandoned { is_stream: true })) => Event::Dropped,
+                Some(_) => self.take(id).map_or(Event::Dropped, Event::Response),
+                None if id == CONNECTION && self.exchanges => Event::Told,
+                None => Event::Dropped,
+            },
             Control::End if self.exchanges => self.take(id).map_or(Event::Dropped, Event::Last),
             Control::End => self.take(id).map_or(Event::Dropped, Event::End),
             Control::Cancel => self.take(id).map_or(Event::Dropped, Event::Cancelled),
@@ -319,15 +318,15 @@ mod tests {
         for header in [normal(1), end(1), cancel(1)] {
             let mut client = Client::new(9);
             let (id, handle) = unary(&mut client, 'a');
-            assert_eq!(client.receive(normal(id + 1), 1), Ok(Event::Dropped));
+            assert_eq!(client.receive(normal(id + 1), 1, char::clone), Ok(Event::Dropped));
             let event = match header.control {
                 Control::Normal => Event::Response('a'),
                 Control::End => Event::End('a'),
                 Control::Cancel => Event::Cancelled('a'),
             };
-            assert_eq!(client.receive(header, 1), Ok(event));
+            assert_eq!(client.receive(header, 1, char::clone), Ok(event));
             for late in [normal(id), end(id), cancel(id)] {
-                assert_eq!(client.receive(late, 1), Ok(Event::Dropped));
+                assert_eq!(client.receive(late, 1, char::clone), Ok(Event::Dropped));
             }
             assert_eq!((client.cancel(handle), client.end(handle)), (None, None));
         }
@@ -340,7 +339,7 @@ mod tests {
             let (id, _) = stream(&mut client, 'a', None);
             let control = Control::from_wire(code);
             assert_eq!(
-                client.receive(Header { id, control }, 1),
+                client.receive(Header { id, control }, 1, char::clone),
                 Ok(Event::Cancelled('a'))
             );
         }
@@ -352,42 +351,45 @@ mod tests {
         let (id, handle) = unary(&mut client, 'a');
         assert_eq!(client.cancel(handle), Some((cancel(id), 'a')));
         assert_eq!(client.cancel(handle), None);
-        assert_eq!(client.receive(normal(id), 1), Ok(Event::Dropped));
+        assert_eq!(client.receive(normal(id), 1, char::clone), Ok(Event::Dropped));
         assert!(client.is_empty());
     }
 
     #[test]
     fn with_exchanges_an_id_stays_taken_until_the_server_ended_the_call() {
         let mut client = Client::with_exchanges();
-        assert_eq!(client.receive(normal(0), 1), Ok(Event::Told));
+        assert_eq!(client.receive(normal(0), 1, char::clone), Ok(Event::Told));
         let (id, handle) = stream(&mut client, 'a', None);
         let (single, other) = unary(&mut client, 'b');
         assert_eq!(client.cancel(handle), Some((cancel(id), 'a')));
         assert_eq!(client.cancel(other), Some((cancel(single), 'b')));
         assert_eq!(client.waiters(), Vec::<&char>::new());
         // More items of a stream do not end it; the one answer does.
-        assert_eq!(client.receive(normal(id), 1), Ok(Event::Dropped));
-        assert_eq!(client.receive(normal(single), 1), Ok(Event::Dropped));
+        assert_eq!(client.receive(normal(id), 1, char::clone), Ok(Event::Dropped));
+        assert_eq!(client.receive(normal(single), 1, char::clone), Ok(Event::Dropped));
         assert_eq!(client.len(), 1);
         assert_eq!(unary(&mut client, 'c').0, single);
-        assert_eq!(client.receive(cancel(id), 1), Ok(Event::Dropped));
+        assert_eq!(client.receive(cancel(id), 1, char::clone), Ok(Event::Dropped));
         let (again, younger) = stream(&mut client, 'd', None);
         assert_eq!(again, id);
         assert_eq!(client.cancel(handle), None);
         assert_eq!(client.message(younger), Some(normal(id)));
-        assert_eq!(client.receive(end(id), 1), Ok(Event::Last('d')));
+        assert_eq!(client.receive(end(id), 1, char::clone), Ok(Event::Last('d')));
     }
 
     #[test]
     fn a_server_may_overdraw_a_window_by_its_size_and_one_message() {
         let mut client = Client::new(9);
         let (id, handle) = stream(&mut client, 'a', Some(10));
-        assert_eq!(client.receive(normal(id), 19), Ok(Event::Item(&'a')));
-        assert_eq!(client.receive(normal(id), 100), Ok(Event::Item(&'a')));
-        assert_eq!(client.receive(normal(id), 1), Err(Violation::Overrun { id }));
+        assert_eq!(client.receive(normal(id), 19, char::clone), Ok(Event::Item('a')));
+        assert_eq!(client.receive(normal(id), 100, char::clone), Ok(Event::Item('a')));
+        assert_eq!(
+            client.receive(normal(id), 1, char::clone),
+            Err(Violation::Overrun { id })
+        );
         assert_eq!(client.grant(handle, 120), Some(id));
-        assert_eq!(client.receive(normal(id), 1), Ok(Event::Item(&'a')));
-        assert_eq!(client.receive(end(id), 1000), Ok(Event::End('a')));
+        assert_eq!(client.receive(normal(id), 1, char::clone), Ok(Event::Item('a')));
+        assert_eq!(client.receive(end(id), 1000, char::clone), Ok(Event::End('a')));
         assert_eq!(client.grant(handle, 1), None);
     }
 
@@ -398,7 +400,10 @@ mod tests {
         assert!(client.set_deadline(calls[0].1, 5.0));
         assert!(client.set_deadline(calls[1].1, 2.0));
         assert!(!client.set_deadline(calls[2].1, 3.0));
-        assert_eq!(client.receive(normal(calls[1].0), 1), Ok(Event::Response('b')));
+        assert_eq!(
+            client.receive(normal(calls[1].0), 1, char::clone),
+            Ok(Event::Response('b'))
+        );
         assert_eq!(client.next_deadline(), Some(3.0));
         assert_eq!(client.expire(2.9), None);
         assert_eq!(client.expire(3.0), Some((cancel(calls[2].0), 'c')));

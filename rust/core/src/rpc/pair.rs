@@ -320,7 +320,11 @@ impl Pair {
         let Some(Frame { header, call: sender }) = self.to_client.pop_front() else {
             return false;
         };
-        let end = match self.client.receive(header, 10).expect("windows are large") {
+        let end = match self
+            .client
+            .receive(header, 10, usize::clone)
+            .expect("windows are large")
+        {
             Answered::Response(call) => {
                 assert!(
                     !self.calls[call].1 && call == sender,
@@ -329,7 +333,7 @@ impl Pair {
                 (call, End::Answered(sender, 0))
             }
             Answered::Item(call) => {
-                assert_eq!(*call, sender, "an item of another call");
+                assert_eq!(call, sender, "an item of another call");
                 self.calls[sender].2 += 1;
                 return true;
             }
