@@ -57,6 +57,26 @@ def test_what_is_sent_again_comes_first(capture: Path) -> None:
     assert said(decode_packets(capture, packets)) == [("request", 3)]
 
 
+def test_a_message_has_the_time_of_the_segment_that_completes_it(capture: Path) -> None:
+    """Not of the acknowledgement that shows where a connection, joined in the middle, goes on."""
+    ends, content = Ends(), request(7)
+    packets = [ends.packet("server", 0, content, DATA)]
+    ends.reached["client"] += len(content)
+    packets += [ends.packet("client", 0), ends.packet("client", 0, response(7), DATA)]
+    first, second = decode_packets(capture, packets).messages
+    # A millisecond between any two packets.
+    assert [first["time"], second["time"]] == [1_700_000_000.0, 1_700_000_000.002]
+    assert second["elapsed_ms"] == pytest.approx(2, abs=0.001)
+
+
+def test_a_message_whose_segments_come_late_has_the_time_of_the_last(capture: Path) -> None:
+    ends, content = Ends(), request(7)
+    pieces = [ends.packet("server", at, content[at : at + 5], DATA) for at in range(0, len(content), 5)]
+    ends.reached["client"] += len(content)
+    (message,) = decode_packets(capture, [*reversed(pieces), ends.packet("client", 0)]).messages
+    assert message["time"] == 1_700_000_000 + (len(pieces) - 1) / 1000
+
+
 def test_the_first_segments_are_out_of_order(capture: Path) -> None:
     ends, content = Ends(), request(1, 2, 3)
     pieces = [ends.packet("server", at, content[at : at + 11], DATA) for at in range(0, len(content), 11)]

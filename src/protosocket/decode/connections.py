@@ -175,9 +175,12 @@ class Connections:
         for piece in pieces:
             if known.foreign:
                 continue
+            time = known.last
             if isinstance(piece, Gap):
                 found: Iterator[Frame | Problem] = side.framer.gap(piece.size, given_up=piece.given_up)
             else:
+                # They may have waited to be known for what they are, as at the beginning of a capture.
+                time = side.bytes.time
                 protocol = foreign(piece) if self._sniff and not side.begun else None
                 if protocol is not None:
                     known.foreign = True
@@ -187,7 +190,7 @@ class Connections:
                     found = side.framer.feed(piece)
             side.begun = True
             for what in found:
-                yield Event(known.last, known.connection, direction, what)
+                yield Event(time, known.connection, direction, what)
 
     def _finish(self, known: _Open) -> Iterator[Event]:
         for direction, side in known.sides.items():

@@ -65,6 +65,7 @@ class OneWay:
         "_used",
         "_waiting",
         "_zero",
+        "time",
     )
 
     def __init__(self, room: Room) -> None:
@@ -87,8 +88,10 @@ class OneWay:
         """What segments without content say they follow, of which one may be a FIN that was not captured."""
         self._acknowledged = 0
         self._acknowledged_before = 0
-        self._waiting: list[tuple[int, int, bytes]] = []
-        self._single: list[tuple[int, bytes]] = []
+        self.time = 0.0
+        """When the bytes that were given last, and all before them, had been captured."""
+        self._waiting: list[tuple[int, int, bytes, float]] = []
+        self._single: list[tuple[int, bytes, float]] = []
         """What may be a byte or a probe."""
         self._count = 0
         self._used = 0
@@ -157,12 +160,12 @@ class OneWay:
             if self._placed and end <= self._acknowledged:
                 return  # nobody sends an acknowledged byte but to probe, and it need not be the right one
             if not self._placed:
-                self._single.append((offset, segment.payload))
+                self._single.append((offset, segment.payload, segment.time))
                 self._take_room(_EACH)
                 yield from self._make_room()
                 return
         self._sent = max(self._sent, end)
-        self._wait(offset, segment.payload)
+        self._wait(offset, segment.payload, segment.time)
         if self._placed:
             yield from self._ready()
         yield from self._make_room()
@@ -208,33 +211,34 @@ class OneWay:
 
     def _place(self, acknowledged: int | None) -> None:
         """Find the beginning of a direction whose SYN was not captured."""
-        for offset, payload in self._single:
+        for offset, payload, time in self._single:
             first = self._waiting[0][0] if self._waiting else offset + 1
             self._give_room(_EACH)
             if offset >= (first if acknowledged is None else acknowledged):  # else it was a probe
                 self._sent = max(self._sent, offset + 1)
-                self._wait(offset, payload)
+                self._wait(offset, payload, time)
         self._single.clear()
-        known = [offset for offset, _, _ in self._waiting[:1]]
+        known = [offset for offset, *_ in self._waiting[:1]]
         if acknowledged is not None:
             known.append(acknowledged)
         self._next = min(known, default=0)
         self._placed = True
 
-    def _wait(self, offset: int, payload: bytes) -> None:
+    def _wait(self, offset: int, payload: bytes, time: float) -> None:
         self._count += 1
-        heappush(self._waiting, (offset, self._count, payload))
+        heappush(self._waiting, (offset, self._count, payload, time))
         self._take_room(len(payload) + _EACH)
 
     def _ready(self) -> Iterator[bytes]:
         while self._waiting and self._waiting[0][0] <= self._next:
-            offset, _, payload = heappop(self._waiting)
+            offset, _, payload, time = heappop(self._waiting)
             self._give_room(len(payload) + _EACH)
             self._begun |= offset == self._next  # also if the capture cut off all of it
             fresh = payload[self._next - offset :] if offset < self._next else payload
             if fresh:
                 self._next += len(fresh)
                 self._begun = True
+                self.time = max(self.time, time)
                 yield fresh
 
     def _miss(self, until: int, *, given_up: bool = False) -> Iterator[Gap]:
