@@ -91,7 +91,7 @@ costs: env ## count what a message costs in instructions, allocations and system
 .PHONY: test
 test: env ## run every test, of Rust and of Python
 	cargo test --quiet --locked --package protosocket-core
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(if $(FAST),-m "not slow") $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup $(if $(FAST),-m "not slow") $(ARGS)
 
 .PHONY: test-pythons
 test-pythons: ## run the fast tests with Debian's Python 3.13 and Rust 1.85, then Python 3.14 (as root, in chroots)

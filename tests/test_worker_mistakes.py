@@ -142,7 +142,7 @@ def test_a_script_on_standard_input(tmp_path: Path) -> None:
 def test_an_executable_with_the_program_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     main = sys.modules["__main__"]
     monkeypatch.setattr(main, "__spec__", None)
-    monkeypatch.setattr(main, "__file__", "/nowhere/program.py")
+    monkeypatch.setattr(main, "__file__", "/nowhere/program.py", raising=False)
     with pytest.raises(errors.OptionError, match="no file"):
         start_workers(serve, ANY_PORT, workers=1)
     # As PyInstaller has it, which starts children without that file.
