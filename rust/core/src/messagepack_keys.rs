@@ -68,25 +68,22 @@ pub fn is_crowded(message: &[u8]) -> bool {
         let Some(value) = value(&mut reader) else {
             return false;
         };
+        let places = innermost.places.as_mut().filter(|_| is_key);
         if let Value::Open(value) = value {
-            if is_key
-                && !value.is_map
-                && let Some(places) = &mut innermost.places
-                && let Some(hash) = hash_of_array(&mut reader.clone(), value.left, DEEPEST_KEY)
-                && !places.add_new(hash)
-            {
-                return true;
+            if let Some(places) = places.filter(|_| !value.is_map) {
+                let hash = hash_of_array(&mut reader.clone(), value.left, DEEPEST_KEY);
+                if hash.is_some_and(|hash| !places.add_new(hash)) {
+                    return true;
+                }
             }
             if open.len() == DEEPEST {
                 return false;
             }
             open.push(value);
-        } else if is_key
-            && let Some(places) = &mut innermost.places
-            && let Some(hash) = value.hash()
-            && !places.add(hash)
-        {
-            return true;
+        } else if let Some(places) = places {
+            if value.hash().is_some_and(|hash| !places.add(hash)) {
+                return true;
+            }
         }
     }
     false

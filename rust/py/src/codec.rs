@@ -494,10 +494,8 @@ impl WireCodec {
         decoder: &Py<NativeDecoder>,
         bytes: &[u8],
     ) -> PyResult<Bound<'py, PyAny>> {
-        if bytes.len() > MOST_BESIDE
-            && let Some(light) = &self.light
-            && !light.fields.fits(bytes, MOST_BESIDE)
-        {
+        let is_over = |light: &LightMessages| !light.fields.fits(bytes, MOST_BESIDE);
+        if bytes.len() > MOST_BESIDE && self.light.as_ref().is_some_and(is_over) {
             let text = format!("a message has more than {MOST_BESIDE} bytes beside its payload");
             return Err(errors::invalid(py, text));
         }
