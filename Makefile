@@ -18,6 +18,7 @@ FUZZ_SECONDS ?= 20
 
 # In processes of their own, so that a test that hangs or aborts fails alone; two, since most tests mostly wait.
 TEST_PROCESSES ?= 2
+PYTEST = $(BIN)/python -m pytest $(if $(FAST),-m "not slow")
 
 # Crates outside the workspace: each has dependencies that the package must not be built with.
 OTHER_CRATES := $(wildcard $(FUZZ)/Cargo.toml tools/vectors/Cargo.toml benchmarks/rust/Cargo.toml)
@@ -88,10 +89,12 @@ interop-fuzz: env interop ## compare the Rust crates' decoders and ours on 100,0
 costs: env ## count what a message costs in instructions, allocations and system calls (needs valgrind)
 	$(BIN)/python tools/measure_costs.py $(ARGS)
 
+# The tests with real peers run in one process: their table is made from what all of them have found.
 .PHONY: test
 test: env ## run every test, of Rust and of Python
 	cargo test --quiet --locked --package protosocket-core
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup $(if $(FAST),-m "not slow") $(ARGS)
+	$(PYTEST) --numprocesses $(TEST_PROCESSES) --dist worksteal $(if $(ARGS),$(ARGS),--ignore tests/interop)
+	$(if $(ARGS),,$(PYTEST) --numprocesses 1 tests/interop)
 
 .PHONY: test-pythons
 test-pythons: ## run the fast tests with Debian's Python 3.13 and Rust 1.85, then Python 3.14 (as root, in chroots)

@@ -61,11 +61,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[BUILD_ERRORS] = ""
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Have pytest-xdist run all of them in one process: the table is made from what all have found."""
-    item.add_marker(pytest.mark.xdist_group("interop"))
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the tests of the table last."""
