@@ -52,8 +52,14 @@ def eager_task(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, A
 
 def begin_at_once() -> None:
     """From now on the tasks of the running event loop do."""
-    factory: Any = eager_task
-    asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory", factory))
+    real: Any = getattr(asyncio, "eager_task_factory", eager_task)
+
+    def factory(loop: Any, coroutine: Any, **given: Any) -> Any:
+        # uvloop says it to every factory; asyncio's own takes it since Python 3.14.
+        given.pop("eager_start", None)
+        return real(loop, coroutine, **given)
+
+    asyncio.get_running_loop().set_task_factory(factory)
 
 
 async def test_a_connection_that_fails_at_once_is_an_error_each_time(tmp_path: Path) -> None:

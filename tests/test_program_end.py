@@ -72,7 +72,9 @@ async def serve_grpc():
 def ends(program: str, *arguments: str, code: int = 0, flags: tuple[str, ...] = ()) -> str:
     """Run it to its end, which is quiet; what it printed."""
     source = PEERS + textwrap.dedent(program)
-    command = [sys.executable, *flags, "-c", source, *arguments]
+    # Since Python 3.12 a fork beside threads is warned of, which is not what these programs are about.
+    quiet = ("-W", "ignore:This process:DeprecationWarning")
+    command = [sys.executable, *quiet, *flags, "-c", source, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=False)
     assert (done.returncode, done.stderr) == (code, "")
     return done.stdout
