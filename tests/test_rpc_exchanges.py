@@ -1,4 +1,4 @@
-"""The reactors' exchanges: ids used again at once, messages of open calls, the end's own message."""
+"""Exchanges of native connections: ids used again at once, messages of open calls, the end's own one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.oracle.framing import Decoder, Framing, frame
 from tests.oracle.header import Control
 
 from protosocket import rpc
-from protosocket._core import ClientReactor, ServerReactor, WireCodec
+from protosocket._core import ClientConnection, ServerConnection, WireCodec
 from protosocket.connection import ConnectionProtocol, native_limits, open_transport, parse_address
 from protosocket.options import ConnectionOptions
 
@@ -31,7 +31,7 @@ class Note(msgspec.Struct, array_like=True):
 CODEC = rpc.MessagePackCodec(send=Note, receive=Note, id="id", control="code")
 
 
-class Client(ClientReactor, ConnectionProtocol):
+class Client(ClientConnection, ConnectionProtocol):
     """Notes what its hooks are told."""
 
     def __new__(cls, wire: WireCodec) -> Client:
@@ -226,7 +226,7 @@ async def test_messages_about_the_connection(client: Client, peer: Peer) -> None
     assert (await client.told.get()).text == "hello yourself"
 
 
-class Server(ServerReactor, ConnectionProtocol):
+class Server(ServerConnection, ConnectionProtocol):
     """Gives every message to ``handle``."""
 
     def __new__(cls, wire: WireCodec, *_: object) -> Server:

@@ -25,7 +25,7 @@ from google.protobuf.message_factory import GetMessageClass
 from tests.oracle import varint
 
 from protosocket import codecs, decode
-from protosocket._core import StreamReactor
+from protosocket._core import MessageConnection
 from protosocket.codecs import FramedCodec, NativeMessages
 from protosocket.errors import InvalidMessage, OptionError
 from protosocket.grpc import envelope_pb2
@@ -218,7 +218,7 @@ NATIVE: Final = [
 """The native decoder."""
 
 
-class Stream(StreamReactor):
+class Stream(MessageConnection):
     """What a transport talks to, without one: reads come in pieces of ``piece`` bytes."""
 
     def __new__(cls, codec: FramedCodec[Any, Any], piece: int) -> Stream:

@@ -16,22 +16,22 @@ __all__ = [
     "CacheCalls",
     "CacheCommands",
     "CacheEngine",
-    "Caller",
-    "ClientReactor",
+    "CallPool",
+    "ClientConnection",
+    "Connection",
     "DoneReader",
     "DrivenCoroutine",
     "HandlerTask",
     "HandlerWait",
     "HeaderLayout",
-    "Link",
+    "MessageConnection",
     "NativeDecoder",
     "NativeSchema",
     "RelayBack",
     "RelayFront",
     "RelayRoutes",
-    "ServerReactor",
+    "ServerConnection",
     "Stopwatch",
-    "StreamReactor",
     "UnaryCall",
     "ValueReader",
     "WireCodec",
@@ -85,7 +85,7 @@ class WireCodec:
     ) -> WireCodec: ...
 
 @disjoint_base
-class Link:
+class Connection:
     """The native half of every connection's protocol object."""
 
     def _attach(
@@ -123,7 +123,7 @@ class Link:
     def _memory(self) -> int: ...
 
 @disjoint_base
-class StreamReactor(Link):
+class MessageConnection(Connection):
     """Both directions of a message stream."""
 
     def __new__(
@@ -136,7 +136,7 @@ class StreamReactor(Link):
     def _take_rest(self) -> None: ...
 
 @disjoint_base
-class ClientReactor(Link):
+class ClientConnection(Connection):
     """Many calls in flight on one connection."""
 
     def __new__(
@@ -188,14 +188,14 @@ class BusyPoller:
     def _turn(self) -> None: ...
 
 @disjoint_base
-class Caller(Generic[_S, _R]):
+class CallPool(Generic[_S, _R]):
     """What begins unary calls: a pool's connections and their event loop."""
 
     def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
     @classmethod
     def __class_getitem__(cls, item: object) -> GenericAlias: ...
     def _use(
-        self, channels: Sequence[ClientReactor | None], event_loop: asyncio.AbstractEventLoop
+        self, channels: Sequence[ClientConnection | None], event_loop: asyncio.AbstractEventLoop
     ) -> None: ...
     def _next_turn(self) -> int: ...
     def unary(self, request: _S, *, timeout: float | None = None) -> UnaryCall[_R]: ...
@@ -242,7 +242,7 @@ class UnaryCall(Coroutine[Any, Any, _R]):
     def _cancel_message(self) -> Any: ...
 
 @disjoint_base
-class ServerReactor(Link):
+class ServerConnection(Connection):
     """One connection of an RPC server."""
 
     def __new__(
@@ -367,14 +367,14 @@ class RelayRoutes:
         key: int,
         text: int,
     ) -> Self: ...
-    def add(self, link: RelayBack) -> None: ...
-    def remove(self, link: RelayBack) -> None: ...
+    def add(self, connection: RelayBack) -> None: ...
+    def remove(self, connection: RelayBack) -> None: ...
     def storage_of(self, key: bytes) -> int: ...
     def connections(self, storage: int) -> int: ...
     def link_for(self, key: bytes, turn: int) -> RelayBack | None: ...
 
 @disjoint_base
-class RelayBack(Link):
+class RelayBack(Connection):
     """A router's connection to a storage."""
 
     def __new__(
@@ -390,7 +390,7 @@ class RelayBack(Link):
     def _in_flight(self) -> int: ...
 
 @disjoint_base
-class RelayFront(Link):
+class RelayFront(Connection):
     """A client's connection to a router."""
 
     def __new__(
@@ -438,7 +438,7 @@ class CacheCalls(Generic[_Result]):
     def __class_getitem__(cls, item: object) -> GenericAlias: ...
     def _call_with(
         self,
-        caller: Caller[bytes, bytes],
+        caller: CallPool[bytes, bytes],
         readers: tuple[Callable[[bytes], _Result], Callable[[bytes], None], Callable[[bytes], None]],
         failed: Callable[[BaseException], BaseException],
         ttl_milliseconds: Callable[[float], int],

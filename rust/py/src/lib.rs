@@ -2,77 +2,67 @@
 
 use pyo3::pymodule;
 
-mod busy_poll;
-mod caller;
-mod client;
+mod asyncio_glue;
+mod cache;
 mod codec;
-mod commands;
-mod driven;
-mod engine;
+mod connection;
 mod errors;
-mod framing;
 mod guarded;
-mod handshake;
-mod home;
-mod link;
 mod native;
 mod relay;
-mod server;
+mod rpc;
 mod stopwatch;
-mod stream;
-mod task;
-mod unary;
 
-/// The native core of protosocket: framing, reactors, relay.
+/// The native core of protosocket: framing, connections, calls, relay.
 #[pymodule(gil_used = true)]
 mod _core {
     use pyo3::exceptions::PyImportError;
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::busy_poll::BusyPoller;
+    use crate::asyncio_glue::busy_poll::BusyPoller;
     #[pymodule_export]
-    use crate::caller::Caller;
+    use crate::asyncio_glue::driven::DrivenCoroutine;
     #[pymodule_export]
-    use crate::client::ClientReactor;
+    use crate::asyncio_glue::task::{HandlerTask, HandlerWait};
     #[pymodule_export]
-    use crate::codec::{HeaderLayout, WireCodec};
-    #[pymodule_export]
-    use crate::commands::{
+    use crate::cache::commands::{
         CacheCalls, CacheCommands, DoneReader, ValueReader, delete_command, get_command, set_command,
     };
     #[pymodule_export]
-    use crate::driven::DrivenCoroutine;
+    use crate::cache::engine::{CacheEngine, key_hash, value_hash};
     #[pymodule_export]
-    use crate::engine::{CacheEngine, key_hash, value_hash};
+    use crate::codec::next_frame::next_frame;
     #[pymodule_export]
-    use crate::framing::next_frame;
+    use crate::codec::{HeaderLayout, WireCodec};
+    #[pymodule_export]
+    use crate::connection::Connection;
+    #[pymodule_export]
+    use crate::connection::messages::MessageConnection;
     #[cfg(debug_assertions)]
     #[pymodule_export]
     use crate::guarded::check::{call_while_borrowed, drop_while_borrowed};
-    #[pymodule_export]
-    use crate::link::Link;
     #[pymodule_export]
     use crate::native::{NativeDecoder, NativeSchema};
     #[pymodule_export]
     use crate::relay::{RelayBack, RelayFront, RelayRoutes};
     #[pymodule_export]
-    use crate::server::ServerReactor;
+    use crate::rpc::client::ClientConnection;
+    #[pymodule_export]
+    use crate::rpc::pool::CallPool;
+    #[pymodule_export]
+    use crate::rpc::server::ServerConnection;
+    #[pymodule_export]
+    use crate::rpc::unary::UnaryCall;
     #[pymodule_export]
     use crate::stopwatch::Stopwatch;
-    #[pymodule_export]
-    use crate::stream::StreamReactor;
-    #[pymodule_export]
-    use crate::task::{HandlerTask, HandlerWait};
-    #[pymodule_export]
-    use crate::unary::UnaryCall;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         refuse_without_gil(module.py())?;
-        crate::unary::fill_slots(module.py());
-        crate::driven::fill_slots(module.py());
-        crate::caller::shorten_unary(module.py())
+        crate::rpc::unary::fill_slots(module.py());
+        crate::asyncio_glue::driven::fill_slots(module.py());
+        crate::rpc::pool::shorten_unary(module.py())
     }
 
     /// A free-threaded interpreter enables its lock for this module, unless it was told never to.

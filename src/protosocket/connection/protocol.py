@@ -23,9 +23,9 @@ from protosocket.options import ConnectionOptions
 from protosocket.telemetry import ConnectionStatistics
 
 if TYPE_CHECKING:
-    from protosocket._core import Link
+    from protosocket._core import Connection
 
-    _Native = Link
+    _Native = Connection
 else:
     _Native = object
 
@@ -33,7 +33,7 @@ __all__ = ["ConnectionProtocol", "native_limits"]
 
 
 def native_limits(options: ConnectionOptions) -> tuple[int, int, int, int]:
-    """The limits of ``options`` in the order in which the native reactors take them."""
+    """The limits of ``options`` in the order in which the native connections take them."""
     return (
         options.receive_limit,
         options.send_queue_messages,
@@ -43,10 +43,10 @@ def native_limits(options: ConnectionOptions) -> tuple[int, int, int, int]:
 
 
 class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
-    """The Python half of a protocol object; the other half is a native reactor.
+    """The Python half of a protocol object; the other half is a native connection.
 
-    A class derives from a reactor first and from this second. The native half reads, queues and flushes;
-    this half knows the transport's life. ``_ended`` is the hook for what happens when it is over.
+    A class derives from a native connection first and from this second. The native half reads, queues and
+    flushes; this half knows the transport's life. ``_ended`` is the hook for what happens when it is over.
     """
 
     def _setup(self, options: ConnectionOptions) -> None:

@@ -17,7 +17,7 @@ from protosocket.event_loops import OncePerLoop
 # ruff: noqa: SLF001
 
 if TYPE_CHECKING:
-    from protosocket._core import Link
+    from protosocket._core import Connection
 
 __all__ = ["Resets"]
 
@@ -30,7 +30,7 @@ class Resets:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._active: dict[Link, asyncio.Transport] = {}
+        self._active: dict[Connection, asyncio.Transport] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -40,31 +40,31 @@ class Resets:
             return None
         return _resets.of(loop)
 
-    def has_read(self, link: Link, transport: asyncio.Transport) -> None:
-        """Watch the socket of ``transport`` anew when ``link`` has been quiet for a while."""
-        self._active[link] = transport
+    def has_read(self, connection: Connection, transport: asyncio.Transport) -> None:
+        """Watch the socket of ``transport`` anew when ``connection`` has been quiet for a while."""
+        self._active[connection] = transport
         if self._timer is None:
             self._timer = self._loop.call_later(_QUIET_SECONDS, self._look)
 
-    def forget(self, link: Link) -> None:
+    def forget(self, connection: Connection) -> None:
         """It has ended."""
-        self._active.pop(link, None)
+        self._active.pop(connection, None)
         if not self._active and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _look(self) -> None:
         self._timer = None
-        quiet = [link for link in self._active if link._was_quiet()]
-        for link in quiet:
-            transport = self._active.pop(link)
-            link._follow()
+        quiet = [connection for connection in self._active if connection._was_quiet()]
+        for connection in quiet:
+            transport = self._active.pop(connection)
+            connection._follow()
             if not transport.is_closing() and transport.is_reading():
                 # After that a TLS transport looks for something to read, which is no news.
-                link._ignore_looks(True)
+                connection._ignore_looks(True)
                 transport.pause_reading()
                 transport.resume_reading()
-                self._loop.call_soon(link._ignore_looks, False)
+                self._loop.call_soon(connection._ignore_looks, False)
         if self._active:
             self._timer = self._loop.call_later(_QUIET_SECONDS, self._look)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Generic, Self, TypeVar
 
-from protosocket._core import StreamReactor, WireCodec
+from protosocket._core import MessageConnection, WireCodec
 from protosocket.connection.protocol import ConnectionProtocol, native_limits
 from protosocket.errors import ConnectionClosed
 from protosocket.options import ConnectionOptions
@@ -18,7 +18,7 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 
-class StreamProtocol(StreamReactor, ConnectionProtocol):
+class StreamProtocol(MessageConnection, ConnectionProtocol):
     """The protocol object of a message stream; ``Connection`` is its public face."""
 
     def __new__(cls, wire: WireCodec, options: ConnectionOptions) -> Self:

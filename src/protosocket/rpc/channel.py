@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Any, Self
 
-from protosocket._core import ClientReactor, WireCodec
+from protosocket._core import ClientConnection, WireCodec
 from protosocket.connection import ConnectionProtocol, native_limits
 from protosocket.errors import CancelledRemotely, DeadlineExceeded, InvalidMessage
 from protosocket.options import ConnectionOptions
@@ -14,7 +14,7 @@ from protosocket.options import ConnectionOptions
 __all__ = ["Channel", "Responses"]
 
 
-class Channel(ClientReactor, ConnectionProtocol):
+class Channel(ClientConnection, ConnectionProtocol):
     """One connection of a client."""
 
     def __new__(cls, wire: WireCodec, options: ConnectionOptions) -> Self:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Self, TypeVar
 
-from protosocket._core import Caller
+from protosocket._core import CallPool
 from protosocket.connection import Address, Opening, TLSOption, open_transport, parse_address
 from protosocket.errors import ConnectError, ConnectionClosed, DeadlineExceeded, OptionError
 from protosocket.event_loops import background_task, require_loop
@@ -31,10 +31,10 @@ Greeting = Callable[[FirstCall[S, R]], Awaitable[None]]
 """What a client does first on each new connection."""
 
 
-class Client(Caller[S, R]):
+class Client(CallPool[S, R]):
     """Calls over N connections to one address; made by ``rpc.connect``.
 
-    ``unary`` is the native half's: see ``Caller.unary``.
+    ``unary`` is the native half's: see ``CallPool.unary``.
 
     A connection is made when its turn to carry a call comes first, and made again when it is found dead;
     calls take turns over the connections. A unary call that a task makes as it goes on with an answer takes

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import Self
 
-from protosocket._core import ServerReactor, WireCodec
+from protosocket._core import ServerConnection, WireCodec
 from protosocket.connection import ConnectionProtocol, native_limits
 from protosocket.errors import ConnectionClosed, Rejected
 from protosocket.limited_log import limited_log
@@ -19,7 +19,7 @@ __all__ = ["HandlingConnection"]
 _LAST_WRITE = 0.1
 
 
-class HandlingConnection(ServerReactor, ConnectionProtocol):
+class HandlingConnection(ServerConnection, ConnectionProtocol):
     """The server's end of one connection, whose handlers can be waited for."""
 
     def __new__(

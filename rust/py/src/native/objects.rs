@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
 use super::slot::Slot;
+use crate::asyncio_glue::waiting::given_back;
 use crate::guarded::Guarded;
-use crate::handshake::given_back;
 
 /// How many freed objects a class keeps.
 const KEPT: usize = 32;

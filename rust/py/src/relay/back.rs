@@ -9,11 +9,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::{FRAMING, RelayFront, RelayRoutes, limits};
+use crate::connection::{Broken, Connection, ConnectionState, Next, broken};
 use crate::guarded::{Guarded, Held};
-use crate::link::{Broken, Link, LinkState, Next, broken};
 
 /// A router's connection to a storage.
-#[pyclass(extends = Link, subclass, frozen, module = "protosocket._core")]
+#[pyclass(extends = Connection, subclass, frozen, module = "protosocket._core")]
 pub struct RelayBack {
     routes: Py<RelayRoutes>,
     storage: usize,
@@ -43,9 +43,9 @@ impl RelayBack {
         if storage >= routes.get().unavailable.len() {
             return Err(PyValueError::new_err("there is no such storage"));
         }
-        let link = Link::create(FRAMING, true, limits(receive_limit, send_bytes, usize::MAX));
+        let connection = Connection::create(FRAMING, true, limits(receive_limit, send_bytes, usize::MAX));
         let largest = routes.get().requests.largest_id;
-        Ok(PyClassInitializer::from(link).add_subclass(RelayBack {
+        Ok(PyClassInitializer::from(connection).add_subclass(RelayBack {
             routes,
             storage,
             calls: Guarded::new(Back::new(largest, max_calls)),
@@ -62,18 +62,18 @@ impl RelayBack {
     }
 
     fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let link = slf.as_super().get();
-        if link.proceeds(slf.py()) {
+        let connection = slf.as_super().get();
+        if connection.proceeds(slf.py()) {
             Self::handle(slf)?;
-            link.resume_reading(slf.py())?;
+            connection.resume_reading(slf.py())?;
         }
         Ok(())
     }
 
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        // Link's own; Python's super() would begin at the class of the object and come back here.
-        py.get_type::<Link>()
+        // Connection's own; Python's super() would begin at the class of the object and come back here.
+        py.get_type::<Connection>()
             .call_method1(intern!(py, "resume_writing"), (slf,))?;
         Self::resume(slf)
     }
@@ -84,9 +84,9 @@ impl RelayBack {
     fn forward(slf: &Bound<'_, Self>, request: &[u8], message_id: u64, future: Py<PyAny>) -> PyResult<u64> {
         let py = slf.py();
         let this = slf.get();
-        let link = slf.as_super().get();
+        let connection = slf.as_super().get();
         let id = {
-            let mut state = link.state(py);
+            let mut state = connection.state(py);
             let mut calls = this.calls.borrow(py);
             let Some(request_header) = request_header(&state, &calls) else {
                 this.waiting.borrow(py).calls = true;
@@ -101,7 +101,7 @@ impl RelayBack {
             state.wrote();
             id
         };
-        link.flush_soon(py)?;
+        connection.flush_soon(py)?;
         Ok(id)
     }
 
@@ -251,9 +251,9 @@ impl RelayBack {
     fn tell(slf: &Bound<'_, Self>, Header { id, control }: Header) -> PyResult<()> {
         let py = slf.py();
         let requests = &slf.get().routes.get().requests;
-        let link = slf.as_super().get();
+        let connection = slf.as_super().get();
         {
-            let mut state = link.state(py);
+            let mut state = connection.state(py);
             if state.closed {
                 return Ok(());
             }
@@ -263,18 +263,18 @@ impl RelayBack {
             debug_assert!(framed.is_ok());
             state.wrote();
         }
-        link.flush_soon(py)?;
+        connection.flush_soon(py)?;
         Self::resume(slf)
     }
 
     fn handle(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let link = slf.as_super().get();
+        let connection = slf.as_super().get();
         let routes = this.routes.get();
         let layout = &routes.responses.layout;
         loop {
-            let mut state = link.state(py);
+            let mut state = connection.state(py);
             if state.closed {
                 return Ok(());
             }
@@ -283,7 +283,7 @@ impl RelayBack {
                 Next::Wait => break,
                 Next::Broken(why) => {
                     drop(state);
-                    return broken(slf.as_any(), link, why);
+                    return broken(slf.as_any(), connection, why);
                 }
             };
             let payload = state.frame(py, start, total);
@@ -291,7 +291,7 @@ impl RelayBack {
                 Ok(located) => located,
                 Err(malformed) => {
                     drop(state);
-                    return broken(slf.as_any(), link, Broken::Invalid(malformed.0.to_owned()));
+                    return broken(slf.as_any(), connection, Broken::Invalid(malformed.0.to_owned()));
                 }
             };
             let answer = this.calls.borrow(py).receive(located.header);
@@ -375,7 +375,7 @@ impl RelayBack {
 
 /// The header of the next command, if the connection takes one now.
 #[inline]
-fn request_header<F, W>(state: &LinkState, calls: &Back<F, W>) -> Option<Header> {
+fn request_header<F, W>(state: &ConnectionState, calls: &Back<F, W>) -> Option<Header> {
     if state.closed || !state.has_room() {
         return None;
     }

@@ -13,8 +13,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::{FRAMING, RelayBack, RelayRoutes, WRITE_NOW, limits};
+use crate::connection::{Broken, Connection, Next, broken};
 use crate::guarded::Guarded;
-use crate::link::{Broken, Link, Next, broken};
 
 /// Forwarded commands that take as long as one that Python code answers.
 const LOCAL_COST: usize = 16;
@@ -23,8 +23,8 @@ const LOCAL_COST: usize = 16;
 ///
 /// The Python class adds `_local(request)`, which gives the encoded answer (without an id) to what is not
 /// forwarded, or None for what is no message; `_unread_answers(size)`, which cuts off a client that does
-/// not read; `_drained()`; and `_broken` of `Link`.
-#[pyclass(extends = Link, subclass, frozen, module = "protosocket._core")]
+/// not read; `_drained()`; and `_broken` of `Connection`.
+#[pyclass(extends = Connection, subclass, frozen, module = "protosocket._core")]
 pub struct RelayFront {
     routes: Py<RelayRoutes>,
     /// Bytes of unread answers that end a client that does not read.
@@ -70,13 +70,13 @@ impl RelayFront {
         max_calls: usize,
         most_unread: usize,
     ) -> PyClassInitializer<Self> {
-        let link = Link::create(FRAMING, true, limits(receive_limit, send_bytes, read_messages));
+        let connection = Connection::create(FRAMING, true, limits(receive_limit, send_bytes, read_messages));
         let turn = {
             let mut state = routes.get().state.borrow(py);
             state.fronts = state.fronts.wrapping_add(1);
             state.fronts
         };
-        PyClassInitializer::from(link).add_subclass(RelayFront {
+        PyClassInitializer::from(connection).add_subclass(RelayFront {
             routes,
             most_unread,
             state: Guarded::new(FrontState {
@@ -96,18 +96,18 @@ impl RelayFront {
     }
 
     fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let link = slf.as_super().get();
-        if link.proceeds(slf.py()) {
+        let connection = slf.as_super().get();
+        if connection.proceeds(slf.py()) {
             Self::handle(slf)?;
-            link.resume_reading(slf.py())?;
+            connection.resume_reading(slf.py())?;
         }
         Ok(())
     }
 
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        // Link's own; Python's super() would begin at the class of the object and come back here.
-        py.get_type::<Link>()
+        // Connection's own; Python's super() would begin at the class of the object and come back here.
+        py.get_type::<Connection>()
             .call_method1(intern!(py, "resume_writing"), (slf,))?;
         Self::go_on(slf)
     }
@@ -148,23 +148,23 @@ impl RelayFront {
     fn handle(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let link = slf.as_super().get();
-        let budget = link.state(py).limits.read_messages;
+        let connection = slf.as_super().get();
+        let budget = connection.state(py).limits.read_messages;
         let mut handled = 0;
         let mut calls: Option<Calls> = None;
         loop {
-            let has_room = link.state(py).has_room();
+            let has_room = connection.state(py).has_room();
             if !this.state.borrow(py).front.takes(has_room) {
-                return link.pause(py);
+                return connection.pause(py);
             }
             if handled >= budget {
-                link.pause(py)?;
-                return link.proceed_soon(py);
+                connection.pause(py)?;
+                return connection.proceed_soon(py);
             }
             let action = match Self::next(slf) {
                 Ok(Some(action)) => action,
                 Ok(None) => return Ok(()),
-                Err(why) => return broken(slf.as_any(), link, why),
+                Err(why) => return broken(slf.as_any(), connection, why),
             };
             handled += 1;
             match action {
@@ -183,7 +183,7 @@ impl RelayFront {
                 }
                 Action::Stall(back) => {
                     RelayBack::wait(back.bind(py), slf);
-                    return link.pause(py);
+                    return connection.pause(py);
                 }
                 Action::Unavailable(id, storage) => Self::unavailable(slf, id, storage)?,
                 Action::Refused(header) => Self::refuse(slf, header)?,
@@ -191,7 +191,11 @@ impl RelayFront {
                     handled += LOCAL_COST;
                     let answer = slf.call_method1(intern!(py, "_local"), (request,))?;
                     if answer.is_none() {
-                        return broken(slf.as_any(), link, Broken::Invalid("not a command".to_owned()));
+                        return broken(
+                            slf.as_any(),
+                            connection,
+                            Broken::Invalid("not a command".to_owned()),
+                        );
                     }
                     Self::answer(slf, message(id), answer.cast::<PyBytes>()?.as_bytes())?;
                 }
@@ -299,17 +303,17 @@ impl RelayFront {
     #[inline]
     pub(super) fn written(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let link = slf.as_super().get();
-        let queued = link.state(py).unflushed();
+        let connection = slf.as_super().get();
+        let queued = connection.state(py).unflushed();
         if queued < WRITE_NOW {
-            return link.flush_soon(py);
+            return connection.flush_soon(py);
         }
-        link.flush(py)?;
-        if link.state(py).unflushed() <= slf.get().most_unread {
+        connection.flush(py)?;
+        if connection.state(py).unflushed() <= slf.get().most_unread {
             return Ok(());
         }
         let queue = {
-            let mut state = link.state(py);
+            let mut state = connection.state(py);
             state.closed = true;
             state.take_queued()
         };
@@ -348,12 +352,16 @@ impl RelayFront {
     /// Takes requests again if there is reason to.
     fn go_on(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let link = slf.as_super().get();
+        let connection = slf.as_super().get();
         let go_on = {
             let mut state = slf.get().state.borrow(py);
-            let has_room = link.state(py).has_room();
+            let has_room = connection.state(py).has_room();
             state.front.goes_on(has_room)
         };
-        if go_on { link.proceed_soon(py) } else { Ok(()) }
+        if go_on {
+            connection.proceed_soon(py)
+        } else {
+            Ok(())
+        }
     }
 }

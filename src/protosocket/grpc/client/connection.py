@@ -9,7 +9,8 @@ from typing import Any, Protocol, Self, cast
 
 import grpc
 
-from protosocket._core import ClientReactor, WireCodec
+from protosocket import _core
+from protosocket._core import WireCodec
 from protosocket.connection import ConnectionProtocol, native_limits
 from protosocket.errors import ConnectionClosed, Unavailable
 from protosocket.grpc.client.channel_options import ChannelOptions
@@ -30,7 +31,7 @@ class _Requests(Protocol):
     def granted(self, credit: int) -> None: ...
 
 
-class ClientConnection(ClientReactor, ConnectionProtocol):
+class ClientConnection(_core.ClientConnection, ConnectionProtocol):
     """One connection of a channel; ``greet`` comes before the first call."""
 
     def __new__(cls, wire: WireCodec, options: ConnectionOptions, _settings: ChannelOptions) -> Self:

@@ -1,9 +1,10 @@
 //! One connection's protocol object: receive buffer, send queue, flush policy, back-pressure.
 //!
-//! `Link` is what a transport talks to (an `asyncio.BufferedProtocol`); the reactors derive from
-//! it and say what a message is for.
+//! `Connection` is what a transport talks to (an `asyncio.BufferedProtocol`); the classes that derive from it
+//! say what a message is for.
 
 mod assembly;
+pub mod messages;
 mod socket;
 
 use std::cell::RefCell;
@@ -23,11 +24,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView};
 use pyo3::{ffi, intern};
 
-use crate::busy_poll::BusyPoller;
+use crate::asyncio_glue::busy_poll::BusyPoller;
+use crate::asyncio_glue::home::{Home, is_running};
 use crate::codec::{Payload, WireCodec};
 use crate::errors;
 use crate::guarded::{Borrowed, Guarded, Held};
-use crate::home::{Home, is_running};
 use assembly::Assembly;
 use socket::Socket;
 
@@ -71,7 +72,7 @@ pub struct Counts {
     pub write_stalls: u64,
 }
 
-pub struct LinkState {
+pub struct ConnectionState {
     pub receive: ReceiveBuffer,
     output: Vec<u8>,
     /// What goes out before `output`: long payloads as they are, and what stands between them.
@@ -186,7 +187,7 @@ pub enum Next {
     Broken(Broken),
 }
 
-impl LinkState {
+impl ConnectionState {
     /// Looks for the next message.
     #[inline]
     pub fn next(&mut self) -> Next {
@@ -285,7 +286,7 @@ impl LinkState {
         self.need = need;
     }
 
-    /// The payload of a frame that [`LinkState::next`] found.
+    /// The payload of a frame that [`ConnectionState::next`] found.
     #[inline]
     pub fn frame<'a>(&'a self, py: Python<'a>, header: usize, end: usize) -> &'a [u8] {
         match &self.assembly {
@@ -540,14 +541,14 @@ impl LinkState {
 
 /// The native half of every connection's protocol object.
 #[pyclass(subclass, frozen, weakref, module = "protosocket._core")]
-pub struct Link {
-    state: Guarded<LinkState>,
+pub struct Connection {
+    state: Guarded<ConnectionState>,
 }
 
-impl Link {
+impl Connection {
     pub fn create(framing: Framing, protobuf: bool, limits: Limits) -> Self {
-        Link {
-            state: Guarded::new(LinkState {
+        Connection {
+            state: Guarded::new(ConnectionState {
                 receive: ReceiveBuffer::new(),
                 output: Vec::new(),
                 segments: Vec::new(),
@@ -598,7 +599,7 @@ impl Link {
     }
 
     #[inline]
-    pub fn state<'a>(&'a self, py: Python<'a>) -> Borrowed<'a, LinkState> {
+    pub fn state<'a>(&'a self, py: Python<'a>) -> Borrowed<'a, ConnectionState> {
         self.state.borrow(py)
     }
 
@@ -740,7 +741,7 @@ impl Link {
 
     /// Keeps bytes read; whether they are to be handled now.
     #[inline]
-    fn take_in(state: &mut LinkState, count: usize) -> bool {
+    fn take_in(state: &mut ConnectionState, count: usize) -> bool {
         match state.reading {
             Reading::Own => state.receive.filled(count),
             Reading::Shared => state.receive.adopt(READ_BUFFER.take(), count),
@@ -921,10 +922,10 @@ impl Link {
     /// Flushes, then tells senders that wait that there is room.
     fn flush_and_tell(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let link = slf.get();
-        link.flush(py)?;
+        let connection = slf.get();
+        connection.flush(py)?;
         let wanted = {
-            let mut state = link.state(py);
+            let mut state = connection.state(py);
             let wanted = state.wants_room && state.writable && state.has_room();
             state.wants_room &= !wanted;
             wanted
@@ -986,7 +987,7 @@ impl Link {
         }
     }
 
-    /// Stops reading from the peer until [`Link::proceed_soon`].
+    /// Stops reading from the peer until [`Connection::proceed_soon`].
     pub fn pause(&self, py: Python<'_>) -> PyResult<()> {
         let transport = {
             let mut state = self.state(py);
@@ -1041,7 +1042,7 @@ impl Link {
         scheduled.map(drop)
     }
 
-    /// Begins the turn that [`Link::proceed_soon`] asked for; false if the connection has ended.
+    /// Begins the turn that [`Connection::proceed_soon`] asked for; false if the connection has ended.
     pub fn proceeds(&self, py: Python<'_>) -> bool {
         let mut state = self.state(py);
         state.proceed_scheduled = false;
@@ -1095,8 +1096,8 @@ fn os_error(py: Python<'_>, error: &std::io::Error) -> PyErr {
 /// Ends the connection because of what the peer sent: `_broken(kind, detail, size, cause)` of the Python class.
 /// What the codec raised that is not about the message, as KeyboardInterrupt, cuts it off and is raised.
 #[cold]
-pub fn broken(link: &Bound<'_, PyAny>, state: &Link, why: Broken) -> PyResult<()> {
-    let py = link.py();
+pub fn broken(connection: &Bound<'_, PyAny>, state: &Connection, why: Broken) -> PyResult<()> {
+    let py = connection.py();
     if let Broken::Doubtful(what) = why {
         {
             let mut state = state.state(py);
@@ -1104,7 +1105,9 @@ pub fn broken(link: &Bound<'_, PyAny>, state: &Link, why: Broken) -> PyResult<()
             state.need = state.receive.unread().len() + 1;
             state.settle();
         }
-        return link.call_method1(intern!(py, "_doubtful"), (what,)).map(drop);
+        return connection
+            .call_method1(intern!(py, "_doubtful"), (what,))
+            .map(drop);
     }
     {
         let mut state = state.state(py);
@@ -1115,18 +1118,18 @@ pub fn broken(link: &Bound<'_, PyAny>, state: &Link, why: Broken) -> PyResult<()
         Broken::Invalid(detail) => ("invalid", detail, 0, None),
         Broken::Doubtful(what) => ("invalid", what.to_owned(), 0, None),
         Broken::Undecodable(error) if !errors::is_ordinary(py, &error) => {
-            link.call_method0(intern!(py, "abort"))?;
+            connection.call_method0(intern!(py, "abort"))?;
             return Err(error);
         }
         Broken::Undecodable(error) => ("invalid", error.to_string(), 0, Some(error.into_value(py))),
         Broken::TooLarge(size) => ("too large", String::new(), size, None),
     };
-    link.call_method1(intern!(py, "_broken"), (kind, detail, size, cause))?;
+    connection.call_method1(intern!(py, "_broken"), (kind, detail, size, cause))?;
     Ok(())
 }
 
 #[pymethods]
-impl Link {
+impl Connection {
     /// Takes the transport; `loop` is the running event loop. `direct` says that the transport reads
     /// into any buffer object, not only into a memoryview. `socket` is the descriptor of the socket that
     /// the transport reads messages from as they are and closes after `_detach`. `polling` is what keeps the
@@ -1270,7 +1273,7 @@ impl Link {
         state.receive.unread().len() + assembled
     }
 
-    /// The reactors override this: handles messages that wait.
+    /// Derived classes override this: handles messages that wait.
     fn _proceed(&self) {}
 
     /// Where the transport reads to: this object itself, or a view of it for transports that slice it.
@@ -1376,8 +1379,8 @@ impl Link {
     /// while no export is alive. The shared buffer stays until the read into it was reported.
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let py = slf.py();
-        let link = slf.get();
-        let (data, length) = link.state(py).room(py)?;
+        let connection = slf.get();
+        let (data, length) = connection.state(py).room(py)?;
         // SAFETY: `view` is the caller's to fill; data and length describe live, initialised memory.
         let filled = unsafe {
             ffi::PyBuffer_FillInfo(
@@ -1392,7 +1395,7 @@ impl Link {
         if filled != 0 {
             return Err(PyErr::fetch(py));
         }
-        link.state(py).exports += 1;
+        connection.state(py).exports += 1;
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The client's reactor: calls out, answers in, deadlines, cancellation.
+//! A client's connection: calls out, answers in, deadlines, cancellation.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
@@ -11,21 +11,21 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::caller::{Answering, Caller};
+use crate::asyncio_glue::task::{Turns, is_task_running};
 use crate::codec::{Payload, Side, WireCodec};
+use crate::connection::{Broken, Connection, Limits, Next, broken};
 use crate::errors;
 use crate::guarded::{Guarded, Held};
-use crate::link::{Broken, Limits, Link, Next, broken};
-use crate::task::{Turns, is_task_running};
-use crate::unary::UnaryCall;
+use crate::rpc::pool::{Answering, CallPool};
+use crate::rpc::unary::UnaryCall;
 
 /// Many calls in flight on one connection.
 ///
 /// With `exchanges`, a call may send more than one message, its last answer is passed on, there are messages
 /// about the connection (id 0: `_told(message)`), and the peer says of every call when it has ended: then its id
 /// is used again at once. What `call` and `open` give is a handle that stays the call's own.
-#[pyclass(extends = Link, subclass, frozen, module = "protosocket._core")]
-pub struct ClientReactor {
+#[pyclass(extends = Connection, subclass, frozen, module = "protosocket._core")]
+pub struct ClientConnection {
     codec: Py<WireCodec>,
     send: Side,
     receive: Layout,
@@ -71,7 +71,7 @@ enum After<'py> {
 type Answer = Event<Held<PyAny>>;
 
 #[pymethods]
-impl ClientReactor {
+impl ClientConnection {
     #[new]
     #[pyo3(signature = (codec, receive_limit, send_messages, send_bytes, read_messages, exchanges=false))]
     fn new(
@@ -88,7 +88,7 @@ impl ClientReactor {
             send_bytes,
             read_messages,
         };
-        let link = Link::create(codec.get().framing, codec.get().is_protobuf(), limits);
+        let connection = Connection::create(codec.get().framing, codec.get().is_protobuf(), limits);
         let (send, receive) = match (&codec.get().send, &codec.get().receive) {
             (Some(send), Some(receive)) => (send.clone(), receive.layout.clone()),
             _ => {
@@ -110,26 +110,28 @@ impl ClientReactor {
             },
             timer: None,
         };
-        Ok(PyClassInitializer::from(link).add_subclass(ClientReactor {
-            codec,
-            send,
-            receive,
-            exchanges,
-            calls: Guarded::new(calls),
-            taken: AtomicUsize::new(0),
-        }))
+        Ok(
+            PyClassInitializer::from(connection).add_subclass(ClientConnection {
+                codec,
+                send,
+                receive,
+                exchanges,
+                calls: Guarded::new(calls),
+                taken: AtomicUsize::new(0),
+            }),
+        )
     }
 
     fn buffer_updated(slf: &Bound<'_, Self>, nbytes: usize) -> PyResult<()> {
-        let link = slf.as_super().get();
-        link.read_on(slf.py(), nbytes, || Self::handle(slf))
+        let connection = slf.as_super().get();
+        connection.read_on(slf.py(), nbytes, || Self::handle(slf))
     }
 
     fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let link = slf.as_super().get();
-        if link.proceeds(slf.py()) {
+        let connection = slf.as_super().get();
+        if connection.proceeds(slf.py()) {
             Self::handle(slf)?;
-            link.resume_reading(slf.py())?;
+            connection.resume_reading(slf.py())?;
         }
         Ok(())
     }
@@ -290,7 +292,7 @@ impl ClientReactor {
     }
 }
 
-impl ClientReactor {
+impl ClientConnection {
     /// Calls in flight.
     #[inline]
     pub fn in_flight(&self, py: Python<'_>) -> usize {
@@ -322,7 +324,7 @@ impl ClientReactor {
         request: &Bound<'_, PyAny>,
         call: &Bound<'_, UnaryCall>,
         timeout: Option<f64>,
-        caller: &Caller,
+        caller: &CallPool,
     ) -> PyResult<bool> {
         let py = slf.py();
         if slf.get().calls.borrow(py).client.has_queue() {
@@ -348,11 +350,11 @@ impl ClientReactor {
     ) -> PyResult<Option<Queued>> {
         let py = slf.py();
         let this = slf.get();
-        let link = slf.as_super().get();
+        let connection = slf.as_super().get();
         check_timeout(py, timeout)?;
         // Room is looked for first: a request that must wait is encoded when it is its turn.
         {
-            let state = link.state(py);
+            let state = connection.state(py);
             if state.closed || !state.has_room() {
                 return Ok(None);
             }
@@ -360,7 +362,7 @@ impl ClientReactor {
         let codec = this.codec.get();
         let encoded = codec.encode(request)?;
         let mut calls = this.calls.borrow(py);
-        let mut state = link.state(py);
+        let mut state = connection.state(py);
         if state.closed {
             return Ok(None);
         }
@@ -391,7 +393,7 @@ impl ClientReactor {
         clock: impl FnOnce() -> PyResult<Bound<'py, PyAny>>,
     ) -> PyResult<()> {
         let py = slf.py();
-        let link = slf.as_super().get();
+        let connection = slf.as_super().get();
         let set = match timeout {
             Some(timeout) => {
                 clock().and_then(|clock| Self::set_deadline(slf, queued.handle, timeout, &clock))
@@ -400,9 +402,9 @@ impl ClientReactor {
         };
         let flushed = set.and_then(|()| {
             if queued.is_urgent {
-                link.flush(py)
+                connection.flush(py)
             } else {
-                link.flush_soon(py)
+                connection.flush_soon(py)
             }
         });
         if flushed.is_err() {
@@ -461,9 +463,9 @@ impl ClientReactor {
     ) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
-        let link = slf.as_super().get();
+        let connection = slf.as_super().get();
         {
-            let mut state = link.state(py);
+            let mut state = connection.state(py);
             if state.closed {
                 return Ok(true);
             }
@@ -473,16 +475,16 @@ impl ClientReactor {
                 return Err(errors::encode(py, message, PyValueError::new_err(malformed.0)));
             }
         }
-        link.appended(py)?;
-        Ok(link.state(py).has_room())
+        connection.appended(py)?;
+        Ok(connection.state(py).has_room())
     }
 
     fn send_empty(slf: &Bound<'_, Self>, header: Header) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let link = slf.as_super().get();
+        let connection = slf.as_super().get();
         {
-            let mut state = link.state(py);
+            let mut state = connection.state(py);
             if state.closed {
                 return Ok(());
             }
@@ -492,16 +494,16 @@ impl ClientReactor {
             let framed = layout.frame(framing, empty, id, control, state.output());
             debug_assert!(framed.is_ok());
         }
-        link.appended(py)
+        connection.appended(py)
     }
 
     /// Handles the answers in the receive buffer.
     fn handle(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let link = slf.as_super().get();
+        let connection = slf.as_super().get();
         let at_once = !is_task_running(py)?;
         // What tasks that go on at once send is written when the batch ends, unless that is due earlier.
-        link.state(py).in_batch = true;
+        connection.state(py).in_batch = true;
         let began = Instant::now();
         let mut turns = Turns::default();
         let mut answering = Answering::default();
@@ -509,14 +511,14 @@ impl ClientReactor {
         let result = result.and(turns.end());
         drop(answering);
         {
-            let mut state = link.state(py);
+            let mut state = connection.state(py);
             state.in_batch = false;
             state.policy.observe_work(began, Instant::now());
         }
-        link.flush(py)?;
+        connection.flush(py)?;
         if result.is_err() {
             // What stops the program is for the event loop; the answers behind it still wait here.
-            link.proceed_soon(py)?;
+            connection.proceed_soon(py)?;
         }
         result
     }
@@ -528,10 +530,10 @@ impl ClientReactor {
         answering: &mut Answering<'py>,
     ) -> PyResult<()> {
         let py = slf.py();
-        let link = slf.as_super().get();
+        let connection = slf.as_super().get();
         let codec = slf.get().codec.get();
         let ahead = codec.ahead;
-        let mut left = link.state(py).budget();
+        let mut left = connection.state(py).budget();
         let mut responses = Vec::with_capacity(left.min(ahead));
         while left > 0 {
             // Only what is known to run no Python code comes between two turns.
@@ -564,13 +566,13 @@ impl ClientReactor {
                 }
             };
             result?;
-            if !goes_on? || link.is_paused(py) {
+            if !goes_on? || connection.is_paused(py) {
                 return Ok(());
             }
         }
         turns.end()?;
-        link.pause(py)?;
-        link.proceed_soon(py)
+        connection.pause(py)?;
+        connection.proceed_soon(py)
     }
 
     /// Takes responses off the receive buffer, at most `most`, and decodes them; what comes after them.
@@ -629,10 +631,10 @@ impl ClientReactor {
     /// Handles what is no response that can be decoded; whether others may follow.
     fn handle_other<'py>(slf: &Bound<'py, Self>, after: After<'py>) -> PyResult<bool> {
         let py = slf.py();
-        let link = slf.as_super().get();
+        let connection = slf.as_super().get();
         let decode = |payload| slf.get().codec.get().decode(py, payload);
         let undecodable =
-            |error: PyErr| broken(slf.as_any(), link, Broken::Undecodable(error)).map(|()| false);
+            |error: PyErr| broken(slf.as_any(), connection, Broken::Undecodable(error)).map(|()| false);
         let lost = |waiter: Py<PyAny>, error: PyErr| {
             let value = errors::value(py, &error);
             slf.call_method1(intern!(py, "_call_undecodable"), (waiter, value))?;
@@ -641,7 +643,7 @@ impl ClientReactor {
         let (answer, payload) = match after {
             After::Other(answer, payload) => (answer, payload),
             After::Undecodable(waiter, error) => return lost(waiter, error),
-            After::Broken(why) => return broken(slf.as_any(), link, why).map(|()| false),
+            After::Broken(why) => return broken(slf.as_any(), connection, why).map(|()| false),
             After::Another | After::Nothing | After::Response(..) => return Ok(true),
         };
         match (answer, payload) {

@@ -1,4 +1,6 @@
-//! How messages become bytes and bytes become messages: the user's codec as the reactors use it.
+//! How messages become bytes and bytes become messages: the user's codec as connections use it.
+
+pub mod next_frame;
 
 use protosocket_core::framing::Framing;
 use protosocket_core::header::{Header, Layout};

@@ -9,24 +9,24 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use pyo3::{ffi, intern};
 
-use crate::client::ClientReactor;
+use crate::asyncio_glue::home;
+use crate::asyncio_glue::waiting::{EventLoop, given_back};
 use crate::guarded::{Guarded, Held};
-use crate::handshake::{EventLoop, given_back};
-use crate::home;
-use crate::unary::{Reading, UnaryCall};
+use crate::rpc::client::ClientConnection;
+use crate::rpc::unary::{Reading, UnaryCall};
 
 /// The native half of a client.
 ///
 /// The Python class adds `_unary_later(index, request, timeout)`: a coroutine for a call whose connection is
 /// not there or has no room.
 #[pyclass(subclass, frozen, weakref, module = "protosocket._core")]
-pub struct Caller {
+pub struct CallPool {
     pool: Guarded<Pool>,
 }
 
 #[derive(Default)]
 struct Pool {
-    /// A `ClientReactor`, or None, for each place in the pool; the Python class fills them.
+    /// A `ClientConnection`, or None, for each place in the pool; the Python class fills them.
     channels: Option<Held<PyList>>,
     turn: usize,
     /// Where calls go first, while answers are handled.
@@ -41,19 +41,19 @@ struct Pool {
 /// would ever come to a connection that has less to do than the others, such as a new one: so it goes to the other
 /// one if that has fewer calls in flight (docs/decisions/0015).
 struct Nearby {
-    answering: Held<ClientReactor>,
-    other: Held<ClientReactor>,
+    answering: Held<ClientConnection>,
+    other: Held<ClientConnection>,
 }
 
 impl Pool {
     /// Calls go to `channel` first, or to the one whose turn it is; what was before.
-    fn go_near(&mut self, channel: &Bound<'_, ClientReactor>) -> Option<Nearby> {
+    fn go_near(&mut self, channel: &Bound<'_, ClientConnection>) -> Option<Nearby> {
         let nearby = self.nearby_to(channel);
         std::mem::replace(&mut self.nearby, nearby)
     }
 
     /// `channel` with the connection whose turn it is; None if there is no other, or it has to be made first.
-    fn nearby_to(&mut self, channel: &Bound<'_, ClientReactor>) -> Option<Nearby> {
+    fn nearby_to(&mut self, channel: &Bound<'_, ClientConnection>) -> Option<Nearby> {
         let channels = self.channels.as_ref()?.bind(channel.py());
         let count = channels.len();
         if count < 2 {
@@ -65,7 +65,7 @@ impl Pool {
             place = (place + 1) % count;
             other = channels.get_item(place).ok()?;
         }
-        let other = other.cast_into::<ClientReactor>().ok()?;
+        let other = other.cast_into::<ClientConnection>().ok()?;
         if !other.as_super().get().is_open(channel.py()) {
             return None;
         }
@@ -78,11 +78,11 @@ impl Pool {
 }
 
 #[pymethods]
-impl Caller {
+impl CallPool {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Caller {
+        CallPool {
             pool: Guarded::new(Pool::default()),
         }
     }
@@ -162,12 +162,12 @@ impl Caller {
 
 /// While it lives, calls go back to the connection whose answers are handled, or to the next one.
 #[derive(Default)]
-pub struct Answering<'py>(Option<Bound<'py, Caller>>);
+pub struct Answering<'py>(Option<Bound<'py, CallPool>>);
 
 impl<'py> Answering<'py> {
     /// Takes note that `channel` has an answer for a call of `caller`.
     #[inline]
-    pub fn note(&mut self, caller: &Bound<'py, Caller>, channel: &Bound<'py, ClientReactor>) {
+    pub fn note(&mut self, caller: &Bound<'py, CallPool>, channel: &Bound<'py, ClientConnection>) {
         if self.0.is_none() {
             let before = caller.get().pool.borrow(channel.py()).go_near(channel);
             drop(before);
@@ -185,10 +185,10 @@ impl Drop for Answering<'_> {
     }
 }
 
-impl Caller {
+impl CallPool {
     /// Where a call goes that is made while answers are handled.
     #[inline]
-    pub fn nearby<'py>(&self, py: Python<'py>) -> Option<Bound<'py, ClientReactor>> {
+    pub fn nearby<'py>(&self, py: Python<'py>) -> Option<Bound<'py, ClientConnection>> {
         let (answering, other) = {
             let pool = self.pool.borrow(py);
             let Nearby { answering, other } = pool.nearby.as_ref()?;
@@ -206,7 +206,7 @@ impl Caller {
 
     /// Whose turn it is: its place, and its connection if there is one.
     #[inline]
-    pub fn turn<'py>(&self, py: Python<'py>) -> PyResult<(usize, Option<Bound<'py, ClientReactor>>)> {
+    pub fn turn<'py>(&self, py: Python<'py>) -> PyResult<(usize, Option<Bound<'py, ClientConnection>>)> {
         let (index, channels) = {
             let mut pool = self.pool.borrow(py);
             let Some(channels) = &pool.channels else {
@@ -218,7 +218,7 @@ impl Caller {
             (index, channels)
         };
         let channel = channels.get_item(index)?;
-        Ok((index, channel.cast_into::<ClientReactor>().ok()))
+        Ok((index, channel.cast_into::<ClientConnection>().ok()))
     }
 
     /// The event loop of all calls.
@@ -275,7 +275,7 @@ fn unprepared() -> PyErr {
 /// Puts a function of the interpreter's quickest convention in front of `unary`, for the two ways it is called
 /// in: PyO3's reading of arguments takes as long as sending the request does. Any other call goes to the method.
 pub fn shorten_unary(py: Python<'_>) -> PyResult<()> {
-    let class = py.get_type::<Caller>();
+    let class = py.get_type::<CallPool>();
     let general = class.getattr(intern!(py, "unary"))?;
     // SAFETY: it is the descriptor of a method, whose definition lives as long as the program.
     let documentation = unsafe {
@@ -301,12 +301,12 @@ pub fn shorten_unary(py: Python<'_>) -> PyResult<()> {
     class.setattr(intern!(py, "unary"), short)
 }
 
-/// `Caller.unary` as PyO3 made it.
+/// `CallPool.unary` as PyO3 made it.
 static UNARY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// # Safety
 ///
-/// Called by the interpreter, with a `Caller` and its arguments.
+/// Called by the interpreter, with a `CallPool` and its arguments.
 unsafe extern "C" fn unary(
     caller: *mut ffi::PyObject,
     arguments: *const *mut ffi::PyObject,
@@ -339,7 +339,7 @@ unsafe extern "C" fn unary(
             // SAFETY: live objects; the descriptor has checked the first one's class.
             let (caller, request) = unsafe {
                 (
-                    Bound::from_borrowed_ptr(py, caller).cast_into_unchecked::<Caller>(),
+                    Bound::from_borrowed_ptr(py, caller).cast_into_unchecked::<CallPool>(),
                     Bound::from_borrowed_ptr(py, *arguments).unbind(),
                 )
             };

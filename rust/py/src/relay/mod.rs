@@ -12,8 +12,8 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::codec::{HeaderLayout, Side};
+use crate::connection::Limits;
 use crate::guarded::{Guarded, Held};
-use crate::link::Limits;
 
 pub use back::RelayBack;
 pub use front::RelayFront;
@@ -89,19 +89,19 @@ impl RelayRoutes {
     }
 
     /// Uses a connection to its storage from now on.
-    fn add(&self, py: Python<'_>, link: Py<RelayBack>) {
-        let storage = link.get().storage();
-        self.state.borrow(py).links[storage].push(link.into());
+    fn add(&self, py: Python<'_>, connection: Py<RelayBack>) {
+        let storage = connection.get().storage();
+        self.state.borrow(py).links[storage].push(connection.into());
     }
 
     /// Uses a connection no more; nothing if it was not used.
-    fn remove(&self, py: Python<'_>, link: &Bound<'_, RelayBack>) {
+    fn remove(&self, py: Python<'_>, connection: &Bound<'_, RelayBack>) {
         let removed = {
             let mut state = self.state.borrow(py);
-            let links = &mut state.links[link.get().storage()];
+            let links = &mut state.links[connection.get().storage()];
             links
                 .iter()
-                .position(|known| known.is(link))
+                .position(|known| known.is(connection))
                 .map(|at| links.remove(at))
         };
         // Dropped outside the borrow: the last reference may run Python code.
@@ -126,14 +126,18 @@ impl RelayRoutes {
         let links = &state.links[self.storage_of(key)];
         links
             .get(turn % links.len().max(1))
-            .map(|link| link.clone_ref(py))
+            .map(|connection| connection.clone_ref(py))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         let Some(state) = self.state.peek() else {
             return Ok(());
         };
-        state.links.iter().flatten().try_for_each(|link| visit.call(link))
+        state
+            .links
+            .iter()
+            .flatten()
+            .try_for_each(|connection| visit.call(connection))
     }
 
     fn __clear__(&self, py: Python<'_>) {
@@ -156,7 +160,7 @@ impl RelayRoutes {
             .links
             .iter()
             .flatten()
-            .map(|link| link.clone_ref(py))
+            .map(|connection| connection.clone_ref(py))
             .collect()
     }
 }

@@ -10,10 +10,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use pyo3::{ffi, intern};
 
+use crate::asyncio_glue::task::{Sent, Turns, running_task, send, throw};
+use crate::asyncio_glue::waiting::{Steps, am_send, is_known_weakly, wake};
 use crate::guarded::{Guarded, Held};
-use crate::handshake::{Steps, am_send, is_known_weakly, wake};
-use crate::task::{Sent, Turns, running_task, send, throw};
-use crate::unary::{Callback, UnaryCall, exception};
+use crate::rpc::unary::{Callback, UnaryCall, exception};
 
 /// A coroutine around a coroutine.
 #[pyclass(frozen, weakref, module = "protosocket._core")]

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::{HandlerTask, Outcome, cancelled};
-use crate::unary::Callback;
+use crate::rpc::unary::Callback;
 
 impl HandlerTask {
     /// Has `callback` called with this task in a later turn of the event loop.

@@ -13,10 +13,10 @@ use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::{ffi, intern};
 
+use crate::asyncio_glue::home::Home;
+use crate::asyncio_glue::task::Sent;
 use crate::guarded::Held;
-use crate::home::Home;
-use crate::task::Sent;
-use crate::unary::UnaryCall;
+use crate::rpc::unary::UnaryCall;
 
 /// An event loop, with what its tasks ask for at every wait.
 pub struct EventLoop {

@@ -10,8 +10,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::asyncio_glue::task::{has_current_task, running_loop};
 use crate::guarded::Held;
-use crate::task::{has_current_task, running_loop};
 
 thread_local! {
     static MARK: u8 = const { 0 };

@@ -1,4 +1,4 @@
-//! The server's reactor: requests in, handlers driven in place, answers out.
+//! A server's connection: requests in, handlers driven in place, answers out.
 
 use protosocket_core::header::{Header, Layout};
 use protosocket_core::rpc::server::Limits as ServerLimits;
@@ -11,24 +11,24 @@ use pyo3::prelude::*;
 use pyo3::types::PySuper;
 use pyo3::{ffi, intern};
 
+use crate::asyncio_glue::task::{HandlerTask, Step, copy_context, current_context, in_context, is_plain};
+use crate::cache::commands::CacheCommands;
 use crate::codec::{Kept, Payload, Side, WireCodec};
-use crate::commands::CacheCommands;
+use crate::connection::{Broken, Connection, Limits, Next, broken};
 use crate::errors;
 use crate::guarded::{Guarded, Held};
-use crate::link::{Broken, Limits, Link, Next, broken};
-use crate::task::{HandlerTask, Step, copy_context, current_context, in_context, is_plain};
 
 /// One connection of an RPC server.
 ///
 /// The Python class adds `_adopt(task, result)` (what to run for a handler's result that is no
 /// coroutine), `_failed(id, error)` (logs a handler's error), `_drained()`, `_handlers_wait()` (the first that
-/// suspends) and `_broken` of `Link`.
+/// suspends) and `_broken` of `Connection`.
 ///
 /// With `exchanges`, a call may have more than one message, and some are about the connection: the handler gets
 /// all of them, and has nothing to answer where it gives None. Behind the last one of a call, `_half_closed(id)` is
 /// called.
-#[pyclass(extends = Link, subclass, frozen, module = "protosocket._core")]
-pub struct ServerReactor {
+#[pyclass(extends = Connection, subclass, frozen, module = "protosocket._core")]
+pub struct ServerConnection {
     codec: Py<WireCodec>,
     receive: Layout,
     send: Side,
@@ -80,7 +80,7 @@ enum Request<'py> {
 }
 
 #[pymethods]
-impl ServerReactor {
+impl ServerConnection {
     #[new]
     #[pyo3(signature = (
         codec, receive_limit, send_messages, send_bytes, read_messages, max_calls, exchanges=false
@@ -100,7 +100,7 @@ impl ServerReactor {
             send_bytes,
             read_messages,
         };
-        let link = Link::create(codec.get().framing, codec.get().is_protobuf(), limits);
+        let connection = Connection::create(codec.get().framing, codec.get().is_protobuf(), limits);
         let (send, receive) = match (&codec.get().send, &codec.get().receive) {
             (Some(send), Some(receive)) => (send.clone(), receive.layout.clone()),
             _ => {
@@ -129,13 +129,15 @@ impl ServerReactor {
             spare: None,
             known_to_wait: false,
         };
-        Ok(PyClassInitializer::from(link).add_subclass(ServerReactor {
-            codec,
-            receive,
-            send,
-            exchanges,
-            state: Guarded::new(state),
-        }))
+        Ok(
+            PyClassInitializer::from(connection).add_subclass(ServerConnection {
+                codec,
+                receive,
+                send,
+                exchanges,
+                state: Guarded::new(state),
+            }),
+        )
     }
 
     /// Sets what is called with each request, in a copy of the present context, and the loop it is called in.
@@ -154,15 +156,15 @@ impl ServerReactor {
     }
 
     fn buffer_updated(slf: &Bound<'_, Self>, nbytes: usize) -> PyResult<()> {
-        let link = slf.as_super().get();
-        link.read_on(slf.py(), nbytes, || Self::handle(slf))
+        let connection = slf.as_super().get();
+        connection.read_on(slf.py(), nbytes, || Self::handle(slf))
     }
 
     fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let link = slf.as_super().get();
-        if link.proceeds(slf.py()) {
+        let connection = slf.as_super().get();
+        if connection.proceeds(slf.py()) {
             Self::handle(slf)?;
-            link.resume_reading(slf.py())?;
+            connection.resume_reading(slf.py())?;
         }
         Ok(())
     }
@@ -170,8 +172,8 @@ impl ServerReactor {
     /// The send queue has room again.
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
         // Of this very class: the super of the object's own class would be this method again.
-        let link = PySuper::new(&slf.py().get_type::<Self>(), slf.as_any())?;
-        link.call_method0(intern!(slf.py(), "resume_writing"))?;
+        let connection = PySuper::new(&slf.py().get_type::<Self>(), slf.as_any())?;
+        connection.call_method0(intern!(slf.py(), "resume_writing"))?;
         Self::go_on(slf)
     }
 
@@ -188,9 +190,9 @@ impl ServerReactor {
         }
         let encoded = slf.get().codec.get().encode(item)?;
         Self::put(slf, message(task.get().id(py)), encoded.as_bytes())?;
-        let link = slf.as_super().get();
-        link.appended(py)?;
-        Ok(link.state(py).has_room())
+        let connection = slf.as_super().get();
+        connection.appended(py)?;
+        Ok(connection.state(py).has_room())
     }
 
     /// Sends a message about the connection: one with the id 0. Raises EncodeError.
@@ -294,7 +296,7 @@ impl ServerReactor {
     }
 }
 
-impl ServerReactor {
+impl ServerConnection {
     pub fn event_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match &self.state.borrow(py).event_loop {
             Some(event_loop) => Ok(event_loop.bind(py).clone()),
@@ -307,23 +309,23 @@ impl ServerReactor {
     /// Handles the requests in the receive buffer.
     fn handle(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let link = slf.as_super().get();
-        link.state(py).in_batch = true;
+        let connection = slf.as_super().get();
+        connection.state(py).in_batch = true;
         let mut handled = 0;
         let result = Self::batch(slf, &mut handled);
         {
-            let mut state = link.state(py);
+            let mut state = connection.state(py);
             state.in_batch = false;
             state.policy.observe_batch(handled);
         }
         slf.get().state.borrow(py).server.settle();
-        link.flush(py)?;
+        connection.flush(py)?;
         match result {
             Ok(None) => Ok(()),
-            Ok(Some(why)) => broken(slf.as_any(), link, why),
+            Ok(Some(why)) => broken(slf.as_any(), connection, why),
             Err(error) => {
                 // What stops the program is for the event loop; the requests behind it still wait here.
-                link.proceed_soon(py)?;
+                connection.proceed_soon(py)?;
                 Err(error)
             }
         }
@@ -332,7 +334,7 @@ impl ServerReactor {
     /// One batch, under one task that is handed over to a handler only if it suspends.
     fn batch(slf: &Bound<'_, Self>, handled: &mut usize) -> PyResult<Option<Broken>> {
         let py = slf.py();
-        let link = slf.as_super().get();
+        let connection = slf.as_super().get();
         let this = slf.get();
         let (handler, event_loop, context) = {
             let state = this.state.borrow(py);
@@ -345,7 +347,7 @@ impl ServerReactor {
                 _ => return Ok(None),
             }
         };
-        let budget = link.state(py).budget();
+        let budget = connection.state(py).budget();
         let native = handler.cast::<CacheCommands>().ok().map(Bound::get);
         let ahead = if native.is_some() {
             1
@@ -357,23 +359,26 @@ impl ServerReactor {
         // SAFETY: reads the count of a live object.
         let references = unsafe { ffi::Py_REFCNT(task.as_ptr()) };
         let result = loop {
-            if !link.state(py).has_room() {
-                break this.stall(link, py);
+            if !connection.state(py).has_room() {
+                break this.stall(connection, py);
             }
             if *handled == budget {
-                break link.pause(py).and_then(|()| link.proceed_soon(py)).map(|()| None);
+                break connection
+                    .pause(py)
+                    .and_then(|()| connection.proceed_soon(py))
+                    .map(|()| None);
             }
             if ahead > 1 {
                 let free = this.state.borrow(py).server.ahead();
-                this.decode_ahead(link, py, ahead.min(budget - *handled).min(free));
+                this.decode_ahead(connection, py, ahead.min(budget - *handled).min(free));
             }
             let turn = this.state.borrow(py).server.turn();
             let taken = match turn {
-                Turn::Read => this.next(link, py, false),
+                Turn::Read => this.next(connection, py, false),
                 Turn::Call(id, waited) => waited.request(py, id, false).map(Some),
                 Turn::Last(id, waited) => waited.request(py, id, true).map(Some),
                 Turn::Refused(header, _) => Ok(Some(Request::Refused(header))),
-                Turn::Stall => break link.pause(py).map(|()| None),
+                Turn::Stall => break connection.pause(py).map(|()| None),
             };
             let request = match taken {
                 Ok(Some(request)) => request,
@@ -427,7 +432,7 @@ impl ServerReactor {
                         })
                     }) {
                         payload.give_back(this.codec.get(), py);
-                        match sent.and_then(|()| link.appended(py)) {
+                        match sent.and_then(|()| connection.appended(py)) {
                             Ok(()) => continue,
                             Err(error) => break Err(error),
                         }
@@ -473,9 +478,9 @@ impl ServerReactor {
 
     /// Reads no further until there is room.
     #[cold]
-    fn stall(&self, link: &Link, py: Python<'_>) -> PyResult<Option<Broken>> {
+    fn stall(&self, connection: &Connection, py: Python<'_>) -> PyResult<Option<Broken>> {
         self.state.borrow(py).server.stall();
-        link.pause(py).map(|()| None)
+        connection.pause(py).map(|()| None)
     }
 
     fn task<'py>(&self, slf: &Bound<'py, Self>) -> PyResult<Bound<'py, HandlerTask>> {
@@ -489,10 +494,10 @@ impl ServerReactor {
 
     /// Decodes requests, at most `most`, that wait from then on: up to the first message that is none.
     #[inline]
-    fn decode_ahead(&self, link: &Link, py: Python<'_>, most: usize) {
+    fn decode_ahead(&self, connection: &Connection, py: Python<'_>, most: usize) {
         let codec = self.codec.get();
         for _ in 0..most {
-            let Ok(Some(Request::Call(id, payload))) = self.next(link, py, true) else {
+            let Ok(Some(Request::Call(id, payload))) = self.next(connection, py, true) else {
                 return;
             };
             let length = payload.length();
@@ -511,11 +516,11 @@ impl ServerReactor {
     #[inline]
     fn next<'py>(
         &self,
-        link: &Link,
+        connection: &Connection,
         py: Python<'py>,
         only_calls: bool,
     ) -> Result<Option<Request<'py>>, Broken> {
-        let mut state = link.state(py);
+        let mut state = connection.state(py);
         if state.closed {
             return Ok(None);
         }
@@ -655,13 +660,17 @@ impl ServerReactor {
     /// Takes requests again if there is reason to.
     fn go_on(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        let link = slf.as_super().get();
+        let connection = slf.as_super().get();
         let goes_on = {
             let mut state = slf.get().state.borrow(py);
-            let has_room = link.state(py).has_room();
+            let has_room = connection.state(py).has_room();
             state.server.goes_on(has_room)
         };
-        if goes_on { link.proceed_soon(py) } else { Ok(()) }
+        if goes_on {
+            connection.proceed_soon(py)
+        } else {
+            Ok(())
+        }
     }
 
     /// Sends the answer of a handler that has ended.

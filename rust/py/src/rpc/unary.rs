@@ -19,21 +19,23 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTraceback, PyType};
 use pyo3::{ffi, intern};
 
-use crate::caller::{Caller, generic_alias};
-use crate::client::{ClientReactor, check_timeout};
-use crate::driven::DrivenCoroutine;
+use crate::asyncio_glue::driven::DrivenCoroutine;
+use crate::asyncio_glue::task::{Sent, Turns, cancelled, current_context, send};
+use crate::asyncio_glue::waiting::{
+    Steps, am_send, fill_attribute_slots, given_back, is_known_weakly, wake, woken_task,
+};
 use crate::errors;
 use crate::guarded::{Guarded, Held};
-use crate::handshake::{Steps, am_send, fill_attribute_slots, given_back, is_known_weakly, wake, woken_task};
-use crate::task::{Sent, Turns, cancelled, current_context, send};
+use crate::rpc::client::{ClientConnection, check_timeout};
+use crate::rpc::pool::{CallPool, generic_alias};
 
 const AWAITED_ALREADY: &str = "this call is awaited already, and has not ended";
 const NO_FUTURE: &str = "callbacks are for a call that was begun with start()";
 
-/// A call of `Caller.unary`.
+/// A call of `CallPool.unary`.
 #[pyclass(frozen, weakref, module = "protosocket._core")]
 pub struct UnaryCall {
-    caller: Py<Caller>,
+    caller: Py<CallPool>,
     timeout: Option<f64>,
     reading: Option<Reading>,
     state: Guarded<State>,
@@ -105,7 +107,7 @@ enum Phase {
     /// Nothing was sent; the request.
     New(Held<PyAny>),
     /// Sent on this connection, under this handle.
-    Waiting(Held<ClientReactor>, u64),
+    Waiting(Held<ClientConnection>, u64),
     Answered(Held<PyAny>),
     /// Ended with this exception.
     Failed(Held<PyAny>),
@@ -127,7 +129,7 @@ enum Step {
 impl UnaryCall {
     #[inline]
     pub fn new(
-        caller: Py<Caller>,
+        caller: Py<CallPool>,
         request: Py<PyAny>,
         timeout: Option<f64>,
         reading: Option<Reading>,
@@ -290,13 +292,13 @@ impl UnaryCall {
 
     /// Whose call it is.
     #[inline]
-    pub fn caller(&self) -> &Caller {
+    pub fn caller(&self) -> &CallPool {
         self.caller.get()
     }
 
     /// The same, to hold.
     #[inline]
-    pub fn caller_object<'py>(&self, py: Python<'py>) -> &Bound<'py, Caller> {
+    pub fn caller_object<'py>(&self, py: Python<'py>) -> &Bound<'py, CallPool> {
         self.caller.bind(py)
     }
 
@@ -406,7 +408,7 @@ impl UnaryCall {
                 state.is_yielded = state.phase.is_pending();
                 if state.is_yielded {
                     drop(state);
-                    Caller::require_home(this.caller.bind(py))?;
+                    CallPool::require_home(this.caller.bind(py))?;
                     return Ok(Step::Yields(slf.clone().into_any().unbind()));
                 }
                 drop(state);
@@ -466,9 +468,9 @@ impl UnaryCall {
         let py = slf.py();
         let this = slf.get();
         let caller = this.caller.bind(py);
-        Caller::require_home(caller).inspect_err(|_| drop(this.end(py)))?;
-        let starts_on = |channel: &Bound<'py, ClientReactor>| {
-            let started = ClientReactor::start_unary(channel, request, slf, this.timeout, caller.get());
+        CallPool::require_home(caller).inspect_err(|_| drop(this.end(py)))?;
+        let starts_on = |channel: &Bound<'py, ClientConnection>| {
+            let started = ClientConnection::start_unary(channel, request, slf, this.timeout, caller.get());
             started.inspect_err(|_| drop(this.end(py)))
         };
         if let Some(channel) = caller.get().nearby(py) {
@@ -508,7 +510,7 @@ impl UnaryCall {
 
     /// The request is on its way: called before anything can answer it.
     #[inline]
-    pub fn sent(&self, py: Python<'_>, channel: &Bound<'_, ClientReactor>, handle: u64) {
+    pub fn sent(&self, py: Python<'_>, channel: &Bound<'_, ClientConnection>, handle: u64) {
         drop(self.enter(py, Phase::Waiting(channel.clone().into(), handle)));
     }
 
@@ -580,7 +582,7 @@ impl UnaryCall {
             }
         }
         match slf.get().end(py) {
-            Phase::Waiting(channel, handle) => ClientReactor::cancel(channel.bind(py), handle).map(drop),
+            Phase::Waiting(channel, handle) => ClientConnection::cancel(channel.bind(py), handle).map(drop),
             _ => Ok(()),
         }
     }
@@ -854,8 +856,8 @@ impl UnaryCall {
             }
         };
         Self::finish(slf, Phase::Cancelled(msg.map(Held::from)))?;
-        match (channel.bind(py).cast::<ClientReactor>(), handle) {
-            (Ok(channel), Some(handle)) => ClientReactor::cancel(channel, handle).map(|_| true),
+        match (channel.bind(py).cast::<ClientConnection>(), handle) {
+            (Ok(channel), Some(handle)) => ClientConnection::cancel(channel, handle).map(|_| true),
             _ => channel.bind(py).call_method0(intern!(py, "cancel")).map(|_| true),
         }
     }

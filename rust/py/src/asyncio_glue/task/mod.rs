@@ -14,17 +14,17 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTraceback};
 use pyo3::{ffi, intern};
 
+use crate::asyncio_glue::waiting::is_known_weakly;
 use crate::errors;
 use crate::guarded::{Guarded, Held};
-use crate::handshake::is_known_weakly;
-use crate::server::ServerReactor;
-use crate::unary::Callback;
+use crate::rpc::server::ServerConnection;
+use crate::rpc::unary::Callback;
 pub use future::HandlerWait;
 
 /// A running handler.
 #[pyclass(frozen, weakref, module = "protosocket._core")]
 pub struct HandlerTask {
-    server: Py<ServerReactor>,
+    server: Py<ServerConnection>,
     state: Guarded<TaskState>,
 }
 
@@ -211,7 +211,7 @@ impl Drop for Turns<'_> {
 }
 
 impl HandlerTask {
-    pub fn create(py: Python<'_>, server: &Bound<'_, ServerReactor>) -> PyResult<Py<HandlerTask>> {
+    pub fn create(py: Python<'_>, server: &Bound<'_, ServerConnection>) -> PyResult<Py<HandlerTask>> {
         Py::new(
             py,
             HandlerTask {
@@ -390,7 +390,7 @@ impl HandlerTask {
             Sent::Raised(error) => Err(error),
         };
         let settled = Self::settle(slf, &outcome);
-        ServerReactor::finished(server, slf, outcome).and(settled)
+        ServerConnection::finished(server, slf, outcome).and(settled)
     }
 
     /// Keeps how the handler ended, and has every callback called in a later turn of the event loop.

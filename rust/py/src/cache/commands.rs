@@ -8,10 +8,10 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyTuple, PyType};
 
-use crate::caller::{Caller, generic_alias};
-use crate::engine::CacheEngine;
+use crate::cache::engine::CacheEngine;
 use crate::guarded::{Guarded, Held};
-use crate::unary::{Reading, UnaryCall};
+use crate::rpc::pool::{CallPool, generic_alias};
+use crate::rpc::unary::{Reading, UnaryCall};
 
 /// A storage's handler: reads, writes and removals are carried out natively, anything else by `handler(request)`.
 ///
@@ -110,7 +110,7 @@ pub struct CacheCalls {
 }
 
 struct Parts {
-    caller: Held<Caller>,
+    caller: Held<CallPool>,
     read_get: Held<PyAny>,
     read_set: Held<PyAny>,
     read_delete: Held<PyAny>,
@@ -138,7 +138,7 @@ impl CacheCalls {
     fn _call_with(
         &self,
         py: Python<'_>,
-        caller: Py<Caller>,
+        caller: Py<CallPool>,
         readers: (Py<PyAny>, Py<PyAny>, Py<PyAny>),
         failed: Py<PyAny>,
         ttl_milliseconds: Py<PyAny>,

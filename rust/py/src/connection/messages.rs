@@ -1,4 +1,4 @@
-//! The reactor of a plain message stream: each message is decoded and waits in an inbox.
+//! A plain message stream's connection: each message is decoded and waits in an inbox.
 
 use std::collections::VecDeque;
 
@@ -8,12 +8,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
 use crate::codec::{Encoded, WireCodec};
+use crate::connection::{Broken, Connection, LONG, Limits, Next, broken};
 use crate::guarded::{Guarded, Held};
-use crate::link::{Broken, LONG, Limits, Link, Next, broken};
 
 /// Both directions of a message stream.
-#[pyclass(extends = Link, subclass, frozen, module = "protosocket._core")]
-pub struct StreamReactor {
+#[pyclass(extends = Connection, subclass, frozen, module = "protosocket._core")]
+pub struct MessageConnection {
     codec: Py<WireCodec>,
     inbox: Guarded<Inbox>,
 }
@@ -36,7 +36,7 @@ impl Inbox {
 }
 
 #[pymethods]
-impl StreamReactor {
+impl MessageConnection {
     #[new]
     fn new(
         codec: Py<WireCodec>,
@@ -51,8 +51,8 @@ impl StreamReactor {
             send_bytes,
             read_messages,
         };
-        let link = Link::create(codec.get().framing, codec.get().is_protobuf(), limits);
-        PyClassInitializer::from(link).add_subclass(StreamReactor {
+        let connection = Connection::create(codec.get().framing, codec.get().is_protobuf(), limits);
+        PyClassInitializer::from(connection).add_subclass(MessageConnection {
             codec,
             inbox: Guarded::new(Inbox::default()),
         })
@@ -67,10 +67,10 @@ impl StreamReactor {
     }
 
     fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let link = slf.as_super().get();
-        if link.proceeds(slf.py()) {
+        let connection = slf.as_super().get();
+        if connection.proceeds(slf.py()) {
             Self::handle(slf)?;
-            link.resume_reading(slf.py())?;
+            connection.resume_reading(slf.py())?;
         }
         Ok(())
     }
@@ -78,12 +78,12 @@ impl StreamReactor {
     /// Queues a message; the caller asks `_has_room()` before. Raises EncodeError.
     fn _send(slf: &Bound<'_, Self>, message: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        let link = slf.as_super().get();
-        link.require_home(py)?;
+        let connection = slf.as_super().get();
+        connection.require_home(py)?;
         let codec = slf.get().codec.get();
         let encoded = codec.encode(message)?;
         {
-            let mut state = link.state(py);
+            let mut state = connection.state(py);
             if state.closed {
                 return Ok(());
             }
@@ -96,22 +96,22 @@ impl StreamReactor {
                 _ => codec.put(encoded.as_bytes(), state.output()),
             }
         }
-        link.appended(py)
+        connection.appended(py)
     }
 
     /// The next message and true, or None and false: then `_arrived()` is called when one is there.
     fn _receive(slf: &Bound<'_, Self>) -> PyResult<(Option<Py<PyAny>>, bool)> {
         let py = slf.py();
-        let link = slf.as_super().get();
-        link.require_home(py)?;
+        let connection = slf.as_super().get();
+        connection.require_home(py)?;
         let (taken, resume) = {
             let mut inbox = slf.get().inbox.borrow(py);
             match inbox.messages.pop_front() {
                 Some((message, size)) => {
                     inbox.bytes -= size;
-                    let room = inbox.messages.len() * 2 <= link.state(py).limits.send_messages
-                        && inbox.bytes * 2 <= link.state(py).limits.receive;
-                    (Some((message, size)), room && link.is_paused(py))
+                    let room = inbox.messages.len() * 2 <= connection.state(py).limits.send_messages
+                        && inbox.bytes * 2 <= connection.state(py).limits.receive;
+                    (Some((message, size)), room && connection.is_paused(py))
                 }
                 None => {
                     inbox.awaited = true;
@@ -124,7 +124,7 @@ impl StreamReactor {
         };
         let found = taken.is_some();
         if resume {
-            if let Err(error) = link.proceed_soon(py) {
+            if let Err(error) = connection.proceed_soon(py) {
                 // As from another thread in asyncio's debug mode: no message is lost by that.
                 let mut inbox = slf.get().inbox.borrow(py);
                 if let Some((message, size)) = taken {
@@ -172,7 +172,7 @@ enum Taken {
     Nothing,
 }
 
-impl StreamReactor {
+impl MessageConnection {
     fn handle(slf: &Bound<'_, Self>) -> PyResult<()> {
         Self::decode(slf, true)
     }
@@ -181,27 +181,27 @@ impl StreamReactor {
     /// read budget.
     fn decode(slf: &Bound<'_, Self>, bounded: bool) -> PyResult<()> {
         let py = slf.py();
-        let link = slf.as_super().get();
+        let connection = slf.as_super().get();
         let this = slf.get();
-        let budget = link.state(py).limits.read_messages;
+        let budget = connection.state(py).limits.read_messages;
         let mut handled = 0;
         let mut custom = Unread::default();
         let result = loop {
             if bounded {
-                if this.inbox.borrow(py).is_full(&link.state(py).limits) {
-                    link.pause(py)?;
+                if this.inbox.borrow(py).is_full(&connection.state(py).limits) {
+                    connection.pause(py)?;
                     break Ok(());
                 }
                 if handled == budget {
-                    link.pause(py)?;
-                    link.proceed_soon(py)?;
+                    connection.pause(py)?;
+                    connection.proceed_soon(py)?;
                     break Ok(());
                 }
                 handled += 1;
             }
             let taken = match &this.codec.get().unpack {
-                None => this.framed(link, py),
-                Some(unpack) => custom.take(link, unpack.bind(py)),
+                None => this.framed(connection, py),
+                Some(unpack) => custom.take(connection, unpack.bind(py)),
             };
             match taken {
                 Ok(Taken::Message(message, size)) => {
@@ -212,12 +212,12 @@ impl StreamReactor {
                 Ok(Taken::Skipped) => {}
                 Ok(Taken::Nothing) => {
                     // A codec with framing of its own does not go through the state's own look.
-                    link.state(py).settle();
+                    connection.state(py).settle();
                     break Ok(());
                 }
                 Err(why) => break Err(why),
             }
-            if link.state(py).closed {
+            if connection.state(py).closed {
                 break Ok(());
             }
         };
@@ -232,16 +232,16 @@ impl StreamReactor {
         }
         match result {
             Ok(()) => Ok(()),
-            Err(why) => broken(slf.as_any(), link, why),
+            Err(why) => broken(slf.as_any(), connection, why),
         }
     }
 
     /// The next message of a codec whose framing is native.
     #[inline]
-    fn framed(&self, link: &Link, py: Python<'_>) -> Result<Taken, Broken> {
+    fn framed(&self, connection: &Connection, py: Python<'_>) -> Result<Taken, Broken> {
         let codec = self.codec.get();
         let payload = {
-            let mut state = link.state(py);
+            let mut state = connection.state(py);
             match state.next() {
                 Next::Frame { header, total } => {
                     let end = total - codec.framing.suffix().len();
@@ -272,9 +272,9 @@ struct Unread<'py> {
 impl<'py> Unread<'py> {
     /// Asks the codec once. `unpack(unread)` gives `(what, count, message)`: 0, the bytes used and the
     /// message; 1 and the bytes needed in all; 2 and the bytes to skip; 3, 0 and why they are invalid.
-    fn take(&mut self, link: &Link, unpack: &Bound<'py, PyAny>) -> Result<Taken, Broken> {
+    fn take(&mut self, connection: &Connection, unpack: &Bound<'py, PyAny>) -> Result<Taken, Broken> {
         let py = unpack.py();
-        let (what, count, message) = match self.ask(link, unpack) {
+        let (what, count, message) = match self.ask(connection, unpack) {
             Ok(Some(answer)) => answer,
             Ok(None) => return Ok(Taken::Nothing),
             Err(error) => return Err(Broken::Undecodable(error)),
@@ -283,7 +283,7 @@ impl<'py> Unread<'py> {
             return Err(Broken::Invalid(message.bind(py).to_string()));
         }
         let left = self.length - self.offset;
-        let mut state = link.state(py);
+        let mut state = connection.state(py);
         let limit = state.limits.receive;
         if what == 1 {
             let need = usize::try_from(count).unwrap_or(0).max(left + 1);
@@ -314,11 +314,15 @@ impl<'py> Unread<'py> {
     }
 
     /// What the codec makes of the unread bytes; nothing if it need not be asked.
-    fn ask(&mut self, link: &Link, unpack: &Bound<'py, PyAny>) -> PyResult<Option<(u8, i64, Py<PyAny>)>> {
+    fn ask(
+        &mut self,
+        connection: &Connection,
+        unpack: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<(u8, i64, Py<PyAny>)>> {
         let py = unpack.py();
         if self.view.is_none() {
             let copy = {
-                let state = link.state(py);
+                let state = connection.state(py);
                 if !state.is_worth_a_look() {
                     return Ok(None);
                 }

@@ -1,0 +1,7 @@
+//! What is done with the insides of CPython and asyncio, which a new Python version may change.
+
+pub mod busy_poll;
+pub mod driven;
+pub mod home;
+pub mod task;
+pub mod waiting;
