@@ -96,6 +96,12 @@ test: env ## run every test, of Rust and of Python
 	$(PYTEST) --numprocesses $(TEST_PROCESSES) --dist worksteal $(if $(ARGS),$(ARGS),--ignore tests/interop)
 	$(if $(ARGS),,$(PYTEST) --numprocesses 1 tests/interop)
 
+# Without what leaves the documented ways of CPython and asyncio: a new Python version must work so, at least.
+.PHONY: test-plain
+test-plain: env ## run the fast tests of Python without any trick with CPython's and asyncio's insides
+	PROTOSOCKET_PLAIN_ASYNCIO=1 $(BIN)/python -m pytest -m "not slow" --numprocesses $(TEST_PROCESSES) \
+		--dist worksteal $(if $(ARGS),$(ARGS),--ignore tests/interop)
+
 .PHONY: test-pythons
 test-pythons: ## run the fast tests with Debian's Python 3.13 and Rust 1.85, then Python 3.14 (as root, in chroots)
 	tools/other-python trixie make test FAST=1 PYTHON=python3.13

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.tricks import needs_tricks
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,6 +24,7 @@ ALLOCATIONS = 1.05
 SYSTEM_CALLS = 1.5
 
 pytestmark = [
+    needs_tricks("the figures are those of the tricks"),
     pytest.mark.slow,
     pytest.mark.timeout(300),
     pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed"),

@@ -14,6 +14,7 @@ from tests.oracle.framing import Framing, frame
 from tests.oracle.header import Control
 from tests.patience import HANG
 from tests.rpc_support import KINDS, Kind, Peer, RawServer, Service, SimpleMessage, raw_client, served, until
+from tests.tricks import needs_tricks
 
 from protosocket import rpc
 from protosocket.codecs import NativeMessages
@@ -68,6 +69,7 @@ async def test_tasks_go_on_in_the_order_of_the_answers(kind: Kind) -> None:
         assert order == list(range(CALLS))
 
 
+@needs_tricks("tasks go on in later turns of the event loop")
 @pytest.mark.parametrize("calls", [2, 16, 32])
 async def test_what_the_tasks_of_one_read_send_is_written_together(kind: Kind, calls: int) -> None:
     async def work(client: rpc.Client[Any, Any], number: int) -> int:

@@ -11,12 +11,14 @@ from tests.oracle.header import Control, Header
 from tests.patience import HANG
 from tests.places import Place
 from tests.rpc_support import CODEC, Peer, RawServer, Service, closed_port, message, raw_client, served, until
+from tests.tricks import needs_tricks
 
 from protosocket import ConnectionOptions, errors, rpc
 
 QUICK = ConnectionOptions(close_timeout=0.2)
 
 
+@needs_tricks("calls take turns over the connections")
 async def test_connections_are_made_when_they_are_needed() -> None:
     async with (
         rpc.serve("tcp://127.0.0.1:0", Service, CODEC) as server,
@@ -78,6 +80,7 @@ def answer(peer: Peer, calls: Sequence[Header], body: bytes) -> None:
         peer.send(call.id, body=body)
 
 
+@needs_tricks("calls take turns over the connections")
 async def test_who_was_answered_goes_on_with_that_connection() -> None:
     async with RawServer() as server, rpc.connect(server.url, CODEC, connections=3) as client:
         await client.ready()

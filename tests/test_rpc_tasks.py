@@ -18,6 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.patience import HANG
 from tests.rpc_support import CODEC, Service, message, served, until
+from tests.tricks import needs_tricks
 
 from protosocket import rpc
 from protosocket._core import DrivenCoroutine
@@ -63,6 +64,7 @@ async def test_many_tasks_make_calls_one_after_the_other() -> None:
         assert NUMBER.get() == 0
 
 
+@needs_tricks("the tasks are asyncio's own")
 async def test_a_task_takes_one_step_for_many_calls() -> None:
     async with connected() as (client, _):
         waited_for: list[object] = []

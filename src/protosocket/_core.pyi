@@ -6,12 +6,25 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from types import FrameType, GenericAlias, TracebackType
-from typing import Any, Generic, Literal, Protocol, Self, TextIO, TypedDict, TypeVar, final, type_check_only
+from typing import (
+    Any,
+    Final,
+    Generic,
+    Literal,
+    Protocol,
+    Self,
+    TextIO,
+    TypedDict,
+    TypeVar,
+    final,
+    type_check_only,
+)
 
 from _typeshed import ReadableBuffer
 from typing_extensions import disjoint_base
 
 __all__ = [
+    "PLAIN_ASYNCIO",
     "BusyPoller",
     "CacheCalls",
     "CacheCommands",
@@ -48,6 +61,9 @@ _Kind = Literal["varint", "fixed64", "fixed32"]
 _S = TypeVar("_S")
 _R = TypeVar("_R")
 _Result = TypeVar("_Result")
+
+PLAIN_ASYNCIO: Final[bool]
+"""Whether ``PROTOSOCKET_PLAIN_ASYNCIO`` was set at import: no trick with the insides of CPython is used."""
 
 @final
 class HeaderLayout:

@@ -19,6 +19,8 @@ mod _core {
     use pyo3::exceptions::PyImportError;
     use pyo3::prelude::*;
 
+    use crate::asyncio_glue::switch;
+
     #[pymodule_export]
     use crate::asyncio_glue::busy_poll::BusyPoller;
     #[pymodule_export]
@@ -60,8 +62,13 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         refuse_without_gil(module.py())?;
+        switch::read();
+        module.add("PLAIN_ASYNCIO", switch::plain())?;
         crate::rpc::unary::fill_slots(module.py());
         crate::asyncio_glue::driven::fill_slots(module.py());
+        if switch::plain() {
+            return Ok(());
+        }
         crate::rpc::pool::shorten_unary(module.py())
     }
 

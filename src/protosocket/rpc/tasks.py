@@ -6,7 +6,7 @@ import asyncio
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from protosocket._core import DrivenCoroutine
+from protosocket._core import PLAIN_ASYNCIO, DrivenCoroutine
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
@@ -30,5 +30,5 @@ def task_factory(
     to make. ``options`` (``context``, and what newer Pythons pass) go to ``asyncio.Task``, which raises
     TypeError for what is no coroutine.
     """
-    driven: Any = DrivenCoroutine(coro) if type(coro) is CoroutineType else coro
+    driven: Any = DrivenCoroutine(coro) if type(coro) is CoroutineType and not PLAIN_ASYNCIO else coro
     return asyncio.Task(driven, loop=loop, **options)

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use pyo3::{ffi, intern};
 
+use crate::asyncio_glue::switch::plain;
 use crate::asyncio_glue::task::{Sent, Turns, running_task, send, throw};
 use crate::asyncio_glue::waiting::{Steps, am_send, is_known_weakly, wake};
 use crate::guarded::{Guarded, Held};
@@ -271,6 +272,9 @@ pub fn fill_slots(py: Python<'_>) {
     unsafe {
         // For `yield from` in a generator.
         (*kind).tp_iter = Some(ffi::PyObject_SelfIter);
+        if plain() {
+            return;
+        }
         if let Some(slots) = (*kind).tp_as_async.as_mut() {
             slots.am_send = Some(am_send::<DrivenCoroutine>);
         }

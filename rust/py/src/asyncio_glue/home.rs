@@ -10,6 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::asyncio_glue::switch::plain;
 use crate::asyncio_glue::task::{has_current_task, running_loop};
 use crate::guarded::Held;
 
@@ -58,7 +59,7 @@ impl Home {
 /// Whether an event loop runs in this thread, which it ran in before.
 #[inline]
 pub fn is_running(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
-    Ok(has_current_task(event_loop)? || running_loop(event_loop.py())?.is(event_loop))
+    Ok(!plain() && has_current_task(event_loop)? || running_loop(event_loop.py())?.is(event_loop))
 }
 
 /// Raises EventLoopError for `whose` event loop does not run here, unless it runs nowhere.

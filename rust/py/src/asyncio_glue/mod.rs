@@ -3,5 +3,6 @@
 pub mod busy_poll;
 pub mod driven;
 pub mod home;
+pub mod switch;
 pub mod task;
 pub mod waiting;

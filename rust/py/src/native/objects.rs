@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
 use super::slot::Slot;
+use crate::asyncio_glue::switch::plain;
 use crate::asyncio_glue::waiting::given_back;
 use crate::guarded::Guarded;
 
@@ -94,7 +95,8 @@ impl MessageObjects {
             let size = (*kind).tp_basicsize as usize;
             match ((*kind).tp_vectorcall, (*kind).tp_dealloc, (*kind).tp_free) {
                 (Some(construct), Some(release), Some(free))
-                    if (*kind).tp_flags & ffi::Py_TPFLAGS_HAVE_GC == 0
+                    if !plain()
+                        && (*kind).tp_flags & ffi::Py_TPFLAGS_HAVE_GC == 0
                         && is_gapless
                         && Slot::behind_header(members.len()).offset() == size
                         && (*kind).tp_cache.is_null() =>

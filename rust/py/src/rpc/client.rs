@@ -11,6 +11,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::asyncio_glue::switch::plain;
 use crate::asyncio_glue::task::{Turns, is_task_running};
 use crate::codec::{Payload, Side, WireCodec};
 use crate::connection::{Broken, Connection, Limits, Next, broken};
@@ -501,7 +502,7 @@ impl ClientConnection {
     fn handle(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let connection = slf.as_super().get();
-        let at_once = !is_task_running(py)?;
+        let at_once = !plain() && !is_task_running(py)?;
         // What tasks that go on at once send is written when the batch ends, unless that is due earlier.
         connection.state(py).in_batch = true;
         let began = Instant::now();

@@ -20,6 +20,7 @@ use pyo3::types::{PyDict, PyTraceback, PyType};
 use pyo3::{ffi, intern};
 
 use crate::asyncio_glue::driven::DrivenCoroutine;
+use crate::asyncio_glue::switch::plain;
 use crate::asyncio_glue::task::{Sent, Turns, cancelled, current_context, send};
 use crate::asyncio_glue::waiting::{
     Steps, am_send, fill_attribute_slots, given_back, is_known_weakly, wake, woken_task,
@@ -691,12 +692,16 @@ impl UnaryCall {
         Self::finish(slf, phase).map(drop)
     }
 
-    fn __await__<'a, 'py>(slf: &'a Bound<'py, Self>) -> &'a Bound<'py, Self> {
-        slf
+    fn __await__<'a, 'py>(slf: &'a Bound<'py, Self>) -> PyResult<&'a Bound<'py, Self>> {
+        // The coroutine that does it all would go on for the wrong task.
+        if matches!(slf.get().state.borrow(slf.py()).phase, Phase::Delegated(_)) {
+            return Err(PyRuntimeError::new_err(AWAITED_ALREADY));
+        }
+        Ok(slf)
     }
 
-    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
-        Self::send(slf, slf.py().None().bind(slf.py())).map(Some)
+    fn __next__(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Self::send(slf, slf.py().None().bind(slf.py()))
     }
 
     /// The next step of the coroutine, as every coroutine has it.
@@ -1031,11 +1036,14 @@ pub fn fill_slots(py: Python<'_>) {
     unsafe {
         // For `yield from` in a generator.
         (*kind).tp_iter = Some(ffi::PyObject_SelfIter);
+        (*kind).tp_finalize = Some(finalize);
+        if plain() {
+            return;
+        }
         if let Some(slots) = (*kind).tp_as_async.as_mut() {
             slots.am_send = Some(am_send::<UnaryCall>);
             slots.am_await = Some(am_await);
         }
-        (*kind).tp_finalize = Some(finalize);
         fill_attribute_slots(kind);
     }
 }
@@ -1063,11 +1071,7 @@ unsafe extern "C" fn am_await(call: *mut ffi::PyObject) -> *mut ffi::PyObject {
     // SAFETY: the slot is this class's alone, and nobody derives from it.
     let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
     let result = catch_unwind(AssertUnwindSafe(|| {
-        // The coroutine that does it all would go on for the wrong task.
-        if matches!(this.get().state.borrow(py).phase, Phase::Delegated(_)) {
-            return Err(PyRuntimeError::new_err(AWAITED_ALREADY));
-        }
-        Ok(this.clone().into_any())
+        UnaryCall::__await__(&this).map(|this| this.clone().into_any())
     }));
     given_back(py, result)
 }
