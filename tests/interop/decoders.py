@@ -43,9 +43,9 @@ class Outcome:
 
 
 _LAYOUTS = {
-    Form.PROTOBUF: HeaderLayout.protobuf(1, "varint", 2**64 - 1, 2, "varint"),
-    Form.ARRAY: HeaderLayout.msgpack_array(0, 1, b""),
-    Form.MAP: HeaderLayout.msgpack_map("id", "code", b""),
+    Form.PROTOBUF: HeaderLayout("protobuf", id=1, control=2),
+    Form.ARRAY: HeaderLayout("messagepack", id=0, control=1),
+    Form.MAP: HeaderLayout("messagepack", id="id", control="code"),
 }
 _DECODERS: dict[Form, Any] = {
     Form.PROTOBUF: ProtobufRequest.FromString,

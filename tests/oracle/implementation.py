@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from tests.oracle import framing, messagepack, protobuf
 from tests.oracle.framing import Frame, Framing, Incomplete, Invalid, Step, TooLarge
@@ -78,8 +78,9 @@ class Native:
             raise Malformed(*error.args) from error
 
 
-_KINDS: dict[protobuf.Wire, Literal["varint", "fixed64", "fixed32"]] = {
-    protobuf.Wire.VARINT: "varint",
+# The type of a field that is written like this, with the largest ids.
+_TYPES = {
+    protobuf.Wire.VARINT: "uint64",
     protobuf.Wire.FIXED64: "fixed64",
     protobuf.Wire.FIXED32: "fixed32",
 }
@@ -89,14 +90,15 @@ _KINDS: dict[protobuf.Wire, Literal["varint", "fixed64", "fixed32"]] = {
 def _native(layout: Layout) -> HeaderLayout:
     match layout:
         case protobuf.Layout():
-            kinds = _KINDS[layout.id.wire], _KINDS[layout.control.wire]
-            return HeaderLayout.protobuf(
-                layout.id.number, kinds[0], 2**64 - 1, layout.control.number, kinds[1]
+            return HeaderLayout(
+                "protobuf",
+                id=layout.id.number,
+                id_type=_TYPES[layout.id.wire],
+                control=layout.control.number,
+                control_type=_TYPES[layout.control.wire],
             )
-        case messagepack.ArrayLayout():
-            return HeaderLayout.msgpack_array(layout.id, layout.control, b"")
-        case messagepack.MapLayout():
-            return HeaderLayout.msgpack_map(layout.id, layout.control, b"")
+        case messagepack.ArrayLayout() | messagepack.MapLayout():
+            return HeaderLayout("messagepack", id=layout.id, control=layout.control)
 
 
 IMPLEMENTATIONS: list[Implementation] = [Twins(), Native()]

@@ -8,12 +8,16 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use protosocket_core::engine::{Engine, key_hash};
-use protosocket_core::framing::{Framing, Step};
-use protosocket_core::header::{Control, Header, Layout};
-use protosocket_core::protobuf::{Field, Kind};
 use protosocket_core::receive::ReceiveBuffer;
-use protosocket_core::relay::KeyPath;
-use protosocket_core::table::Pending;
+use protosocket_core::rpc::calls::Pending;
+use protosocket_core::rpc::relay::key_path::Kind;
+use protosocket_core::wire::framing::{Framing, Step};
+use protosocket_core::wire::header::{Control, Header};
+use protosocket_core::wire::layouts::Layout;
+
+mod support;
+
+use support::{arrive, cache_layout, cache_path, field};
 
 /// The system's allocator, which counts.
 struct Counting;
@@ -79,36 +83,14 @@ fn main() {
     println!("{}", ALLOCATIONS.load(Ordering::Relaxed) - before);
 }
 
-/// Where a CacheCommand has its id and its control code.
-fn layout() -> Layout {
-    let field = |number| Field {
-        number,
-        kind: Kind::Varint,
-    };
-    Layout::protobuf(field(2), field(3))
-}
-
-/// A field of bytes whose length takes one byte, or two.
-fn bytes_field(number: u8, content: &[u8]) -> Vec<u8> {
-    let mut field = vec![number << 3 | 2];
-    protosocket_core::varint::write(content.len() as u64, &mut field);
-    field.extend_from_slice(content);
-    field
-}
-
 /// An encoded CacheCommand: a set of `KEY` to `VALUE` in the cache "default".
 fn command() -> Vec<u8> {
-    let set = [
-        bytes_field(1, b"default"),
-        bytes_field(2, &KEY),
-        bytes_field(3, &VALUE),
-    ]
-    .concat();
-    bytes_field(10, &bytes_field(3, &set))
+    let set = [field(1, b"default"), field(2, &KEY), field(3, &VALUE)].concat();
+    field(10, &field(3, &set))
 }
 
 fn send(count: u64) {
-    let (layout, command) = (layout(), command());
+    let (layout, command) = (cache_layout(), command());
     let mut output = Vec::with_capacity(64 * 1024);
     for id in 0..count {
         if output.len() > 60_000 {
@@ -138,19 +120,12 @@ fn batch(layout: &Layout) -> Vec<u8> {
 
 /// Takes `count` messages off a receive buffer that is filled with batches.
 fn each_message(count: u64, mut look: impl FnMut(&Layout, &[u8])) {
-    let layout = layout();
+    let layout = cache_layout();
     let wire = batch(&layout);
     let mut buffer = ReceiveBuffer::new();
     let mut left = count;
     while left > 0 {
-        let mut written = 0;
-        while written < wire.len() {
-            let room = buffer.writable();
-            let part = room.len().min(wire.len() - written);
-            room[..part].copy_from_slice(&wire[written..written + part]);
-            buffer.filled(part);
-            written += part;
-        }
+        arrive(&mut buffer, &wire);
         while left > 0 {
             let Step::Frame { header, total } = Framing::Varint.next(buffer.unread(), LIMIT) else {
                 break;
@@ -169,21 +144,13 @@ fn receive(count: u64) {
 }
 
 fn relay(count: u64) {
-    let path = KeyPath {
-        command: 10,
-        keyed: vec![2, 3, 4],
-        others: vec![1],
-        key: 2,
-        text: 1,
-    };
+    let path = cache_path();
     let mut output = Vec::with_capacity(64 * 1024);
     each_message(count, |layout, message| {
         if output.len() > 60_000 {
             output.clear();
         }
-        let (Ok(located), Ok(protosocket_core::relay::Kind::Keyed(key))) =
-            (layout.locate(message), path.find(message))
-        else {
+        let (Ok(located), Ok(Kind::Keyed(key))) = (layout.locate(message), path.find(message)) else {
             panic!("the command is malformed");
         };
         let header = Header {

@@ -8,14 +8,16 @@ use std::hint::black_box;
 use std::os::unix::process::parent_id;
 
 use protosocket_core::cache_commands::{read_command, read_found};
-use protosocket_core::framing::{Framing, Step};
-use protosocket_core::header::{Control, Layout};
-use protosocket_core::light;
-use protosocket_core::protobuf::{Field, Kind};
 use protosocket_core::receive::ReceiveBuffer;
-use protosocket_core::relay::KeyPath;
-use protosocket_core::varint;
-use protosocket_core::wire_reader::{DEPTH, Reader};
+use protosocket_core::wire::framing::{Framing, Step};
+use protosocket_core::wire::header::Control;
+use protosocket_core::wire::layouts::{Layout, Parameters};
+use protosocket_core::wire::light;
+use protosocket_core::wire::protobuf_reader::{MAX_DEPTH, Reader};
+
+mod support;
+
+use support::{arrive, cache_layout, cache_path, field};
 
 /// Bytes.
 const SIZE: usize = 32 * 1024;
@@ -156,16 +158,9 @@ fn repeated(part: &[u8], size: usize) -> Vec<u8> {
     part.repeat(size / part.len())
 }
 
-fn field(number: u8, content: &[u8]) -> Vec<u8> {
-    let mut field = vec![number << 3 | 2];
-    varint::write(content.len() as u64, &mut field);
-    field.extend_from_slice(content);
-    field
-}
-
 /// Groups in groups, as deep as they may be, again and again.
 fn groups(size: usize) -> Vec<u8> {
-    let depth = DEPTH as usize - 1;
+    let depth = MAX_DEPTH as usize - 1;
     repeated(&[vec![0x7b; depth], vec![0x7c; depth]].concat(), size)
 }
 
@@ -216,30 +211,27 @@ fn look(layout: &Layout, message: &[u8]) {
 }
 
 fn header(message: &[u8]) {
-    let kind = Kind::Varint;
+    look(&cache_layout(), message);
+}
+
+fn messagepack_map(message: &[u8]) {
+    let names = Parameters::from([("id", "id"), ("control", "control")]);
     look(
-        &Layout::protobuf(Field { number: 2, kind }, Field { number: 3, kind }),
+        &Layout::new("messagepack", names).expect("they are names"),
         message,
     );
 }
 
-fn messagepack_map(message: &[u8]) {
-    look(&Layout::msgpack_map("id", "control"), message);
-}
-
 fn messagepack_array(message: &[u8]) {
-    look(&Layout::msgpack_array(1, 2), message);
+    let indexes = Parameters::from([("id", 1), ("control", 2)]);
+    look(
+        &Layout::new("messagepack", indexes).expect("they are indexes"),
+        message,
+    );
 }
 
 fn relay(message: &[u8]) {
-    let path = KeyPath {
-        command: 10,
-        keyed: vec![2, 3, 4],
-        others: vec![1],
-        key: 2,
-        text: 1,
-    };
-    let _ = black_box(path.find(message));
+    let _ = black_box(cache_path().find(message));
 }
 
 fn cache(message: &[u8]) {
@@ -258,7 +250,7 @@ fn light_message(message: &[u8]) {
 fn skip(message: &[u8]) {
     let mut reader = Reader::new(message);
     while let Ok((number, wire_type)) = reader.key() {
-        if reader.skip(number, wire_type, DEPTH).is_err() {
+        if reader.skip(number, wire_type, MAX_DEPTH).is_err() {
             break;
         }
     }
@@ -268,14 +260,8 @@ fn skip(message: &[u8]) {
 fn stream(framing: Framing, bytes: &[u8], piece: usize) {
     let mut buffer = ReceiveBuffer::new();
     let (mut need, mut searched) = (0, 0);
-    for mut piece in bytes.chunks(piece) {
-        while !piece.is_empty() {
-            let room = buffer.writable();
-            let count = room.len().min(piece.len());
-            room[..count].copy_from_slice(&piece[..count]);
-            buffer.filled(count);
-            piece = &piece[count..];
-        }
+    for piece in bytes.chunks(piece) {
+        arrive(&mut buffer, piece);
         // As a connection does it: it looks again when what was missing may be there.
         while !buffer.unread().is_empty() && buffer.unread().len() >= need {
             match framing.resume(buffer.unread(), usize::MAX >> 1, searched) {

@@ -1,6 +1,6 @@
 //! Other protocols that are met on our ports by mistake, told by their first bytes.
 
-use crate::varint;
+use crate::wire::varint;
 
 /// What the peer speaks whose very first bytes these are, if it is something well known; none of these can be
 /// the beginning of a connection whose first message is a greeting.
@@ -94,16 +94,11 @@ fn number(arrived: &[u8], at: &mut usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::header::Layout;
-    use crate::protobuf::{Field, Kind};
+    use crate::wire::layouts::{Layout, Parameters};
     use proptest::prelude::*;
 
     fn layout() -> Layout {
-        let field = |number| Field {
-            number,
-            kind: Kind::Varint,
-        };
-        Layout::protobuf(field(1), field(2))
+        Layout::new("protobuf", Parameters::from([("id", 1), ("control", 2)])).unwrap()
     }
 
     /// Bytes that are fields more often than random ones.

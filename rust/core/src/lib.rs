@@ -3,23 +3,25 @@
 
 pub mod cache_commands;
 pub mod collections;
-pub mod crowding;
-pub mod deadlines;
 pub mod engine;
 pub mod flush;
 pub mod foreign;
-pub mod framing;
-pub mod header;
-pub mod light;
-pub mod messagepack;
-pub mod messagepack_keys;
 pub mod polling;
-pub mod protobuf;
 pub mod reading_on;
 pub mod receive;
-pub mod relay;
 pub mod rpc;
-pub mod table;
-pub mod varint;
-pub mod wire_reader;
-pub mod wire_writer;
+pub mod wire;
+
+// The old places of what went into the rooms, while others still look there.
+pub use rpc::calls as table;
+pub use rpc::relay::key_path as relay;
+pub use wire::protobuf_reader as wire_reader;
+pub use wire::protobuf_writer as wire_writer;
+pub use wire::{crowding, framing, light, messagepack_keys, varint};
+
+/// The old place of the header and its layouts.
+pub mod header {
+    pub use crate::wire::Malformed;
+    pub use crate::wire::header::{Control, Header};
+    pub use crate::wire::layouts::Layout;
+}

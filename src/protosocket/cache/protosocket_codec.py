@@ -60,5 +60,4 @@ def relay_routes(ring: Ring, unavailable: list[bytes]) -> RelayRoutes:
 
 
 def _layout(fields: Mapping[str, Any]) -> HeaderLayout:
-    message_id, control = fields["message_id"].number, fields["control_code"].number
-    return HeaderLayout.protobuf(message_id, "varint", 2**64 - 1, control, "varint")
+    return HeaderLayout("protobuf", id=fields["message_id"].number, control=fields["control_code"].number)

@@ -14,10 +14,10 @@ from google.protobuf.message import Message
 from protosocket.cli._parameters import TEXT
 from protosocket.cli._standard import require_output, standard_input
 from protosocket.decode import (
+    FRAMINGS,
     Direction,
     Event,
     Framer,
-    Framing,
     LeftOut,
     Problem,
     Reader,
@@ -37,7 +37,6 @@ from protosocket.options import parse_size
 
 __all__ = ["command"]
 
-_FRAMINGS: dict[str, Framing] = {"protobuf": "varint", "messagepack": "messagepack", "lines": "lines"}
 _JOINED = (
     "protosocket: {connection.client} > {connection.server} was open before the capture began; "
     "what was captured first is taken for the beginning of a message"
@@ -49,7 +48,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), default="-")
 @click.option(
     "--format",
-    type=click.Choice(list(_FRAMINGS)),
+    type=click.Choice(list(FRAMINGS)),
     default="protobuf",
     show_default=True,
     help="How messages are told apart, and what is in them.",
@@ -120,7 +119,7 @@ def command(
         reader = reader_of(format, _types(message, protos, includes), fields)
 
     def framer() -> Framer:
-        return Framer(_FRAMINGS[format], most)
+        return Framer(FRAMINGS[format], most)
 
     left_out = LeftOut()
     with _opened(file) as stream:

@@ -55,13 +55,15 @@ class Reader:
         control: str | None = None
         begins = False
         problem = None
+        content = frame.payload
         if side.header is not None:
+            content = side.header.content(content)
             try:
                 id, control, begins = side.header.describe(frame.payload)
             except ValueError as error:
                 problem = f"no id and control code: {error}"
         try:
-            shown = side.payload.show(frame.payload, Call(event.connection, event.direction, id))
+            shown = side.payload.show(content, Call(event.connection, event.direction, id))
         except Malformed as error:
             shown = None
             problem = str(error)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from protosocket._core import UnaryCall
 from protosocket.errors import CancelledRemotely, DeadlineExceeded, Rejected, RpcError, Unavailable
+from protosocket.rpc import codec
 from protosocket.rpc.client import Client, FirstCall, Greeting, connect
-from protosocket.rpc.codec import Codec, MessagePackCodec, ProtobufCodec
+from protosocket.rpc.codec import *  # noqa: F403  a codec is made known by its own file
 from protosocket.rpc.handling import HandlingConnection
 from protosocket.rpc.native_codec import NativeCodec
 from protosocket.rpc.server import ServedConnection, serve
@@ -15,15 +16,12 @@ from protosocket.rpc.tasks import task_factory
 __all__ = [
     "CancelledRemotely",
     "Client",
-    "Codec",
     "DeadlineExceeded",
     "FirstCall",
     "Greeting",
     "Handler",
     "HandlingConnection",
-    "MessagePackCodec",
     "NativeCodec",
-    "ProtobufCodec",
     "Rejected",
     "RpcError",
     "ServedConnection",
@@ -34,3 +32,4 @@ __all__ = [
     "serve",
     "task_factory",
 ]
+__all__ += codec.__all__

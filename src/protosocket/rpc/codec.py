@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
 
 import msgspec
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from protosocket._core import HeaderLayout, WireCodec
 from protosocket.codecs import Protobuf
-from protosocket.errors import OptionError
+from protosocket.rpc.layouts import (
+    RpcFields,
+    named_messagepack_layout,
+    named_protobuf_layout,
+    protobuf_layout,
+    struct_layout,
+)
 
-__all__ = ["Codec", "MessagePackCodec", "ProtobufCodec", "protobuf_layout"]
+# What is named here, `protosocket.rpc` hands on.
+__all__ = ["Codec", "MessagePackCodec", "ProtobufCodec"]
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -98,8 +106,8 @@ class MessagePackCodec(Codec[SStruct, RStruct], Generic[SStruct, RStruct]):
     ) -> None:
         self.send = send
         self.receive = receive
-        self._requests = _struct_layout("send", send, id, control, empty_send)
-        self._responses = _struct_layout(
+        self._requests = struct_layout("send", send, id, control, empty_send)
+        self._responses = struct_layout(
             "receive", receive, receive_id or id, receive_control or control, empty_receive
         )
 
@@ -114,84 +122,19 @@ class MessagePackCodec(Codec[SStruct, RStruct], Generic[SStruct, RStruct]):
         return WireCodec("messagepack", encode, decode, self._responses, self._requests, self.receive)
 
 
-_Kind = Literal["varint", "fixed64", "fixed32"]
-_VARINT: _Kind = "varint"
-_FIXED64: _Kind = "fixed64"
-_FIXED32: _Kind = "fixed32"
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What a codec's messages are to those who have nothing but bytes, as ``protosocket decode`` has."""
 
-# How a field is written, and the largest id it holds. zigzag types are left out: the Rust crate's ids are
-# unsigned.
-_KINDS: dict[int, tuple[_Kind, int]] = {
-    FieldDescriptor.TYPE_UINT64: (_VARINT, 2**64 - 1),
-    FieldDescriptor.TYPE_INT64: (_VARINT, 2**63 - 1),
-    FieldDescriptor.TYPE_UINT32: (_VARINT, 2**32 - 1),
-    FieldDescriptor.TYPE_INT32: (_VARINT, 2**31 - 1),
-    FieldDescriptor.TYPE_ENUM: (_VARINT, 2**31 - 1),
-    FieldDescriptor.TYPE_FIXED64: (_FIXED64, 2**64 - 1),
-    FieldDescriptor.TYPE_SFIXED64: (_FIXED64, 2**63 - 1),
-    FieldDescriptor.TYPE_FIXED32: (_FIXED32, 2**32 - 1),
-    FieldDescriptor.TYPE_SFIXED32: (_FIXED32, 2**31 - 1),
+    framing: Literal["varint", "messagepack"]
+    content: Literal["protobuf", "messagepack"]
+    """What is in a message, its header aside (``HeaderLayout.content``)."""
+    layout: Callable[[RpcFields | None, type[Message] | None], HeaderLayout | None]
+    """Where the header is, from what the user says of it and the messages' class; None if there is none."""
+
+
+FORMATS = {
+    "protobuf": Format("varint", "protobuf", named_protobuf_layout),
+    "messagepack": Format("messagepack", "messagepack", named_messagepack_layout),
 }
-
-
-def protobuf_layout(message: type[Message], id: str, control: str) -> HeaderLayout:
-    """Where messages of a class carry these two fields; ``OptionError`` if they cannot."""
-    if id == control:
-        raise OptionError(f"id and control are two fields of {message.DESCRIPTOR.full_name}, not both {id!r}")
-    id_field = _protobuf_field(message, "id", id)
-    control_field = _protobuf_field(message, "control", control)
-    id_kind, largest = _KINDS[id_field.type]
-    return HeaderLayout.protobuf(
-        id_field.number, id_kind, largest, control_field.number, _KINDS[control_field.type][0]
-    )
-
-
-def _protobuf_field(message: type[Message], what: str, name: str) -> FieldDescriptor:
-    descriptor = message.DESCRIPTOR
-    field: Any = descriptor.fields_by_name.get(name)
-    if field is None:
-        known = ", ".join(field.name for field in descriptor.fields)
-        raise OptionError(f"{descriptor.full_name} has no field {name!r} for the {what}; it has: {known}")
-    if field.is_repeated or field.type not in _KINDS:
-        raise OptionError(
-            f"the field {name!r} of {descriptor.full_name} cannot be the {what}: "
-            f"use a single uint64, uint32, int64, int32, fixed64, fixed32 or enum field"
-        )
-    found: FieldDescriptor = field
-    return found
-
-
-def _struct_layout(
-    what: str, struct: type[msgspec.Struct], id: str, control: str, empty: msgspec.Struct | None
-) -> HeaderLayout:
-    if not (isinstance(struct, type) and issubclass(struct, msgspec.Struct)):
-        raise OptionError(f"{what} is a msgspec.Struct class, not {struct!r}")
-    if id == control:
-        raise OptionError(f"id and control are two fields of {struct.__name__}, not both {id!r}")
-    fields = {field.name: (index, field) for index, field in enumerate(msgspec.structs.fields(struct))}
-    for role, name in (("id", id), ("control", control)):
-        if name not in fields:
-            known = ", ".join(fields)
-            raise OptionError(f"{struct.__name__} has no field {name!r} for the {role}; it has: {known}")
-        if fields[name][1].type is not int:
-            text = f"the field {name!r} of {struct.__name__} cannot be the {role}: its type is not int"
-            raise OptionError(text)
-    if empty is None:
-        try:
-            empty = struct(**{name: 0 for name in (id, control) if fields[name][1].required})
-        except TypeError as error:
-            raise OptionError(
-                f"{struct.__name__} has fields without a default, so no Cancel or End can be made of it; "
-                f"give empty_{what} or defaults ({error})"
-            ) from error
-    elif not isinstance(empty, struct):
-        raise OptionError(f"empty_{what} is a {struct.__name__}, not {empty!r}")
-    encoded = msgspec.msgpack.encode(empty)
-    config = struct.__struct_config__
-    if config.array_like:
-        shift = 0 if config.tag is None else 1
-        return HeaderLayout.msgpack_array(fields[id][0] + shift, fields[control][0] + shift, encoded)
-    try:
-        return HeaderLayout.msgpack_map(fields[id][1].encode_name, fields[control][1].encode_name, encoded)
-    except ValueError as error:
-        raise OptionError(f"the fields {id!r} and {control!r} of {struct.__name__}: {error}") from error
+"""The formats of the codecs here, by the names that people say."""

@@ -8,7 +8,8 @@ from google.protobuf.message import Message
 
 from protosocket._core import WireCodec
 from protosocket.codecs import NativeMessage, messages_of
-from protosocket.rpc.codec import Codec, protobuf_layout
+from protosocket.rpc.codec import Codec
+from protosocket.rpc.layouts import protobuf_layout
 
 __all__ = ["NativeCodec"]
 

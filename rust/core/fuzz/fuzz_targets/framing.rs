@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use protosocket_core::framing::{Framing, Step};
+use protosocket_core::wire::framing::{Framing, Step};
 
 /// How a stream ended: waiting for more, or broken and how.
 #[derive(Debug, PartialEq)]

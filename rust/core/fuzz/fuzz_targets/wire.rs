@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use protosocket_core::wire_reader::{DEPTH, Reader, from_zigzag, wire};
-use protosocket_core::wire_writer::{Key, Writer, to_zigzag};
+use protosocket_core::wire::protobuf_reader::{MAX_DEPTH, Reader, from_zigzag, wire};
+use protosocket_core::wire::protobuf_writer::{Key, Writer, to_zigzag};
 
 /// A field: its number, its wire type and its value; what a group holds is not looked into.
 #[derive(Debug, PartialEq)]
@@ -25,7 +25,7 @@ fn fields(message: &[u8]) -> Option<Vec<(u32, Value<'_>)>> {
             wire::BYTES => Value::Bytes(reader.bytes().ok()?),
             wire::FIXED32 => Value::Fixed32(reader.fixed32().ok()?),
             _ => {
-                reader.skip(number, wire_type, DEPTH).ok()?;
+                reader.skip(number, wire_type, MAX_DEPTH).ok()?;
                 continue;
             }
         };

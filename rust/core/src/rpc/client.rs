@@ -1,9 +1,9 @@
 //! The client's side of a connection: calls out, answers in, deadlines, windows, cancellation.
 
+use super::calls::Pending;
+use super::deadlines::Deadlines;
 use super::{CONNECTION, Violation, cancel, end, normal};
-use crate::deadlines::Deadlines;
-use crate::header::{Control, Header};
-use crate::table::Pending;
+use crate::wire::header::{Control, Header};
 
 /// The calls of one connection; `W` waits for the answer of one.
 ///

@@ -14,9 +14,11 @@
 
 use std::fmt;
 
-use crate::header::{Control, Header};
+use crate::wire::header::{Control, Header};
 
+pub mod calls;
 pub mod client;
+mod deadlines;
 #[cfg(test)]
 mod pair;
 pub mod relay;

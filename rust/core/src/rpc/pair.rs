@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::client::{Call, Client, Event as Answered};
 use super::server::{Answer, Event as Asked, Limits, Server, Turn};
 use super::{about_connection, message, refusal};
-use crate::header::{Control, Header};
+use crate::wire::header::{Control, Header};
 
 /// How a call ended for its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

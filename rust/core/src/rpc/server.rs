@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::calls::IdMap;
 use super::{CONNECTION, Violation, end, normal, refusal};
-use crate::header::{Control, Header};
-use crate::table::IdMap;
+use crate::wire::header::{Control, Header};
 
 /// A connection without requests that wait keeps room for so many.
 const KEPT: usize = 4;

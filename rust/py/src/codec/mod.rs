@@ -2,16 +2,18 @@
 
 pub mod next_frame;
 
-use protosocket_core::framing::Framing;
-use protosocket_core::header::{Header, Layout};
-use protosocket_core::light;
-use protosocket_core::messagepack_keys::is_crowded;
-use protosocket_core::protobuf::{Field, Kind};
+use std::collections::BTreeMap;
+
 use protosocket_core::rpc::may_begin;
+use protosocket_core::wire::framing::Framing;
+use protosocket_core::wire::header::Header;
+use protosocket_core::wire::layouts::{Layout, Parameter};
+use protosocket_core::wire::light;
+use protosocket_core::wire::messagepack_keys::is_crowded;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
 
 use crate::errors;
 use crate::guarded::Guarded;
@@ -174,49 +176,36 @@ pub struct HeaderLayout(pub Side);
 
 #[pymethods]
 impl HeaderLayout {
-    /// Top-level fields of a protobuf message; a kind is "varint", "fixed64" or "fixed32".
-    #[staticmethod]
-    fn protobuf(id: u32, id_kind: &str, largest_id: u64, control: u32, control_kind: &str) -> PyResult<Self> {
-        let layout = Layout::protobuf(
-            Field {
-                number: id,
-                kind: kind(id_kind)?,
-            },
-            Field {
-                number: control,
-                kind: kind(control_kind)?,
-            },
-        );
+    /// The layout with this name in the core's table; what its parameters are, is said there. `empty` is an encoded
+    /// message with nothing in it.
+    #[new]
+    #[pyo3(signature = (name, /, *, empty=Vec::new(), **parameters))]
+    fn new(
+        name: &str,
+        empty: Vec<u8>,
+        parameters: Option<BTreeMap<String, Bound<'_, PyAny>>>,
+    ) -> PyResult<Self> {
+        let value = |value: Bound<'_, PyAny>| match value.cast::<PyString>() {
+            Ok(text) => Ok(Parameter::Text(text.to_cow()?.into_owned())),
+            Err(_) => value.extract().map(Parameter::Number),
+        };
+        let parameters: BTreeMap<String, Parameter> = parameters
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, parameter)| Ok((name, value(parameter)?)))
+            .collect::<PyResult<_>>()?;
+        let layout = Layout::new(name, parameters.into()).map_err(PyValueError::new_err)?;
+        let largest_id = layout.largest_id();
         Ok(HeaderLayout(Side {
             layout,
-            empty: Vec::new(),
+            empty,
             largest_id,
         }))
     }
 
-    /// Elements of a MessagePack array; `empty` is an encoded message with nothing in it.
-    #[staticmethod]
-    fn msgpack_array(id: usize, control: usize, empty: Vec<u8>) -> Self {
-        HeaderLayout(Side {
-            layout: Layout::msgpack_array(id, control),
-            empty,
-            largest_id: i64::MAX as u64,
-        })
-    }
-
-    /// Values of a MessagePack map; `empty` is an encoded message with nothing in it.
-    #[staticmethod]
-    fn msgpack_map(id: &str, control: &str, empty: Vec<u8>) -> PyResult<Self> {
-        if id.len().max(control.len()) > LONGEST_KEY {
-            return Err(PyValueError::new_err(format!(
-                "a key is at most {LONGEST_KEY} bytes long"
-            )));
-        }
-        Ok(HeaderLayout(Side {
-            layout: Layout::msgpack_map(id, control),
-            empty,
-            largest_id: i64::MAX as u64,
-        }))
+    /// The part of an encoded message that the user's own encoding reads.
+    fn content<'py>(&self, py: Python<'py>, message: &[u8]) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.layout.content(message))
     }
 
     /// The id and the control code (0 Normal, 1 Cancel, 2 End) of an encoded message.
@@ -270,18 +259,6 @@ fn is_native(function: &Bound<'_, PyAny>) -> bool {
     look().unwrap_or(false)
 }
 
-/// The longest key of a map that is put into a message.
-const LONGEST_KEY: usize = u16::MAX as usize;
-
-fn kind(name: &str) -> PyResult<Kind> {
-    match name {
-        "varint" => Ok(Kind::Varint),
-        "fixed64" => Ok(Kind::Fixed64),
-        "fixed32" => Ok(Kind::Fixed32),
-        other => Err(PyValueError::new_err(format!("no such kind of field: {other}"))),
-    }
-}
-
 /// The framing with this name: "varint", "messagepack" or "lines".
 pub fn framing(name: &str) -> PyResult<Framing> {
     match name {
@@ -326,7 +303,7 @@ impl WireCodec {
             is_protobuf: framing == "varint"
                 && (decode.cast::<NativeDecoder>().is_ok()
                     || is_native(decode)
-                    || receive.is_some_and(|side| matches!(side.get().0.layout, Layout::Protobuf(_)))),
+                    || receive.is_some_and(|side| side.get().0.layout.is_protobuf())),
             is_decoded_natively: decode.is_none()
                 || decode.cast::<NativeDecoder>().is_ok()
                 || is_native(decode),

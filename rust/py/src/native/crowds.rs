@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::BuildHasherDefault;
 
-use protosocket_core::crowding::{Places, UNWATCHED, hash_of_int};
+use protosocket_core::wire::crowding::{Places, UNWATCHED, hash_of_int};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 

@@ -1,8 +1,8 @@
 //! Bytes become message objects: each field goes straight into its place in a new object.
 
-use protosocket_core::header::Malformed;
-use protosocket_core::varint;
-use protosocket_core::wire_reader::{DEPTH, Reader, from_zigzag, wire};
+use protosocket_core::wire::Malformed;
+use protosocket_core::wire::protobuf_reader::{MAX_DEPTH, Reader, from_zigzag, wire};
+use protosocket_core::wire::varint;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyList};
@@ -60,7 +60,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
             merged: Merged::new(),
             crowds: Crowds::new(),
         };
-        decoder.fields(message, &object, bytes, DEPTH)?;
+        decoder.fields(message, &object, bytes, MAX_DEPTH)?;
         decoder.merged.finish();
         // SAFETY: it is of the class.
         unsafe { message.complete(&object) }?;
@@ -394,7 +394,7 @@ fn deeper(part: &Part, depth: u32, py: Python<'_>) -> PyResult<u32> {
         Some(depth) => Ok(depth),
         None => Err(failure::decode(
             py,
-            format!("{}: messages are nested deeper than {DEPTH}", part.name),
+            format!("{}: messages are nested deeper than {MAX_DEPTH}", part.name),
         )),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::ptr::null_mut;
 
-use protosocket_core::wire_reader::DEPTH;
-use protosocket_core::wire_writer::{Writer, to_zigzag};
+use protosocket_core::wire::protobuf_reader::MAX_DEPTH;
+use protosocket_core::wire::protobuf_writer::{Writer, to_zigzag};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
@@ -33,7 +33,7 @@ impl<'a> Encoder<'a> {
         output: &'a mut Writer,
     ) -> PyResult<()> {
         let mut encoder = Encoder { schema, output };
-        encoder.message(message, object, DEPTH)?;
+        encoder.message(message, object, MAX_DEPTH)?;
         if encoder.output.length() > LONGEST {
             return Err(failure::encode(
                 object.py(),
@@ -345,7 +345,7 @@ fn not_utf8(part: &Part, value: Borrowed<'_, '_, PyAny>, error: PyErr) -> PyErr 
 fn too_deep(part: &Part, value: Borrowed<'_, '_, PyAny>) -> PyErr {
     failure::encode(
         value.py(),
-        format!("{}: messages are nested deeper than {DEPTH}", part.name),
+        format!("{}: messages are nested deeper than {MAX_DEPTH}", part.name),
     )
 }
 

@@ -1,6 +1,6 @@
 //! The two errors of the native codec: what cannot be written, and what cannot be read.
 
-use protosocket_core::header::Malformed;
+use protosocket_core::wire::Malformed;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;

@@ -12,8 +12,8 @@ mod plan;
 mod schema;
 mod slot;
 
-use protosocket_core::wire_reader::wire;
-use protosocket_core::wire_writer::{Key, Writer};
+use protosocket_core::wire::protobuf_reader::wire;
+use protosocket_core::wire::protobuf_writer::{Key, Writer};
 use pyo3::PyTraverseError;
 use pyo3::PyVisit;
 use pyo3::exceptions::{PyKeyError, PyTypeError};

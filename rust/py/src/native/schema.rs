@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use protosocket_core::wire_reader::wire;
-use protosocket_core::wire_writer::Key;
+use protosocket_core::wire::protobuf_reader::wire;
+use protosocket_core::wire::protobuf_writer::Key;
 use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;

@@ -1,7 +1,8 @@
 //! What holds for a splice in every encoding.
 
-use protosocket_core::framing::Framing;
-use protosocket_core::header::{Control, Header, Layout};
+use protosocket_core::wire::framing::Framing;
+use protosocket_core::wire::header::{Control, Header};
+use protosocket_core::wire::layouts::Layout;
 
 /// What the input's first bytes say: three choices for the layout, and the header to splice in.
 pub fn setting(input: &[u8]) -> Option<([u8; 3], Header, &[u8])> {

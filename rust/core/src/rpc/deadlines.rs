@@ -59,16 +59,6 @@ impl Deadlines {
         }
         None
     }
-
-    /// Entries held, those of ended calls included.
-    pub fn len(&self) -> usize {
-        self.heap.len()
-    }
-
-    /// Whether no entry is held.
-    pub fn is_empty(&self) -> bool {
-        self.heap.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -102,6 +92,6 @@ mod tests {
         for id in 0..100_000u64 {
             deadlines.add(id as f64, id, 1, |alive| alive == id);
         }
-        assert!(deadlines.len() <= SMALL + 2, "{}", deadlines.len());
+        assert!(deadlines.heap.len() <= SMALL + 2, "{}", deadlines.heap.len());
     }
 }

@@ -1,7 +1,7 @@
 //! What a relay reads of a message it forwards: which key decides where it goes.
 
-use crate::header::Malformed;
-use crate::protobuf;
+use crate::wire::Malformed;
+use crate::wire::protobuf;
 
 /// Where a command carries its key: `command` > one of `keyed` > `key`, each a protobuf field number.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Messages of a call that say nothing but what a call cannot do without: id, payload and perhaps a method.
 
-use crate::wire_reader::{DEPTH, Reader, wire};
+use super::protobuf_reader::{MAX_DEPTH, Reader, wire};
 
 /// The numbers of the fields that a light message may have: varints, and bytes for the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Fields {
             let Ok((number, wire_type)) = reader.key() else {
                 return true;
             };
-            if reader.skip(number, wire_type, DEPTH).is_err() {
+            if reader.skip(number, wire_type, MAX_DEPTH).is_err() {
                 return true;
             }
             if number != self.payload {
@@ -87,13 +87,13 @@ mod tests {
 
     fn varint(number: u8, value: u64) -> Vec<u8> {
         let mut field = vec![number << 3];
-        crate::varint::write(value, &mut field);
+        crate::wire::varint::write(value, &mut field);
         field
     }
 
     fn bytes(number: u8, content: &[u8]) -> Vec<u8> {
         let mut field = vec![number << 3 | 2];
-        crate::varint::write(content.len() as u64, &mut field);
+        crate::wire::varint::write(content.len() as u64, &mut field);
         field.extend_from_slice(content);
         field
     }

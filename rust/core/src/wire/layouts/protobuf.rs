@@ -1,12 +1,18 @@
 //! Id and control code as top-level fields of an encoded protobuf message.
 
-use crate::header::{Control, Header, Located, Malformed, Piece, Place};
-use crate::varint;
+use super::codec::{HeaderCodec, Located, Place};
+use super::parameters::Parameters;
+use crate::wire::framing::Framing;
+use crate::wire::header::{Control, Header};
+use crate::wire::malformed::Malformed;
+use crate::wire::piece::Piece;
+use crate::wire::protobuf::Walk;
+use crate::wire::varint;
 
 /// How a header field is written: its protobuf wire type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+enum Kind {
     /// uint64, uint32, int64, int32, enum.
     Varint = 0,
     /// fixed64, sfixed64.
@@ -17,11 +23,11 @@ pub enum Kind {
 
 /// A header field of a protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field {
+struct Field {
     /// Its number in the `.proto`, 1 to 2^29 - 1.
-    pub number: u32,
+    number: u32,
     /// How it is written.
-    pub kind: Kind,
+    kind: Kind,
 }
 
 impl Field {
@@ -54,7 +60,7 @@ impl Field {
 
     /// What `put` puts.
     #[inline]
-    pub(crate) fn encode(self, value: u64) -> Piece {
+    fn encode(self, value: u64) -> Piece {
         let mut piece = Piece::new();
         self.put(value, |byte| piece.push(byte));
         piece
@@ -70,46 +76,148 @@ fn put_varint(mut value: u64, mut put: impl FnMut(u8)) {
     put(value as u8);
 }
 
+/// The types that the two fields may have, how they are written, and the largest id that they hold. The zigzag types are
+/// left out: the Rust crate's ids are unsigned.
+const TYPES: [(&str, Kind, u64); 9] = [
+    ("uint64", Kind::Varint, u64::MAX),
+    ("int64", Kind::Varint, i64::MAX as u64),
+    ("uint32", Kind::Varint, u32::MAX as u64),
+    ("int32", Kind::Varint, i32::MAX as u64),
+    ("enum", Kind::Varint, i32::MAX as u64),
+    ("fixed64", Kind::Fixed64, u64::MAX),
+    ("sfixed64", Kind::Fixed64, i64::MAX as u64),
+    ("fixed32", Kind::Fixed32, u32::MAX as u64),
+    ("sfixed32", Kind::Fixed32, i32::MAX as u64),
+];
+
 /// The two header fields of a protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fields {
-    /// The message id.
-    pub id: Field,
-    /// The control code.
-    pub control: Field,
+    id: Field,
+    control: Field,
+    largest_id: u64,
 }
 
-/// Groups may nest this deep, as in protobuf's own parsers.
-const DEPTH: usize = 100;
+impl HeaderCodec for Fields {
+    const IS_PROTOBUF: bool = true;
 
-impl Fields {
-    /// The same as [`Fields::locate`], for messages that seldom have a header already.
-    #[inline]
-    pub(crate) fn locate_in_new(&self, message: &[u8]) -> Result<Located, Malformed> {
-        if !self.is_one_field_behind(message) {
-            return self.locate(message);
-        }
-        let place = Place { start: 0, end: 0 };
-        Ok(Located {
-            header: Header {
-                id: 0,
-                control: Control::Normal,
-            },
-            id: place,
-            control: place,
-            canonical: true,
+    fn from_parameters(parameters: &mut Parameters) -> Result<Self, String> {
+        let mut field = |name: &str| {
+            let number = parameters.number(name)?;
+            if number == 0 || number >= 1 << 29 {
+                return Err(format!("a field's number is 1 to 2^29 - 1, not {number}"));
+            }
+            let named = parameters.text_or(&format!("{name}_type"), TYPES[0].0)?;
+            match TYPES.iter().find(|(known, ..)| *known == named) {
+                Some((_, kind, largest)) => Ok((Field { number, kind: *kind }, *largest)),
+                None => Err(format!("{name} cannot be of the type {named}")),
+            }
+        };
+        let ((id, largest_id), (control, _)) = (field("id")?, field("control")?);
+        Ok(Fields {
+            id,
+            control,
+            largest_id,
         })
     }
 
-    /// Finds the header in a message.
+    /// Numbers whose keys take one byte, and some whose keys take more.
+    fn chosen([id, control, types]: [u8; 3]) -> Option<Self> {
+        let number = |choice: u8| match choice {
+            0..=200 => u32::from(choice % 16) + 1,
+            _ => 1 << ((choice - 200) % 29),
+        };
+        let of_type = |number, choice: u8| {
+            let (_, kind, largest) = TYPES[usize::from(choice) % TYPES.len()];
+            (Field { number, kind }, largest)
+        };
+        let ((id, largest_id), (control, _)) = (
+            of_type(number(id), types),
+            of_type(number(control), types / TYPES.len() as u8),
+        );
+        (id.number != control.number).then_some(Fields {
+            id,
+            control,
+            largest_id,
+        })
+    }
+
+    fn largest_id(&self) -> u64 {
+        self.largest_id
+    }
+
     #[inline]
-    pub(crate) fn locate(&self, message: &[u8]) -> Result<Located, Malformed> {
+    fn locate(&self, message: &[u8]) -> Result<Located, Malformed> {
         match self.locate_at_front(message) {
             Some(located) => Ok(located),
             None => self.walk(message),
         }
     }
 
+    #[inline]
+    fn locate_in_new(&self, message: &[u8]) -> Result<Located, Malformed> {
+        if !self.is_one_field_behind(message) {
+            return self.locate(message);
+        }
+        let place = Place { start: 0, end: 0 };
+        Ok(Located {
+            header: Header::from_wire(0, 0),
+            id: place,
+            control: place,
+            canonical: true,
+        })
+    }
+
+    #[inline]
+    fn encode_id(&self, id: u64) -> Piece {
+        self.id.encode(id)
+    }
+
+    #[inline]
+    fn encode_control(&self, code: u64) -> Piece {
+        self.control.encode(code)
+    }
+
+    /// Both may be inserted in one place.
+    #[inline]
+    fn is_id_first(&self, _located: &Located) -> bool {
+        self.id.number < self.control.number
+    }
+
+    #[inline]
+    fn put_shortly(
+        &self,
+        framing: Option<Framing>,
+        message: &[u8],
+        located: &Located,
+        header: Header,
+        output: &mut Vec<u8>,
+    ) -> bool {
+        match (framing, self.end_of_front(located)) {
+            (Some(Framing::Varint), Some(end)) => {
+                self.put_front(&message[end..], header, output);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The message without any of its header fields.
+    fn tidied(&self, message: &[u8]) -> Result<Vec<u8>, Malformed> {
+        let mut rest = Vec::with_capacity(message.len());
+        let mut at = 0;
+        while at < message.len() {
+            let start = at;
+            let field = Walk::field(message, &mut at)?;
+            if field.number != self.id.number && field.number != self.control.number {
+                rest.extend_from_slice(&message[start..at]);
+            }
+        }
+        Ok(rest)
+    }
+}
+
+impl Fields {
     /// Finds the header where it mostly is: before the one other field of the message, which is a `oneof` of
     /// messages.
     #[inline]
@@ -142,7 +250,7 @@ impl Fields {
 
     /// Where the rest of a message begins whose header, if it has one, stands before everything else.
     #[inline]
-    pub(crate) fn end_of_front(&self, located: &Located) -> Option<usize> {
+    fn end_of_front(&self, located: &Located) -> Option<usize> {
         let (id, control) = (located.id, located.control);
         let is_front = self.id.number < self.control.number && id.start == 0 && control.start == id.end;
         is_front.then_some(control.end)
@@ -150,7 +258,7 @@ impl Fields {
 
     /// Appends a message of `header` and `rest`, whose fields all come after it, behind its length.
     #[inline]
-    pub(crate) fn put_front(&self, rest: &[u8], header: Header, output: &mut Vec<u8>) {
+    fn put_front(&self, rest: &[u8], header: Header, output: &mut Vec<u8>) {
         // The length takes at most ten bytes, and each field fifteen.
         let mut front = [0; 40];
         let mut end = 10;
@@ -211,55 +319,6 @@ impl Fields {
             _ => false,
         }
     }
-
-    /// The message without any of its header fields.
-    pub(crate) fn without_header(&self, message: &[u8]) -> Result<Vec<u8>, Malformed> {
-        let mut rest = Vec::with_capacity(message.len());
-        let mut at = 0;
-        while at < message.len() {
-            let start = at;
-            let field = Walk::field(message, &mut at)?;
-            if field.number != self.id.number && field.number != self.control.number {
-                rest.extend_from_slice(&message[start..at]);
-            }
-        }
-        Ok(rest)
-    }
-}
-
-/// Calls `see` with the number and the content of each length-delimited field.
-///
-/// What protobuf's own parsers refuse is refused here: tags and lengths of more than five bytes. Groups, which
-/// they would pass over, are too.
-#[inline]
-pub(crate) fn each_bytes<'a>(
-    message: &'a [u8],
-    mut see: impl FnMut(u32, &'a [u8]) -> Result<(), Malformed>,
-) -> Result<(), Malformed> {
-    let mut at = 0;
-    while at < message.len() {
-        let start = at;
-        let field = Walk::field(message, &mut at)?;
-        let tag = short_varint(&message[start..])?;
-        match field.wire {
-            2 => {
-                short_varint(&message[start + tag..])?;
-                see(field.number, &message[at - field.value as usize..at])?;
-            }
-            3 => return Err(Malformed("a group")),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// The length of the varint at the start of `bytes`, which is at most five bytes long.
-#[inline]
-fn short_varint(bytes: &[u8]) -> Result<usize, Malformed> {
-    match bytes.iter().take(5).position(|byte| *byte < 0x80) {
-        Some(at) => Ok(at + 1),
-        None => Err(Malformed("a tag or a length takes more than five bytes")),
-    }
 }
 
 /// What a walk knows of one header field so far.
@@ -306,107 +365,10 @@ impl Found {
     }
 }
 
-/// One top-level field of a message; `value` is its number, or its length in bytes.
-struct Walk {
-    number: u32,
-    wire: u8,
-    value: u64,
-}
-
-impl Walk {
-    /// Reads the field at `at` and moves `at` behind it.
-    #[inline]
-    fn field(message: &[u8], at: &mut usize) -> Result<Walk, Malformed> {
-        let (number, wire) = tag(message, at)?;
-        let value = match wire {
-            3 => {
-                skip_group(message, at, number)?;
-                0
-            }
-            4 => return Err(Malformed("a group ends that never began")),
-            _ => scalar(message, at, wire)?,
-        };
-        Ok(Walk { number, wire, value })
-    }
-}
-
-#[inline]
-fn tag(message: &[u8], at: &mut usize) -> Result<(u32, u8), Malformed> {
-    let tag = number(message, at)?;
-    let field = tag >> 3;
-    if field == 0 || tag > u64::from(u32::MAX) {
-        return Err(Malformed("a field number is zero or over 2^29 - 1"));
-    }
-    Ok((field as u32, (tag & 7) as u8))
-}
-
-#[inline]
-fn number(message: &[u8], at: &mut usize) -> Result<u64, Malformed> {
-    match varint::read(&message[*at..]) {
-        varint::Read::Value { value, length } => {
-            *at += length;
-            Ok(value)
-        }
-        varint::Read::Incomplete => Err(Malformed("the message ends within a number")),
-        varint::Read::Invalid => Err(Malformed("a varint is longer than ten bytes")),
-    }
-}
-
-/// Reads a number or skips bytes (and gives their length); a group is not for here.
-#[inline]
-fn scalar(message: &[u8], at: &mut usize, wire: u8) -> Result<u64, Malformed> {
-    match wire {
-        0 => number(message, at),
-        1 => take::<8>(message, at).map(u64::from_le_bytes),
-        2 => {
-            let length = number(message, at)?;
-            if length > (message.len() - *at) as u64 {
-                return Err(Malformed("a field is longer than its message"));
-            }
-            *at += length as usize;
-            Ok(length)
-        }
-        5 => take::<4>(message, at).map(|bytes| u64::from(u32::from_le_bytes(bytes))),
-        _ => Err(Malformed("a field has a wire type that does not exist")),
-    }
-}
-
-#[inline]
-fn take<const N: usize>(message: &[u8], at: &mut usize) -> Result<[u8; N], Malformed> {
-    match message[*at..].first_chunk::<N>() {
-        Some(bytes) => {
-            *at += N;
-            Ok(*bytes)
-        }
-        None => Err(Malformed("the message ends within a number")),
-    }
-}
-
-#[cold]
-fn skip_group(message: &[u8], at: &mut usize, number: u32) -> Result<(), Malformed> {
-    let mut open = vec![number];
-    while let Some(innermost) = open.last().copied() {
-        let (number, wire) = tag(message, at)?;
-        match wire {
-            3 if open.len() == DEPTH => return Err(Malformed("groups are nested deeper than 100")),
-            3 => open.push(number),
-            4 if number == innermost => {
-                open.pop();
-            }
-            4 => return Err(Malformed("a group ends that never began")),
-            _ => {
-                scalar(message, at, wire)?;
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::framing::Framing;
-    use crate::header::Layout;
+    use crate::wire::layouts::Layout;
     use proptest::prelude::*;
 
     fn field(number: u32, wire: u8, content: &[u8]) -> Vec<u8> {
@@ -439,6 +401,18 @@ mod tests {
         ]
     }
 
+    fn fields(id: Field, control: Field) -> Fields {
+        Fields {
+            id,
+            control,
+            largest_id: u64::MAX,
+        }
+    }
+
+    fn layout(id: Field, control: Field) -> Layout {
+        Layout::Protobuf(fields(id, control))
+    }
+
     fn kinds() -> impl Strategy<Value = Kind> {
         prop_oneof![Just(Kind::Varint), Just(Kind::Fixed64)]
     }
@@ -457,10 +431,8 @@ mod tests {
             front in prop::collection::vec((0usize..3, 0u8..0x90), 0..4),
             cut in 0usize..3,
         ) {
-            let fields = Fields {
-                id: Field { number: ids.0, kind: Kind::Varint },
-                control: Field { number: ids.1, kind: Kind::Varint },
-            };
+            let kind = Kind::Varint;
+            let fields = fields(Field { number: ids.0, kind }, Field { number: ids.1, kind });
             let mut header = Vec::new();
             for (number, value) in front {
                 header.extend(field([ids.0, ids.1, ids.0 + 1][number], 0, &[value]));
@@ -485,10 +457,10 @@ mod tests {
             rest in prop::collection::vec(other(), 0..3), id in any::<u64>(), shift in 0u32..64, code in 0u64..3,
         ) {
             prop_assume!(ids.0 != ids.1);
-            let fields = Fields {
-                id: Field { number: ids.0, kind: kinds.0 },
-                control: Field { number: ids.1, kind: kinds.1 },
-            };
+            let fields = fields(
+                Field { number: ids.0, kind: kinds.0 },
+                Field { number: ids.1, kind: kinds.1 },
+            );
             let mut message = fields.id.encode(before.0).as_slice().to_vec();
             message.extend_from_slice(fields.control.encode(before.1).as_slice());
             message.extend(rest.into_iter().flat_map(|(_, bytes)| bytes));
@@ -517,7 +489,7 @@ mod tests {
             others.retain(|(number, _)| *number != id_number && *number != control_number);
             if sorted { others.sort_by_key(|(number, _)| *number); }
             let message: Vec<u8> = others.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
-            let layout = Layout::protobuf(
+            let layout = layout(
                 Field { number: id_number, kind }, Field { number: control_number, kind: Kind::Varint });
             prop_assert_eq!(layout.scan(&message), Ok(Header { id: 0, control: Control::Normal }));
             let mut current = message.clone();
@@ -535,20 +507,11 @@ mod tests {
             layout.splice(&twice, 0, Control::Normal, &mut back).unwrap();
             prop_assert_eq!(back, message);
         }
-
-        #[test]
-        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
-            let layout = Layout::protobuf(Field { number: 1, kind: Kind::Varint }, Field { number: 2, kind: Kind::Varint });
-            let mut output = Vec::new();
-            if layout.splice(&bytes, 77, Control::End, &mut output).is_ok() {
-                prop_assert_eq!(layout.scan(&output), Ok(Header { id: 77, control: Control::End }));
-            }
-        }
     }
 
     #[test]
     fn a_header_goes_where_its_number_says() {
-        let layout = Layout::protobuf(
+        let layout = layout(
             Field {
                 number: 2,
                 kind: Kind::Varint,

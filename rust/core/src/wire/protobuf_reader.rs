@@ -1,9 +1,9 @@
 //! Protobuf's wire format read field by field, taking exactly what upb takes.
 
-use crate::header::Malformed;
+use super::malformed::Malformed;
 
 /// Submessages and groups may nest this deep below the outermost message, as in protobuf's own parsers.
-pub const DEPTH: u32 = 100;
+pub const MAX_DEPTH: u32 = 100;
 
 /// The wire types: how a field's value is written, the low three bits of its key.
 pub mod wire {
@@ -25,7 +25,7 @@ const TRUNCATED: Malformed = Malformed("the message ends within a field");
 
 /// The unread rest of a message.
 ///
-/// Unlike [`crate::varint::read`] it drops what a ten-byte number says beyond 64 bits, as upb does.
+/// Unlike [`crate::wire::varint::read`] it drops what a ten-byte number says beyond 64 bits, as upb does.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
@@ -179,7 +179,7 @@ pub fn from_zigzag(value: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::varint;
+    use crate::wire::varint;
     use proptest::prelude::*;
 
     proptest! {
@@ -199,19 +199,19 @@ mod tests {
             let mut reader = Reader::new(&bytes);
             while !reader.is_empty() {
                 let Ok((number, wire_type)) = reader.key() else { break };
-                if reader.skip(number, wire_type, DEPTH).is_err() { break }
+                if reader.skip(number, wire_type, MAX_DEPTH).is_err() { break }
             }
         }
     }
 
     #[test]
     fn groups_nest_to_the_limit() {
-        for (depth, fits) in [(DEPTH, true), (DEPTH + 1, false)] {
+        for (depth, fits) in [(MAX_DEPTH, true), (MAX_DEPTH + 1, false)] {
             let mut bytes = vec![0x0b; depth as usize];
             bytes.extend(vec![0x0c; depth as usize]);
             let mut reader = Reader::new(&bytes);
             let (number, wire_type) = reader.key().unwrap();
-            assert_eq!(reader.skip(number, wire_type, DEPTH).is_ok(), fits);
+            assert_eq!(reader.skip(number, wire_type, MAX_DEPTH).is_ok(), fits);
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::crowding::{HashOfTuple, Places, UNWATCHED, hash_of_float, hash_of_int};
-use crate::messagepack::Reader;
+use super::crowding::{HashOfTuple, Places, UNWATCHED, hash_of_float, hash_of_int};
+use super::messagepack::Reader;
 
 /// Values in values in values: nobody who decodes them goes so deep, and a level takes more memory here than in the
 /// message.
@@ -189,7 +189,7 @@ fn value(reader: &mut Reader<'_>) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::messagepack::encode;
+    use crate::wire::messagepack::shortest;
     use proptest::prelude::*;
 
     /// A map of these keys to nil, in a map and an array.
@@ -197,7 +197,7 @@ mod tests {
         let mut message = vec![0x81, 0xa1, b'k', 0x92, 0xc0, 0xdf];
         message.extend((keys.len() as u32).to_be_bytes());
         for key in keys {
-            message.extend(encode(*key).as_slice());
+            message.extend(shortest(*key).as_slice());
             message.push(0xc0);
         }
         message
@@ -223,7 +223,7 @@ mod tests {
         // As values they are no harm.
         let values: Vec<u8> = chosen()
             .iter()
-            .flat_map(|key| [&[0xa0][..], encode(*key).as_slice()].concat())
+            .flat_map(|key| [&[0xa0][..], shortest(*key).as_slice()].concat())
             .collect();
         assert!(!is_crowded(
             &[&[0xdf][..], &9_999u32.to_be_bytes(), &values].concat()
@@ -253,8 +253,8 @@ mod tests {
             .flat_map(|(first, second)| {
                 [
                     &[0x92][..],
-                    encode(first).as_slice(),
-                    encode(second).as_slice(),
+                    shortest(first).as_slice(),
+                    shortest(second).as_slice(),
                     &[0xc0],
                 ]
                 .concat()

@@ -1,6 +1,6 @@
 //! Where one message ends and the next begins: the length prefixes of the wire.
 
-use crate::varint;
+use super::varint;
 
 /// How messages are told apart in a byte stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

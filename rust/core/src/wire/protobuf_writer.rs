@@ -1,6 +1,6 @@
 //! Protobuf's wire format written from its end to its start, so that a length is known when it is written.
 
-use crate::varint;
+use super::varint;
 
 /// A field's key as bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +158,7 @@ pub fn to_zigzag(value: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire_reader::{Reader, from_zigzag, wire};
+    use crate::wire::protobuf_reader::{Reader, from_zigzag, wire};
     use proptest::prelude::*;
 
     proptest! {
