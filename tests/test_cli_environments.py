@@ -16,24 +16,7 @@ import pytest
 
 ANYWHERE = "tcp://127.0.0.1:0"
 
-WORKLOAD = """
-[general]
-protocol = "protosocket"
-duration = 1
-interval = 1
-warmup = 0
-[target]
-[client]
-poolsize = 1
-concurrency = 1
-[workload]
-[[workload.keyspace]]
-nkeys = 10
-klen = 4
-commands = [{ verb = "get", weight = 1 }]
-[workload.ratelimit]
-start = 100
-"""
+WORKLOAD = Path(__file__).parent / "workloads" / "one_second.toml"
 
 CLOSED = {"no stdin": "<&-", "no stdout": ">&-", "no stderr": "2>&-", "no streams": "<&- >&- 2>&-"}
 LIMITS = {"few files": "ulimit -n 10"}
@@ -246,7 +229,7 @@ def test_an_error_is_told_or_the_exit_code_says_it(environment: Environment, arg
 
 @pytest.mark.slow
 def test_a_benchmark_ends_with_its_report(environment: Environment, tmp_path: Path) -> None:
-    (tmp_path / "workload.toml").write_text(WORKLOAD)
+    (tmp_path / "workload.toml").write_text(WORKLOAD.read_text())
     code, _, errors = environment.run(
         "bench", "run", str(tmp_path / "workload.toml"), "--json", str(tmp_path / "report.json")
     )

@@ -197,28 +197,13 @@ def test_what_is_missing_is_named_as_it_can_be_installed() -> None:
     assert to_install("") is None
 
 
-WORKLOAD = """
-[general]
-protocol = "protosocket"
-duration = 1
-interval = 1
-warmup = 0
-[target]
-[client]
-[workload]
-[[workload.keyspace]]
-nkeys = 10
-klen = 4
-commands = [{ verb = "get", weight = 1 }]
-[workload.ratelimit]
-start = 100
-"""
+WORKLOAD = Path(__file__).parent / "workloads" / "one_second.toml"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["run", "talk"])
 def test_a_report_on_standard_output(name: str, tmp_path: Path) -> None:
-    (tmp_path / "workload.toml").write_text(WORKLOAD)
+    (tmp_path / "workload.toml").write_text(WORKLOAD.read_text())
     arguments = {
         "run": ["run", "workload.toml"],
         "talk": ["talk", "--seconds", "1", "--column", "protosocket"],

@@ -17,7 +17,7 @@ pub use rpc::calls as table;
 pub use rpc::relay::key_path as relay;
 pub use wire::protobuf_reader as wire_reader;
 pub use wire::protobuf_writer as wire_writer;
-pub use wire::{crowding, framing, light, messagepack_keys, varint};
+pub use wire::{framing, light, messagepack_keys, varint};
 
 /// The old place of the header and its layouts.
 pub mod header {

@@ -109,7 +109,7 @@ impl<T> Slots<T> {
 
     #[cold]
     fn grow(&mut self) {
-        let length = (2 * self.ring.len()).max(LEAST);
+        let length = (2 * self.ring.len()).max(MIN_RING);
         let mut calls = self.drain();
         self.ring.resize_with(length, || None);
         for (id, call) in calls.drain(..) {
@@ -130,8 +130,8 @@ impl<T> Slots<T> {
     }
 }
 
-/// The first ring is this long.
-const LEAST: usize = 16;
+/// Places of the first ring, which serves up to eight calls in flight, as most connections have.
+const MIN_RING: usize = 16;
 
 /// A client's calls in flight; the table chooses the ids: 1, 2, 3, ...
 ///

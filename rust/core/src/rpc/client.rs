@@ -227,7 +227,8 @@ impl<W> Client<W> {
             },
             Control::End if self.exchanges => self.take(id).map_or(Event::Dropped, Event::Last),
             Control::End => self.take(id).map_or(Event::Dropped, Event::End),
-            Control::Cancel => self.take(id).map_or(Event::Dropped, Event::Cancelled),
+            // Cancel, and whatever a client is not sent: nobody is left to wait for an answer that does not come.
+            _ => self.take(id).map_or(Event::Dropped, Event::Cancelled),
         })
     }
 

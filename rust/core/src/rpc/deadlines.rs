@@ -27,13 +27,13 @@ impl Ord for Moment {
     }
 }
 
-/// Entries below which the heap is never swept.
-const SMALL: usize = 1024;
+/// Entries below which ended calls are not swept out of the heap: a sweep looks at all of them, 16 KiB here.
+const MIN_SWEPT: usize = 1024;
 
 impl Deadlines {
     /// Adds a call; `alive` calls are in flight, `is_alive` knows them. True if it is now the earliest.
     pub fn add(&mut self, when: f64, id: u64, alive: usize, is_alive: impl Fn(u64) -> bool) -> bool {
-        if self.heap.len() > SMALL && self.heap.len() > 4 * alive {
+        if self.heap.len() > MIN_SWEPT && self.heap.len() > 4 * alive {
             self.heap.retain(|Reverse((_, id))| is_alive(*id));
         }
         let earliest = self.heap.peek().is_none_or(|Reverse((first, _))| when < first.0);
@@ -92,6 +92,6 @@ mod tests {
         for id in 0..100_000u64 {
             deadlines.add(id as f64, id, 1, |alive| alive == id);
         }
-        assert!(deadlines.heap.len() <= SMALL + 2, "{}", deadlines.heap.len());
+        assert!(deadlines.heap.len() <= MIN_SWEPT + 2, "{}", deadlines.heap.len());
     }
 }

@@ -6,8 +6,8 @@ use super::calls::IdMap;
 use super::{CONNECTION, Violation, end, normal, refusal};
 use crate::wire::header::{Control, Header};
 
-/// A connection without requests that wait keeps room for so many.
-const KEPT: usize = 4;
+/// Requests for which a connection keeps room while none waits: thousands of idle connections keep no more.
+const MIN_KEPT: usize = 4;
 
 /// The calls of one connection; `T` is a handler that is suspended, `R` a request that waits for its handler.
 ///
@@ -155,7 +155,7 @@ impl<T, R> Server<T, R> {
         match control {
             Control::Normal => true,
             Control::End => self.exchanges,
-            Control::Cancel => false,
+            _ => false,
         }
     }
 
@@ -286,7 +286,7 @@ impl<T, R> Server<T, R> {
     /// Keeps no more memory than what waits needs.
     #[inline]
     pub fn settle(&mut self) {
-        if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
+        if self.waiting.is_empty() && self.waiting.capacity() > MIN_KEPT {
             self.waiting = VecDeque::new();
         }
     }

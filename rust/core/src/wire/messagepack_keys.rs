@@ -2,15 +2,15 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::crowding::{HashOfTuple, Places, UNWATCHED, hash_of_float, hash_of_int};
+use super::hash_flooding::{HashOfTuple, MIN_WATCHED, Probes, hash_of_float, hash_of_int};
 use super::messagepack::Reader;
 
-/// Values in values in values: nobody who decodes them goes so deep, and a level takes more memory here than in the
-/// message.
-const DEEPEST: usize = 1 << 16;
+/// Arrays and maps in one another: no decoder goes so deep (msgspec refuses at Python's recursion limit, 1,000), and a
+/// level takes more memory here than in the message.
+const MAX_DEPTH: usize = 1 << 16;
 
-/// Tuples in tuples as a key; nobody needs more, and those that have more are taken for the same.
-const DEEPEST_KEY: u32 = 16;
+/// Tuples in tuples as a key: nobody needs more, and what is deeper counts as one hash.
+const MAX_KEY_DEPTH: u32 = 16;
 
 /// An array or a map of which not all values were read.
 struct Open {
@@ -18,7 +18,7 @@ struct Open {
     left: u64,
     is_map: bool,
     /// Those of a map with many keys.
-    places: Option<Box<Places>>,
+    probes: Option<Box<Probes>>,
 }
 
 /// What a value is that was just read.
@@ -43,17 +43,17 @@ impl Value {
 /// Whether a map in `message` has numbers, or arrays of them, as keys that were chosen to meet in a dict.
 ///
 /// A message that does not read has none: whoever decodes it will say so.
-pub fn is_crowded(message: &[u8]) -> bool {
+pub fn floods_a_dict(message: &[u8]) -> bool {
     // Most messages cannot have a map so long.
     let has_long = |part: &[u8]| {
         part.iter()
             .fold(false, |found, byte| found | (byte & 0xfe == 0xde))
     };
-    if message.len() < 2 * UNWATCHED || !message.chunks(256).any(has_long) {
+    if message.len() < 2 * MIN_WATCHED || !message.chunks(256).any(has_long) {
         return false;
     }
     // And few have one, which is soon found out.
-    if !matches!(Reader::new(message).skip_to_map(UNWATCHED as u64), Ok(true)) {
+    if !matches!(Reader::new(message).skip_to_map(MIN_WATCHED as u64), Ok(true)) {
         return false;
     }
     let mut reader = Reader::new(message);
@@ -68,20 +68,20 @@ pub fn is_crowded(message: &[u8]) -> bool {
         let Some(value) = value(&mut reader) else {
             return false;
         };
-        let places = innermost.places.as_mut().filter(|_| is_key);
+        let probes = innermost.probes.as_mut().filter(|_| is_key);
         if let Value::Open(value) = value {
-            if let Some(places) = places.filter(|_| !value.is_map) {
-                let hash = hash_of_array(&mut reader.clone(), value.left, DEEPEST_KEY);
-                if hash.is_some_and(|hash| !places.add_new(hash)) {
+            if let Some(probes) = probes.filter(|_| !value.is_map) {
+                let hash = hash_of_array(&mut reader.clone(), value.left, MAX_KEY_DEPTH);
+                if hash.is_some_and(|hash| !probes.add_new(hash)) {
                     return true;
                 }
             }
-            if open.len() == DEEPEST {
+            if open.len() == MAX_DEPTH {
                 return false;
             }
             open.push(value);
-        } else if let Some(places) = places {
-            if value.hash().is_some_and(|hash| !places.add(hash)) {
+        } else if let Some(probes) = probes {
+            if value.hash().is_some_and(|hash| !probes.add(hash)) {
                 return true;
             }
         }
@@ -94,7 +94,7 @@ impl Open {
         Open {
             left: count,
             is_map: false,
-            places: None,
+            probes: None,
         }
     }
 
@@ -102,7 +102,7 @@ impl Open {
         Open {
             left: 2 * count,
             is_map: true,
-            places: (count >= UNWATCHED as u64).then(Box::default),
+            probes: (count >= MIN_WATCHED as u64).then(Box::default),
         }
     }
 }
@@ -211,13 +211,13 @@ mod tests {
 
     #[test]
     fn keys_that_were_chosen_to_meet_are_found() {
-        assert!(is_crowded(&map(&chosen())));
-        assert!(!is_crowded(&map(&(0..10_000).collect::<Vec<_>>())));
+        assert!(floods_a_dict(&map(&chosen())));
+        assert!(!floods_a_dict(&map(&(0..10_000).collect::<Vec<_>>())));
         let floats: Vec<u8> = chosen()
             .iter()
             .flat_map(|key| [&[0xcb][..], &(*key as f64).to_be_bytes(), &[0xc3]].concat())
             .collect();
-        assert!(is_crowded(
+        assert!(floods_a_dict(
             &[&[0xdf][..], &9_999u32.to_be_bytes(), &floats].concat()
         ));
         // As values they are no harm.
@@ -225,7 +225,7 @@ mod tests {
             .iter()
             .flat_map(|key| [&[0xa0][..], shortest(*key).as_slice()].concat())
             .collect();
-        assert!(!is_crowded(
+        assert!(!floods_a_dict(
             &[&[0xdf][..], &9_999u32.to_be_bytes(), &values].concat()
         ));
     }
@@ -265,21 +265,21 @@ mod tests {
 
     #[test]
     fn arrays_as_keys_that_were_chosen_to_meet_are_found() {
-        assert!(is_crowded(&tuples(2_000)));
+        assert!(floods_a_dict(&tuples(2_000)));
         let grid: Vec<u8> = (0..100u8)
             .flat_map(|row| (0..100u8).flat_map(move |column| [0x93, row, column, 0xc0, 0xc2]))
             .collect();
-        assert!(!is_crowded(
+        assert!(!floods_a_dict(
             &[&[0xdf][..], &10_000u32.to_be_bytes(), &grid].concat()
         ));
         // Deeper than anybody goes.
         let deep = [&[0x91; 40][..], &[0xc0, 0xc0]].concat().repeat(1_100);
-        assert!(is_crowded(
+        assert!(floods_a_dict(
             &[&[0xdf][..], &1_100u32.to_be_bytes(), &deep].concat()
         ));
         // What is no key is no harm.
         let values = [&[0x91; 40][..], &[0xc0]].concat().repeat(1_100);
-        assert!(!is_crowded(
+        assert!(!floods_a_dict(
             &[&[0xdd][..], &1_100u32.to_be_bytes(), &values].concat()
         ));
     }
@@ -289,7 +289,7 @@ mod tests {
 
         #[test]
         fn garbage_never_panics(bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0x80u8..0xa0, 0xc0u8..0xe0], 2048..4096)) {
-            is_crowded(&bytes);
+            floods_a_dict(&bytes);
         }
     }
 }

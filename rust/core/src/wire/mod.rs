@@ -1,8 +1,8 @@
 //! Messages as bytes: where one ends and the next begins, how protobuf and MessagePack are read, and where a message
 //! carries its header.
 
-pub mod crowding;
 pub mod framing;
+pub mod hash_flooding;
 pub mod header;
 pub mod layouts;
 pub mod light;

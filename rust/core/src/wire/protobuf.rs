@@ -5,7 +5,7 @@
 use super::malformed::Malformed;
 use super::varint;
 
-/// Groups may nest this deep, as in protobuf's own parsers.
+/// Groups may nest this deep, as in protobuf's own parsers (`kDefaultDepthLimit` of upb).
 const MAX_DEPTH: usize = 100;
 
 /// Calls `see` with the number and the content of each length-delimited field.

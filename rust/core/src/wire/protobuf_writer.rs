@@ -29,8 +29,8 @@ impl Key {
     }
 }
 
-/// From this size on a buffer grows to what is needed.
-const EXACT: usize = 64 * 1024;
+/// Bytes from which on a buffer grows to what is needed, and not to the next power of two.
+const MIN_EXACT: usize = 64 * 1024;
 
 /// What has been written stands at the end of a buffer that grows at its start.
 #[derive(Debug, Default)]
@@ -83,7 +83,7 @@ impl Writer {
     fn grow(&mut self, count: usize) {
         let length = self.length();
         let wanted = length + count;
-        let size = if wanted < EXACT {
+        let size = if wanted < MIN_EXACT {
             wanted.next_power_of_two().max(4096)
         } else {
             // A long value would make it nearly twice as large as needed, and all of it has to be zeroed.

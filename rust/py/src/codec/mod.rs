@@ -9,7 +9,7 @@ use protosocket_core::wire::framing::Framing;
 use protosocket_core::wire::header::Header;
 use protosocket_core::wire::layouts::{Layout, Parameter};
 use protosocket_core::wire::light;
-use protosocket_core::wire::messagepack_keys::is_crowded;
+use protosocket_core::wire::messagepack_keys::floods_a_dict;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -495,7 +495,7 @@ impl WireCodec {
             (Decode::Bytes, Payload::Bytes(bytes)) => Ok(bytes.into_any()),
             (Decode::Bytes, Payload::Scratch(bytes)) => Ok(PyBytes::new(py, &bytes).into_any()),
             (Decode::Function(decode), Payload::Bytes(bytes)) => {
-                if self.framing == Framing::MessagePack && is_crowded(bytes.as_bytes()) {
+                if self.framing == Framing::MessagePack && floods_a_dict(bytes.as_bytes()) {
                     let text = "the keys of a map were chosen to meet in a dict".to_owned();
                     return Err(errors::invalid(py, text));
                 }

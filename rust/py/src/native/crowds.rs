@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::BuildHasherDefault;
 
-use protosocket_core::wire::crowding::{Places, UNWATCHED, hash_of_int};
+use protosocket_core::wire::hash_flooding::{MIN_WATCHED, Probes, hash_of_int};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt};
 
@@ -16,7 +16,7 @@ use super::schema::Part;
 /// The long dicts of one decoding, by their addresses; they stay alive, so that these are no other's.
 pub struct Crowds<'py>(RefCell<Option<Box<Table<'py>>>>);
 
-type Table<'py> = HashMap<usize, (Bound<'py, PyDict>, Places), BuildHasherDefault<AddressHasher>>;
+type Table<'py> = HashMap<usize, (Bound<'py, PyDict>, Probes), BuildHasherDefault<AddressHasher>>;
 
 impl<'py> Crowds<'py> {
     #[inline]
@@ -27,7 +27,7 @@ impl<'py> Crowds<'py> {
     /// Before `key` is set in `dict`: `InvalidMessage` if its keys were chosen to meet one another.
     #[inline]
     pub fn look(&self, part: &Part, dict: &Bound<'py, PyDict>, key: &Bound<'py, PyAny>) -> PyResult<()> {
-        if dict.len() < UNWATCHED {
+        if dict.len() < MIN_WATCHED {
             return Ok(());
         }
         match key.cast_exact::<PyInt>() {
@@ -42,7 +42,7 @@ impl<'py> Crowds<'py> {
         let (_, places) = match table.get_or_insert_default().entry(dict.as_ptr() as usize) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
-                let mut places = Places::default();
+                let mut places = Probes::default();
                 for key in dict.keys() {
                     places.add(hash_of_int(key.extract()?));
                 }

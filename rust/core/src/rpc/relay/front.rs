@@ -53,7 +53,7 @@ impl Front {
             Control::Normal => Event::Command,
             // None under way: there is no call to look for.
             Control::Cancel if self.in_flight > 0 => Event::Cancel(header.id),
-            Control::Cancel | Control::End => Event::Dropped,
+            _ => Event::Dropped,
         }
     }
 

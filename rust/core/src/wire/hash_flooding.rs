@@ -1,14 +1,15 @@
-//! Numbers, and tuples of them, as keys of Python's dict: whether they were chosen so that they meet there.
+//! Hash flooding: whether numbers, and tuples of them, were chosen as keys so that they collide in a dict of Python.
 //!
-//! A dict finds the place of a number by the number itself, and where that is taken, goes on in an order that everybody
-//! knows. Half a million keys of which each meets all before it take minutes. Texts and bytes are spread by a secret.
+//! CPython hashes a number to itself and probes further places in an order that everybody knows. Half a million keys, each
+//! of which collides with all before it, take minutes. Texts and bytes are hashed with a secret and need no such care.
 
-/// So many keys need not be looked at: if each of them meets every other one, that is little.
-pub const UNWATCHED: usize = 1024;
+/// Keys of a dict from which on they are watched: if each of fewer collides with every other one, that takes a
+/// millisecond.
+pub const MIN_WATCHED: usize = 1024;
 
-/// Places that a key may find taken on the average. Keys that nobody chose badly find two, multiples of large powers of
-/// two about ten.
-const MOST_MET: usize = 64;
+/// Places that a key may find taken, on the average over a dict. Keys that nobody chose badly find two, multiples of large
+/// powers of two about ten.
+const MAX_PROBES: usize = 64;
 
 /// What a dict takes the numbers modulo of (CPython, `Include/pyhash.h`).
 const MODULUS: u64 = (1 << 61) - 1;
@@ -16,9 +17,9 @@ const MODULUS: u64 = (1 << 61) - 1;
 /// No number has this hash.
 const FREE: i64 = -1;
 
-/// The places in a dict of numbers, as CPython's `Objects/dictobject.c` gives them.
+/// A dict of numbers that counts its probes: they are those of CPython's `Objects/dictobject.c`.
 #[derive(Debug)]
-pub struct Places {
+pub struct Probes {
     /// The hashes; a power of two of them.
     table: Vec<i64>,
     used: usize,
@@ -26,9 +27,9 @@ pub struct Places {
     met: usize,
 }
 
-impl Default for Places {
+impl Default for Probes {
     fn default() -> Self {
-        Places {
+        Probes {
             table: vec![FREE; 8],
             used: 0,
             added: 0,
@@ -37,7 +38,7 @@ impl Default for Places {
     }
 }
 
-impl Places {
+impl Probes {
     /// Takes the hash of a number that is set, again or for the first time; false if too many keys have met.
     ///
     /// Few numbers have the same hash, so that those with the same one are taken for the same.
@@ -65,7 +66,7 @@ impl Places {
             self.table[place] = hash;
             self.used += 1;
         }
-        self.met <= MOST_MET * self.added.max(UNWATCHED)
+        self.met <= MAX_PROBES * self.added.max(MIN_WATCHED)
     }
 
     /// Where a key with this hash is put: in the place of the one with the hash `same`, if there is one.
@@ -157,7 +158,7 @@ mod tests {
     use super::*;
 
     fn fit(keys: impl IntoIterator<Item = i128>) -> bool {
-        let mut places = Places::default();
+        let mut places = Probes::default();
         keys.into_iter().all(|key| places.add(hash_of_int(key)))
     }
 
