@@ -26,7 +26,7 @@ SYSTEM_CALLS = 1.5
 pytestmark = [
     needs_tricks("the figures are those of the tricks"),
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed"),
     pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo is not installed"),
 ]
