@@ -1,7 +1,7 @@
 //! The header of an RPC message: its id and its control code.
 
 /// What a message asks of the peer's RPC layer (`protosocket-rpc`, `ProtosocketControlCode`). What a code means for a
-/// call, [`crate::rpc`] decides.
+/// call, the machines of `rpc` decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Control {
