@@ -316,15 +316,15 @@ mod tests {
 
     #[test]
     fn a_call_has_one_end_and_what_comes_later_is_dropped() {
-        for header in [normal(1), end(1), cancel(1)] {
+        let ends = [
+            (normal(1), Event::Response('a')),
+            (end(1), Event::End('a')),
+            (cancel(1), Event::Cancelled('a')),
+        ];
+        for (header, event) in ends {
             let mut client = Client::new(9);
             let (id, handle) = unary(&mut client, 'a');
             assert_eq!(client.receive(normal(id + 1), 1, char::clone), Ok(Event::Dropped));
-            let event = match header.control {
-                Control::Normal => Event::Response('a'),
-                Control::End => Event::End('a'),
-                Control::Cancel => Event::Cancelled('a'),
-            };
             assert_eq!(client.receive(header, 1, char::clone), Ok(event));
             for late in [normal(id), end(id), cancel(id)] {
                 assert_eq!(client.receive(late, 1, char::clone), Ok(Event::Dropped));
