@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from types import FrameType, GenericAlias, TracebackType
 from typing import (
     Any,
+    ClassVar,
     Final,
     Generic,
     Literal,
@@ -34,6 +35,7 @@ __all__ = [
     "Connection",
     "DoneReader",
     "DrivenCoroutine",
+    "FrameStep",
     "HandlerTask",
     "HandlerWait",
     "HeaderLayout",
@@ -63,6 +65,19 @@ _Result = TypeVar("_Result")
 
 PLAIN_ASYNCIO: Final[bool]
 """Whether ``PROTOSOCKET_PLAIN_ASYNCIO`` was set at import: no trick with the insides of CPython is used."""
+
+@final
+class FrameStep:
+    """What unread bytes begin with."""
+
+    FRAME: ClassVar[FrameStep]
+    INCOMPLETE: ClassVar[FrameStep]
+    TOO_LARGE: ClassVar[FrameStep]
+    INVALID: ClassVar[FrameStep]
+    def __int__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 @final
 class HeaderLayout:
@@ -647,9 +662,7 @@ class CacheEngine:
 
 def key_hash(key: bytes, /) -> int: ...
 def value_hash(value: bytes, /) -> bytes: ...
-def next_frame(
-    kind: _Framing, unread: bytes, limit: int, /
-) -> tuple[Literal["frame", "incomplete", "too large", "invalid"], int, int]: ...
+def next_frame(kind: _Framing, unread: bytes, limit: int, /) -> tuple[FrameStep, int, int]: ...
 
 @type_check_only
 class _FieldPlan(Protocol):

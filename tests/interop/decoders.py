@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from tests.interop.rpc_peers import ArrayRequest, MapRequest, ProtobufRequest
 from tests.interop.streams import LIMIT, Case, Form
 
-from protosocket._core import HeaderLayout, next_frame
+from protosocket._core import FrameStep, HeaderLayout, next_frame
 
 End = Literal["clean", "incomplete", "refused"]
 
@@ -64,9 +64,9 @@ def ours(case: Case) -> Outcome:
         unread += piece
         while unread:
             step, header, total = next_frame(framing, unread, LIMIT)
-            if step == "incomplete":
+            if step == FrameStep.INCOMPLETE:
                 break
-            if step != "frame":
+            if step != FrameStep.FRAME:
                 return Outcome(tuple(messages), "refused")
             payload, unread = unread[header:total], unread[total:]
             try:

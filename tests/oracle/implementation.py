@@ -9,7 +9,7 @@ from tests.oracle import framing, messagepack, protobuf
 from tests.oracle.framing import Frame, Framing, Incomplete, Invalid, Step, TooLarge
 from tests.oracle.header import Control, Header, Malformed
 
-from protosocket._core import HeaderLayout, next_frame
+from protosocket._core import FrameStep, HeaderLayout, next_frame
 
 Layout: TypeAlias = protobuf.Layout | messagepack.ArrayLayout | messagepack.MapLayout
 
@@ -53,14 +53,13 @@ class Native:
         """See ``_core.next_frame``."""
         step, first, second = next_frame(kind.value, unread, limit)
         match step:
-            case "frame":
+            case FrameStep.FRAME:
                 return Frame(first, second)
-            case "incomplete":
+            case FrameStep.INCOMPLETE:
                 return Incomplete(first)
-            case "too large":
+            case FrameStep.TOO_LARGE:
                 return TooLarge(first)
-            case "invalid":
-                return Invalid()
+        return Invalid()
 
     def scan(self, layout: Layout, message: bytes) -> Header:
         """See ``_core.HeaderLayout.scan``."""

@@ -34,7 +34,7 @@ mod _core {
     #[pymodule_export]
     use crate::cache::engine::{CacheEngine, key_hash, value_hash};
     #[pymodule_export]
-    use crate::codec::next_frame::next_frame;
+    use crate::codec::next_frame::{FrameStep, next_frame};
     #[pymodule_export]
     use crate::codec::{HeaderLayout, WireCodec};
     #[pymodule_export]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from protosocket._core import next_frame
+from protosocket._core import FrameStep, next_frame
 from protosocket.decode.events import Frame, Problem
 
 __all__ = ["Framer", "Framing"]
@@ -52,15 +52,15 @@ class Framer:
         at = 0
         while at < len(self._unread):
             step, first, second = self._look(at)
-            if step == "frame":
+            if step == FrameStep.FRAME:
                 yield Frame(self._offset + at, first, bytes(self._unread[at + first : at + second]))
                 at += second
                 continue
-            if step == "incomplete":
+            if step == FrameStep.INCOMPLETE:
                 break
             self._drop(at)
             self._lost = self._offset
-            if step == "too large":
+            if step == FrameStep.TOO_LARGE:
                 reason = f"a message of {first} bytes, over the limit of {self._limit}"
                 yield Problem("too large", self._offset, len(self._unread), reason)
             else:
@@ -107,12 +107,12 @@ class Framer:
             text = have if needed is None else f"{have} of {needed} bytes"
             yield Problem("truncated", self._offset, len(self._unread), text)
 
-    def _look(self, at: int) -> tuple[str, int, int]:
+    def _look(self, at: int) -> tuple[FrameStep, int, int]:
         """The next step at ``at``, copying no more than the message it is about."""
         length = _FIRST_LOOK
         while True:
             step = next_frame(self._framing, bytes(self._unread[at : at + length]), self._limit)
-            if step[0] != "incomplete" or at + length >= len(self._unread):
+            if step[0] != FrameStep.INCOMPLETE or at + length >= len(self._unread):
                 return step
             length = 2 * length if self._framing == "lines" else step[1]
             if at + length > len(self._unread) and self._framing != "lines":
@@ -129,7 +129,7 @@ class Framer:
         totals = set()
         for filling in (b"\0", b"\xff"):
             step, first, second = next_frame(self._framing, head + filling * _FIRST_LOOK, self._limit)
-            totals.add(first if step == "incomplete" else second if step == "frame" else None)
+            totals.add(first if step == FrameStep.INCOMPLETE else second if step == FrameStep.FRAME else None)
         return totals.pop() if len(totals) == 1 else None
 
     def _pass_over(self, count: int) -> None:
