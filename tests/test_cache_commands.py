@@ -16,20 +16,17 @@ from tests.rpc_support import raw_client, until
 from protosocket._core import CacheCommands
 from protosocket.cache import Hit, Miss, StorageHandler, TokenPolicy, create_engine
 from protosocket.cache import protosocket_cache_pb2 as pb
-from protosocket.cache.commands import KEY_NOT_FOUND
+from protosocket.cache.commands import KEY_NOT_FOUND, execute
+from protosocket.cache.commands.delete import DELETE
+from protosocket.cache.commands.get import GET
+from protosocket.cache.commands.set import SET
 from protosocket.cache.protosocket_client import ProtosocketCacheClient
-from protosocket.cache.protosocket_commands import (
-    delete_command,
-    get_command,
-    read_delete,
-    read_get,
-    read_set,
-    set_command,
-)
-from protosocket.cache.protosocket_handler import carry_out
 from protosocket.cache.protosocket_messages import MESSAGES
 from protosocket.cache.protosocket_storage import serve_storage
 from protosocket.errors import CacheError, CacheUnavailable, OptionError
+
+get_command, set_command, delete_command = GET.request, SET.request, DELETE.request
+read_get, read_set, read_delete = GET.read, SET.read, DELETE.read
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 octets = st.binary(max_size=300)
@@ -119,7 +116,7 @@ async def test_a_storage_answers_the_same_whoever_carries_a_command_out(script: 
             peer.raw(frame(Framing.VARINT, b"\x10%c" % number + encoded))
             answer = pb.CacheResponse.FromString(await peer.encoded())
             request = MESSAGES.decode(MESSAGES.CacheCommand, encoded)
-            expected: Any = MESSAGES.to_protobuf(carry_out(engine, request.unary))
+            expected: Any = MESSAGES.to_protobuf(execute(engine, request.unary))
             expected.message_id = number
             assert answer == expected
     assert handler.engine.statistics() == engine.statistics()

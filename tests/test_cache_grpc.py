@@ -14,12 +14,12 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc import aio
+from tests.cache_messages import get_command, set_command
 from tests.patience import HANG
 
 from protosocket.cache import protosocket_cache_pb2 as pb
 from protosocket.cache.auth import TokenPolicy
 from protosocket.cache.cache_service_pb2_grpc import CacheStub
-from protosocket.cache.commands import get_command, set_command
 from protosocket.cache.engine import create_engine
 from protosocket.cache.grpc_address import parse_grpc_address
 from protosocket.cache.grpc_backend import GrpcStreamBackend, GrpcUnaryBackend

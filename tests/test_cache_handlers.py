@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.cache_messages import delete_command, get_command, set_command
 
 from protosocket.cache import StorageHandler, create_engine
-from protosocket.cache.commands import delete_command, get_command, set_command
+from protosocket.cache.commands import execute
 from protosocket.cache.protosocket_cache_pb2 import CacheCommand, Unary
-from protosocket.cache.protosocket_handler import carry_out
 from protosocket.cache.protosocket_messages import MESSAGES
 
 KEPT = [set_command("n", b"k", b"v", 60)]
@@ -29,5 +29,5 @@ KEPT = [set_command("n", b"k", b"v", 60)]
 def test_both_answer_alike(commands: list[CacheCommand]) -> None:
     handler, engine = StorageHandler(create_engine(65_536)), create_engine(65_536)
     for command in commands:
-        native = carry_out(engine, MESSAGES.from_protobuf(command).unary)
+        native = execute(engine, MESSAGES.from_protobuf(command).unary)
         assert MESSAGES.to_protobuf(native) == handler.handle(command)

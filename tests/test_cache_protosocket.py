@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.cache_messages import get_command, set_command
 from tests.oracle.vectors import load, to_bytes
 from tests.patience import HANG
 from tests.places import Raw, turns
@@ -20,7 +21,6 @@ from tests.places import Raw, turns
 from protosocket import ConnectionOptions
 from protosocket.cache import protosocket_cache_pb2 as pb
 from protosocket.cache.auth import TokenPolicy
-from protosocket.cache.commands import get_command, set_command
 from protosocket.cache.engine import create_engine
 from protosocket.cache.grpc_backend import GrpcStreamBackend, GrpcUnaryBackend
 from protosocket.cache.grpc_client import GrpcCacheClient

@@ -9,11 +9,11 @@ import pytest
 from google.protobuf import descriptor_pb2
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.cache_messages import delete_command, get_command, read_get, set_command
 from tests.patience import HANG
 
 from protosocket.cache import protosocket_cache_pb2 as pb
 from protosocket.cache.auth import TokenPolicy, read_tokens, require_tokens
-from protosocket.cache.commands import delete_command, get_command, read_get, set_command
 from protosocket.cache.engine import Engine, create_engine
 from protosocket.cache.results import Hit, Miss
 from protosocket.cache.storage import StorageHandler

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.cache_messages import get_command, set_command
 
 from protosocket import rpc
 from protosocket.cache import Engine, StorageHandler, TokenPolicy, create_engine
 from protosocket.cache import protosocket_cache_pb2 as pb
 from protosocket.cache.cache_items_pb2 import ItemOperation
-from protosocket.cache.commands import KEY_NOT_FOUND, get_command, set_command
+from protosocket.cache.commands import KEY_NOT_FOUND, execute
 from protosocket.cache.item_messages import ITEMS, caches_command, decode_answer, item_command
-from protosocket.cache.protosocket_handler import carry_out
 from protosocket.cache.protosocket_messages import MESSAGES, native_cache_codec
 from protosocket.cache.protosocket_router import ProtosocketBackend, serve_router
 from protosocket.cache.protosocket_storage import serve_storage
@@ -43,7 +43,7 @@ def operation(name: str, **fields: Any) -> Any:
 
 
 def carried_out(engine: Engine, name: str, **fields: Any) -> Any:
-    return carry_out(engine, item_command("n", b"k", operation(name, **fields)).unary)
+    return execute(engine, item_command("n", b"k", operation(name, **fields)).unary)
 
 
 def answer(response: Any) -> Any:
@@ -97,7 +97,7 @@ def test_what_makes_no_sense_is_an_invalid_argument(name: str, fields: dict[str,
 @given(st.binary(max_size=60))
 def test_any_bytes_are_answered(encoded: bytes) -> None:
     item = MESSAGES.ItemCommand(namespace="n", key=b"k", operation=encoded)
-    response = carry_out(create_engine(65_536), MESSAGES.Unary(item=item))
+    response = execute(create_engine(65_536), MESSAGES.Unary(item=item))
     assert (response.error is None) != (response.item is None)
 
 
@@ -116,16 +116,16 @@ def test_no_answer_is_too_large_for_a_message() -> None:
 def test_no_operation_and_no_namespace() -> None:
     engine = create_engine()
     nothing = MESSAGES.Unary(item=MESSAGES.ItemCommand(namespace="n", key=b"k"))
-    assert carry_out(engine, nothing).error.code == pb.INVALID_ARGUMENT
+    assert execute(engine, nothing).error.code == pb.INVALID_ARGUMENT
     nowhere = item_command("", b"k", operation("inspect")).unary
-    assert carry_out(engine, nowhere).error.code == pb.INVALID_ARGUMENT
+    assert execute(engine, nowhere).error.code == pb.INVALID_ARGUMENT
 
 
 def test_caches() -> None:
     engine = create_engine()
 
     def act(action: int, name: str = "") -> Any:
-        return carry_out(engine, caches_command(action, name).unary)
+        return execute(engine, caches_command(action, name).unary)
 
     assert not act(ACTION.CREATE, "b").caches.existed
     assert act(ACTION.CREATE, "b").caches.existed
@@ -146,21 +146,21 @@ def test_there_are_only_so_many_caches() -> None:
     engine = create_engine()
     for number in range(10_000):
         assert engine.create_cache(str(number))
-    response = carry_out(engine, caches_command(ACTION.CREATE, "one more").unary)
+    response = execute(engine, caches_command(ACTION.CREATE, "one more").unary)
     assert response.error.code == pb.RESOURCE_EXHAUSTED
 
 
 def test_the_names_of_all_caches_fit_into_one_answer() -> None:
     engine = create_engine()
-    long = carry_out(engine, caches_command(ACTION.CREATE, "n" * 257).unary)
+    long = execute(engine, caches_command(ACTION.CREATE, "n" * 257).unary)
     assert long.error.code == pb.INVALID_ARGUMENT
     assert "256" in long.error.message
     # What counts are bytes, not characters.
-    wide = carry_out(engine, caches_command(ACTION.CREATE, "\N{EURO SIGN}" * 86).unary)
+    wide = execute(engine, caches_command(ACTION.CREATE, "\N{EURO SIGN}" * 86).unary)
     assert wide.error.code == pb.INVALID_ARGUMENT
     for number in range(10_000):
         assert engine.create_cache(f"{number:256}")
-    listed = carry_out(engine, caches_command(ACTION.LIST).unary)
+    listed = execute(engine, caches_command(ACTION.LIST).unary)
     assert len(listed.caches.names) == 10_000
     assert len(MESSAGES.encode(listed)) < 4 * 1024 * 1024
 

@@ -61,6 +61,7 @@ __all__ = [
 _Framing = Literal["varint", "messagepack", "lines"]
 _S = TypeVar("_S")
 _R = TypeVar("_R")
+_Other = TypeVar("_Other")
 _Result = TypeVar("_Result")
 
 PLAIN_ASYNCIO: Final[bool]
@@ -447,7 +448,7 @@ class _EngineStatistics(TypedDict):
 
 @final
 class CacheCommands:
-    """A storage's handler: everyday commands are carried out natively, others by ``handler(request)``."""
+    """A storage's handler: what has a native form is executed so, the rest by ``handler(request)``."""
 
     def __new__(cls, engine: CacheEngine, handler: Callable[[Any], Any]) -> Self: ...
     def __call__(self, request: Any) -> Any: ...
@@ -472,12 +473,15 @@ class CacheCalls(Generic[_Result]):
         self, namespace: str, key: bytes, value: bytes, ttl: float, *, timeout: float | None = None
     ) -> UnaryCall[None]: ...
     def delete(self, namespace: str, key: bytes, *, timeout: float | None = None) -> UnaryCall[None]: ...
+    def _call(
+        self, request: bytes, read: Callable[[bytes], _Other], timeout: float | None
+    ) -> UnaryCall[_Other]: ...
 
 @final
 class DoneReader:
-    """Makes nothing of the encoded response to a write or a removal."""
+    """Makes nothing of the encoded response whose only field, but the header's, is ``done`` and empty."""
 
-    def __new__(cls, done: Literal["set", "delete"], otherwise: Callable[[bytes], None]) -> Self: ...
+    def __new__(cls, done: int, otherwise: Callable[[bytes], None]) -> Self: ...
     def __call__(self, answer: bytes) -> None: ...
 
 @final

@@ -7,7 +7,7 @@ use std::alloc::{GlobalAlloc, Layout as Memory, System};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use protosocket_core::engine::{Engine, key_hash};
+use protosocket_core::cache::engine::{Engine, key_hash};
 use protosocket_core::receive::ReceiveBuffer;
 use protosocket_core::rpc::calls::Pending;
 use protosocket_core::rpc::relay::key_path::Kind;

@@ -4,10 +4,12 @@
 //! Each input is read in about `SIZE` and in twice as many bytes, and its name printed. The process id of the parent is
 //! asked for before and after each reading, and nowhere else: that is where the counting is cut.
 
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::os::unix::process::parent_id;
 
-use protosocket_core::cache_commands::{read_command, read_found};
+use protosocket_core::cache::commands::{execute, get};
+use protosocket_core::cache::engine::items::Items;
 use protosocket_core::receive::ReceiveBuffer;
 use protosocket_core::wire::framing::{Framing, Step};
 use protosocket_core::wire::header::Control;
@@ -235,7 +237,13 @@ fn relay(message: &[u8]) {
 }
 
 fn cache(message: &[u8]) {
-    black_box((read_command(message), read_found(message)));
+    thread_local! {
+        static ITEMS: RefCell<Items<Vec<u8>>> = RefCell::new(Items::new(1 << 24, 1));
+    }
+    ITEMS.with_borrow_mut(|items| {
+        black_box(execute(message, items, 0, &mut Vec::new()));
+    });
+    black_box(get::read_answer(message));
 }
 
 fn light_message(message: &[u8]) {

@@ -28,11 +28,15 @@ mod _core {
     #[pymodule_export]
     use crate::asyncio_glue::task::{HandlerTask, HandlerWait};
     #[pymodule_export]
-    use crate::cache::commands::{
-        CacheCalls, CacheCommands, DoneReader, ValueReader, delete_command, get_command, set_command,
-    };
+    use crate::cache::client::CacheCalls;
     #[pymodule_export]
-    use crate::cache::engine::{CacheEngine, key_hash, value_hash};
+    use crate::cache::engine::CacheEngine;
+    #[pymodule_export]
+    use crate::cache::hashes::{key_hash, value_hash};
+    #[pymodule_export]
+    use crate::cache::messages::{DoneReader, ValueReader, delete_command, get_command, set_command};
+    #[pymodule_export]
+    use crate::cache::storage::CacheCommands;
     #[pymodule_export]
     use crate::codec::next_frame::{FrameStep, next_frame};
     #[pymodule_export]

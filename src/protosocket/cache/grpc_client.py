@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import grpc
 from grpc import aio
 
-from protosocket.cache.commands import (
-    cache_error,
-    delete_command,
-    get_command,
-    read_delete,
-    read_get,
-    read_set,
-    set_command,
-)
+from protosocket.cache.client import CommandMethods
+from protosocket.cache.commands import TABLE, Command, cache_error
 from protosocket.cache.grpc_channel import open_channel, token_metadata
 from protosocket.cache.grpc_server import SERVICE
-from protosocket.cache.protosocket_cache_pb2 import UNAVAILABLE, CacheCommand, CacheResponse
-from protosocket.cache.results import GetResult
+from protosocket.cache.protosocket_cache_pb2 import UNAVAILABLE
 from protosocket.errors import DeadlineExceeded, Error
 
 __all__ = ["GrpcCacheClient"]
 
+R = TypeVar("R")
 
-class GrpcCacheClient:
-    """A :class:`protosocket.cache.interface.CacheClient` of one unary gRPC call per command.
+
+class GrpcCacheClient(CommandMethods):
+    """A :class:`protosocket.cache.CacheClient` of one unary gRPC call per command.
 
     ``url`` is ``grpc://host:port`` of a router or a storage. ``token`` (default: none) is shown with every
     call. It connects with the first call. Raises ``AddressError`` for a bad URL.
@@ -38,24 +32,13 @@ class GrpcCacheClient:
         self._url = url
         self._channel = open_channel(url)
         self._metadata = token_metadata(token)
-        self._get = self._method("Get")
-        self._set = self._method("Set")
-        self._delete = self._method("Delete")
+        # No (de)serialisers: the table makes and reads bytes.
+        self._methods: dict[str, aio.UnaryUnaryMultiCallable[bytes, bytes]] = {
+            command.method: self._channel.unary_unary(f"/{SERVICE}/{command.method}")
+            for command in TABLE
+            if command.method
+        }
         self._closed = False
-
-    async def get(self, namespace: str, key: bytes, *, timeout: float | None = None) -> GetResult:
-        """``Hit`` with the value, or ``Miss``; see ``CacheClient`` for timeouts, cancelling and errors."""
-        return read_get(await self._call(self._get, get_command(namespace, key), timeout))
-
-    async def set(
-        self, namespace: str, key: bytes, value: bytes, ttl: float, *, timeout: float | None = None
-    ) -> None:
-        """Store ``value`` for ``ttl`` seconds; see ``CacheClient`` for timeouts, cancelling and errors."""
-        read_set(await self._call(self._set, set_command(namespace, key, value, ttl), timeout))
-
-    async def delete(self, namespace: str, key: bytes, *, timeout: float | None = None) -> None:
-        """Remove the key; see ``CacheClient`` for timeouts, cancelling and errors."""
-        read_delete(await self._call(self._delete, delete_command(namespace, key), timeout))
 
     async def close(self) -> None:
         """Close the connection; calls still waiting fail with ``CacheUnavailable``. Again does nothing."""
@@ -72,23 +55,12 @@ class GrpcCacheClient:
         """Close the client."""
         await self.close()
 
-    def _method(self, name: str) -> aio.UnaryUnaryMultiCallable[CacheCommand, CacheResponse]:
-        return self._channel.unary_unary(
-            f"/{SERVICE}/{name}",
-            request_serializer=CacheCommand.SerializeToString,
-            response_deserializer=CacheResponse.FromString,
-        )
-
-    async def _call(
-        self,
-        method: aio.UnaryUnaryMultiCallable[CacheCommand, CacheResponse],
-        command: CacheCommand,
-        timeout: float | None,
-    ) -> CacheResponse:
+    async def _carry(self, command: Command[..., R], request: bytes, timeout: float | None) -> R:
+        method = self._methods[command.method]
         if self._closed:
             raise cache_error(UNAVAILABLE, "the client was closed")
         try:
-            return await method(command, timeout=timeout, metadata=self._metadata)
+            answer = await method(request, timeout=timeout, metadata=self._metadata)
         except aio.AioRpcError as error:
             raise self._error(error, timeout) from error
         except asyncio.CancelledError:
@@ -97,6 +69,7 @@ class GrpcCacheClient:
             if self._closed and task is not None and not task.cancelling():
                 raise cache_error(UNAVAILABLE, "the client was closed") from None
             raise
+        return command.read(answer)
 
     def _error(self, error: aio.AioRpcError, timeout: float | None) -> Error:
         code = error.code()

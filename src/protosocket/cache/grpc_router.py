@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
 from protosocket.cache.auth import TokenPolicy
 from protosocket.cache.commands import error_response, routing_key
-from protosocket.cache.grpc_server import GrpcServer, check_token
+from protosocket.cache.grpc_server import GrpcServer, cache_methods, check_token
 from protosocket.cache.grpc_writer import MessageWriter
 from protosocket.cache.interface import Backend
 from protosocket.cache.protosocket_cache_pb2 import INVALID_ARGUMENT, CacheCommand
@@ -36,10 +35,7 @@ async def serve_router_grpc(
     ``ConnectError`` when it cannot listen there.
     """
     service = _Router(backend, tokens)
-    unary: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(service.unary)
-    stream: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(service.stream)
-    methods = {"Get": unary, "Set": unary, "Delete": unary, "Stream": stream}
-    return await GrpcServer.listen(listen_url, methods, tokens)
+    return await GrpcServer.listen(listen_url, cache_methods(service.unary, service.stream), tokens)
 
 
 class _Router:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
 from grpc import aio
 
 from protosocket.cache.auth import TokenPolicy, require_tokens
+from protosocket.cache.commands import TABLE
 from protosocket.cache.grpc_address import GrpcAddress, parse_grpc_address
 from protosocket.cache.grpc_channel import SERVER_OPTIONS
 from protosocket.errors import ConnectError
 
-__all__ = ["SERVICE", "GrpcServer", "check_token"]
+__all__ = ["SERVICE", "GrpcServer", "cache_methods", "check_token"]
 
 SERVICE = "protosocket.cache.Cache"
 
@@ -65,6 +66,15 @@ class GrpcServer:
     async def close(self, grace: float = 5.0) -> None:
         """Stop accepting, give calls under way ``grace`` seconds, then cancel them. Again does nothing."""
         await self._server.stop(grace)
+
+
+def cache_methods(
+    unary: Callable[..., Any], stream: Callable[..., Any]
+) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
+    """The methods of the cache's service; both functions take encoded commands of any kind."""
+    each: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(unary)
+    many: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(stream)
+    return {**{command.method: each for command in TABLE if command.method}, "Stream": many}
 
 
 async def check_token(context: aio.ServicerContext[Any, Any], tokens: TokenPolicy) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import grpc
 from grpc import aio
 
 from protosocket.cache.auth import TokenPolicy
-from protosocket.cache.grpc_server import GrpcServer, check_token
+from protosocket.cache.grpc_server import GrpcServer, cache_methods, check_token
 from protosocket.cache.storage import StorageHandler
 
 __all__ = ["serve_storage_grpc"]
@@ -25,11 +24,7 @@ async def serve_storage_grpc(
     there are no ``tokens``, and ``ConnectError`` when it cannot listen there.
     """
     service = _Storage(handler, tokens)
-    # No (de)serialisers: the handler takes and gives bytes.
-    unary: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(service.unary)
-    stream: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(service.stream)
-    methods = {"Get": unary, "Set": unary, "Delete": unary, "Stream": stream}
-    return await GrpcServer.listen(listen_url, methods, tokens)
+    return await GrpcServer.listen(listen_url, cache_methods(service.unary, service.stream), tokens)
 
 
 class _Storage:

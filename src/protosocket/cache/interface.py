@@ -2,55 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine
-from types import TracebackType
-from typing import Any, Protocol, Self
+from collections.abc import Awaitable
+from typing import Protocol
 
-from protosocket.cache.results import GetResult
+from protosocket.cache.client import CacheClient
 
 __all__ = ["Backend", "CacheClient", "Listening"]
-
-
-class CacheClient(Protocol):
-    """A client of the cache; ``async with`` closes it.
-
-    Every ``timeout`` is in seconds, ``None`` waits for as long as the connection lives. Cancelling a call
-    gives up waiting; a ``set`` or ``delete`` may or may not have happened by then. All calls raise
-    ``CacheUnavailable`` when the router or the key's storage is down, ``Unauthenticated`` without an accepted
-    token, ``DeadlineExceeded`` after ``timeout``, and ``CacheError`` for any other error of the cache.
-    """
-
-    def get(
-        self, namespace: str, key: bytes, *, timeout: float | None = None
-    ) -> Coroutine[Any, Any, GetResult]:
-        """``Hit`` with the value, or ``Miss``."""
-        ...
-
-    def set(
-        self, namespace: str, key: bytes, value: bytes, ttl: float, *, timeout: float | None = None
-    ) -> Coroutine[Any, Any, None]:
-        """Store ``value`` for ``ttl`` seconds (more than 0; milliseconds count, rounded up)."""
-        ...
-
-    def delete(
-        self, namespace: str, key: bytes, *, timeout: float | None = None
-    ) -> Coroutine[Any, Any, None]:
-        """Remove the key; no error if it was not there."""
-        ...
-
-    async def close(self) -> None:
-        """Close the connections; calls still waiting fail with ``CacheUnavailable``. Again does nothing."""
-        ...
-
-    async def __aenter__(self) -> Self:
-        """The client itself."""
-        ...
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        """Close the client."""
-        ...
 
 
 class Backend(Protocol):

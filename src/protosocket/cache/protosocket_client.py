@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from protosocket import rpc
 from protosocket._core import CacheCalls
-from protosocket.cache.commands import cache_error, ttl_milliseconds
+from protosocket.cache.client import CommandMethods
+from protosocket.cache.commands import Command, cache_error
+from protosocket.cache.commands.authenticate import AUTHENTICATE
+from protosocket.cache.commands.delete import DELETE
+from protosocket.cache.commands.get import GET
+from protosocket.cache.commands.set import SET
+from protosocket.cache.commands.times import ttl_milliseconds
 from protosocket.cache.protosocket_cache_pb2 import UNAVAILABLE
-from protosocket.cache.protosocket_commands import (
-    EncodedCodec,
-    authenticate_command,
-    read_authenticated,
-    read_delete,
-    read_get,
-    read_set,
-)
+from protosocket.cache.protosocket_codec import EncodedCodec
 from protosocket.cache.results import GetResult
 from protosocket.connection import TLSOption, parse_address
 from protosocket.errors import CancelledRemotely, ConnectError, ConnectionClosed
@@ -24,15 +24,17 @@ from protosocket.options import ConnectionOptions
 
 __all__ = ["ProtosocketCacheClient"]
 
+R = TypeVar("R")
+
 _NO_ANSWER = (ConnectError, ConnectionClosed, CancelledRemotely)
 
 
-class ProtosocketCacheClient(CacheCalls[GetResult]):
+class ProtosocketCacheClient(CacheCalls[GetResult], CommandMethods):
     """Implements ``CacheClient`` over ``connections`` protosocket connections to ``url``.
 
     Connections are made when they are first needed, and made again when they were lost; each begins with
     Authenticate when there is a ``token``. To be made inside a running event loop. Raises ``AddressError``
-    and ``OptionError`` for what cannot be used. ``get``, ``set`` and ``delete`` come from the native half: a
+    and ``OptionError`` for what cannot be used. ``get``, ``set`` and ``delete`` have native forms: a
     coroutine of Python's around a call would cost as much as the call.
     """
 
@@ -55,16 +57,20 @@ class ProtosocketCacheClient(CacheCalls[GetResult]):
             tls,
             greet=None if token is None else self._authenticate,
         )
-        readers = (read_get, read_set, read_delete)
-        self._call_with(self._client, readers, _failure, ttl_milliseconds)
+        self._call_with(self._client, (GET.read, SET.read, DELETE.read), _failure, ttl_milliseconds)
 
     async def close(self) -> None:
         """Close the connections; calls still waiting fail with ``CacheUnavailable``. Again does nothing."""
         await self._client.close()
 
+    def _carry(
+        self, command: Command[..., R], request: bytes, timeout: float | None
+    ) -> Coroutine[Any, Any, R]:
+        return self._call(request, command.read, timeout)
+
     async def _authenticate(self, call: rpc.FirstCall[bytes, bytes]) -> None:
         assert self._token is not None
-        read_authenticated(await call(authenticate_command(self._token)))
+        AUTHENTICATE.read(await call(AUTHENTICATE.request(self._token)))
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from protosocket import rpc
 from protosocket._core import CacheCommands, CacheEngine
 from protosocket.cache.auth import TokenPolicy, require_tokens
 from protosocket.cache.authentication import answer_unforwarded
-from protosocket.cache.protosocket_handler import carry_out
+from protosocket.cache.commands import execute
 from protosocket.cache.protosocket_listening import ServerListening
 from protosocket.cache.protosocket_messages import MESSAGES, native_cache_codec
 from protosocket.cache.storage import StorageHandler
@@ -27,7 +27,7 @@ _LONGEST_ID = 11
 
 
 class _Storage(rpc.Service):
-    """One connection: commands are carried out once a token was accepted, or none is needed."""
+    """One connection: commands are executed once a token was accepted, or none is needed."""
 
     def __init__(self, handler: StorageHandler, tokens: TokenPolicy) -> None:
         self._engine = handler.engine
@@ -35,7 +35,7 @@ class _Storage(rpc.Service):
         self._open = False
         self._native: CacheCommands | None = None
         if isinstance(self._engine, CacheEngine):
-            # What most connections are about is carried out without `unary`, or any other Python.
+            # What most connections are about is executed without `unary`, or any other Python.
             self._native = CacheCommands(self._engine, self.unary)
             self.unary = self._native  # type: ignore[method-assign]
         if not tokens.required:
@@ -54,7 +54,7 @@ class _Storage(rpc.Service):
     def unary(self, request: Any) -> Any:
         unary = request.unary
         if self._open and (unary is None or unary.auth is None):
-            return carry_out(self._engine, unary)
+            return execute(self._engine, unary)
         response, opened = answer_unforwarded(
             cast("CacheCommand", MESSAGES.to_protobuf(request)), self._tokens, self._open
         )

@@ -1,4 +1,4 @@
-"""The program ``protosocket cache``: one get, set or delete through a router."""
+"""The program ``protosocket cache``: one command through a router, of those that clients have."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
+from protosocket.cache.client import CacheClient
+from protosocket.cache.commands import TABLE, Command
+from protosocket.cache.commands.get import GET
 from protosocket.cache.grpc_environment import prepare_grpc
-from protosocket.cache.interface import CacheClient
-from protosocket.cache.results import Hit
+from protosocket.cache.results import Miss
 from protosocket.cli._parameters import BYTES, SECONDS, TEXT
 from protosocket.cli._serving import run
 from protosocket.cli._standard import standard_input, standard_output
@@ -23,7 +25,7 @@ __all__ = ["command"]
 
 @click.group(name="cache")
 def command() -> None:
-    """Get, set and delete values through a router.
+    """Read and write values through a router.
 
     KEY and VALUE are the bytes of the arguments as they are. The exit code is 0 when it was done, 1 when
     there is no such key, 2 when the arguments make no sense, 3 when the router could not be asked or refused.
@@ -68,57 +70,45 @@ def _with_router(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-@command.command()
-@click.argument("key", type=BYTES)
-@_with_router
-def get(key: bytes, namespace: str, timeout: float, **router: Any) -> None:
-    """Print the value under KEY as it is; exit with 1 if there is none."""
-    output = standard_output()
-    found: list[bytes] = []
-
-    async def operation(client: CacheClient) -> None:
-        result = await client.get(namespace, key, timeout=timeout)
-        if isinstance(result, Hit):
-            found.append(result.value)
-
-    _run(operation, **router)
-    if not found:
-        click.echo("Key not found", err=True)
-        sys.exit(1)
-    output.write(found[0])
+_PARAMETERS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
+    "key": click.argument("key", type=BYTES),
+    "value": click.argument("value", type=BYTES),
+    "ttl": click.option("--ttl", type=SECONDS, default=60.0, show_default=True, help="Seconds it lives."),
+}
 
 
-@command.command("set")
-@click.argument("key", type=BYTES)
-@click.argument("value", type=BYTES)
-@click.option(
-    "--ttl",
-    type=SECONDS,
-    default=60.0,
-    show_default=True,
-    help="Seconds it lives.",
-)
-@_with_router
-def set_(key: bytes, value: bytes, ttl: float, namespace: str, timeout: float, **router: Any) -> None:
-    """Store VALUE under KEY; a VALUE of - is read from standard input."""
-    content = standard_input().read() if value == b"-" else value
+def _program_of(cache_command: Command[..., Any]) -> Callable[..., None]:
+    """The function of a command of the table: its result is printed, or is the exit code."""
 
-    async def operation(client: CacheClient) -> None:
-        await client.set(namespace, key, content, ttl, timeout=timeout)
+    def program(namespace: str, timeout: float, **given: Any) -> None:
+        arguments = {name: given.pop(name) for name in cache_command.parameters}
+        if arguments.get("value") == b"-":
+            arguments["value"] = standard_input().read()
+        results: list[Any] = []
+        # What is missing must show before the router is asked.
+        output = standard_output() if cache_command is GET else None
 
-    _run(operation, **router)
+        async def operation(client: CacheClient) -> None:
+            method = getattr(client, cache_command.name)
+            results.append(await method(namespace, **arguments, timeout=timeout))
+
+        _run(operation, **given)
+        (result,) = results
+        if isinstance(result, Miss) or result is False:
+            click.echo("Key not found", err=True)
+            sys.exit(1)
+        if output is not None:
+            output.write(result.value)
+
+    _with_router(program)
+    for name in reversed(cache_command.parameters):
+        _PARAMETERS[name](program)
+    return program
 
 
-@command.command()
-@click.argument("key", type=BYTES)
-@_with_router
-def delete(key: bytes, namespace: str, timeout: float, **router: Any) -> None:
-    """Remove KEY; no error if it is not there."""
-
-    async def operation(client: CacheClient) -> None:
-        await client.delete(namespace, key, timeout=timeout)
-
-    _run(operation, **router)
+for _each in TABLE:
+    if _each.parameters:
+        command.command(_each.name, help=_each.summary)(_program_of(_each))
 
 
 def _run(

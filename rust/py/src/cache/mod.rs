@@ -1,4 +1,7 @@
-//! The cache, bound to Python: its engine, and its commands as they are called and answered.
+//! The cache, bound to Python: its engine, and its commands as they are called, executed and answered.
 
-pub mod commands;
+pub mod client;
 pub mod engine;
+pub mod hashes;
+pub mod messages;
+pub mod storage;

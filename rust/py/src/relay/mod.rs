@@ -4,7 +4,7 @@
 mod back;
 mod front;
 
-use protosocket_core::engine::key_hash;
+use protosocket_core::cache::engine::key_hash;
 use protosocket_core::framing::Framing;
 use protosocket_core::relay::KeyPath;
 use pyo3::exceptions::PyValueError;

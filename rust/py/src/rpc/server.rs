@@ -12,7 +12,7 @@ use pyo3::types::PySuper;
 use pyo3::{ffi, intern};
 
 use crate::asyncio_glue::task::{HandlerTask, Step, copy_context, current_context, in_context, is_plain};
-use crate::cache::commands::CacheCommands;
+use crate::cache::storage::CacheCommands;
 use crate::codec::{Kept, Payload, Side, WireCodec};
 use crate::connection::{Broken, Connection, Limits, Next, broken};
 use crate::errors;
@@ -427,7 +427,7 @@ impl ServerConnection {
                 }
                 Request::Call(id, payload) => {
                     if let Some(sent) = native.and_then(|native| {
-                        native.carry_out(py, payload.as_bytes(), |answer| {
+                        native.execute(py, payload.as_bytes(), |answer| {
                             Self::put(slf, message(id), answer)
                         })
                     }) {

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from protosocket.cache.commands import KEY_NOT_FOUND, cache_error
-from protosocket.cache.item_messages import ITEMS, caches_command, decode_answer, item_command
+from protosocket import _core
+from protosocket.cache.commands import cache_error
+from protosocket.cache.commands.caches import CACHES
+from protosocket.cache.commands.delete import DELETE
+from protosocket.cache.commands.get import GET
+from protosocket.cache.commands.item import item_request, read_item
+from protosocket.cache.commands.set import SET
 from protosocket.cache.protosocket_backend import ProtosocketBackend
 from protosocket.cache.protosocket_cache_pb2 import INTERNAL, NOT_FOUND, RESOURCE_EXHAUSTED
-from protosocket.cache.protosocket_messages import MESSAGES
+from protosocket.cache.results import Hit
 from protosocket.errors import CacheError
 
 __all__ = ["Storages"]
 
-_CacheCommand: Any = MESSAGES.CacheCommand
-_Unary: Any = MESSAGES.Unary
-_Get: Any = MESSAGES.GetCommand
-_Set: Any = MESSAGES.SetCommand
-_Delete: Any = MESSAGES.DeleteCommand
-_Operation: Any = ITEMS.ItemOperation
-_decode_response: Any = MESSAGES.decoder(MESSAGES.CacheResponse)
+R = TypeVar("R")
 
 
 class Storages:
@@ -35,55 +35,46 @@ class Storages:
 
     async def get(self, namespace: str, key: bytes) -> bytes | None:
         """The scalar under the key, or ``None``."""
-        response = await self._call(key, _Unary(get=_Get(namespace=namespace, key=key)))
-        if response is None:
-            return None
-        value: bytes = response.get.value
-        return value
+        found = await self._carry(key, GET.request(namespace, key), GET.read)
+        return found.value if isinstance(found, Hit) else None
 
     async def set(self, namespace: str, key: bytes, value: bytes, ttl_ms: int) -> None:
         """Store a scalar for ``ttl_ms`` milliseconds."""
-        put = _Set(namespace=namespace, key=key, value=value, ttl_milliseconds=ttl_ms)
-        await self._call(key, _Unary(set=put))
+        # Not ``SET.request``: to Momento a time to live of 0 is one that has passed at once.
+        await self._carry(key, _core.set_command(namespace, key, value, ttl_ms), SET.read)
 
     async def delete(self, namespace: str, key: bytes) -> None:
         """Remove whatever is under the key."""
-        await self._call(key, _Unary(delete=_Delete(namespace=namespace, key=key)))
+        await self._carry(key, DELETE.request(namespace, key), DELETE.read)
 
     async def operate(self, namespace: str, key: bytes, **operation: Any) -> Any:
         """The ItemAnswer to the operation, named as in ItemOperation; ``None`` if nothing is there."""
-        response = await self._send(key, item_command(namespace, key, _Operation(**operation)))
-        return None if response is None else decode_answer(response.item.answer)
+        return await self._carry(key, item_request(namespace, key, **operation), read_item)
 
     async def on_each(self, action: int, name: str = "") -> list[Any]:
         """Every storage's answer to an action on caches: a CachesResponse, or the ``CacheError``."""
-        answers = self._backend.call_each(MESSAGES.encode(caches_command(action, name)))
+        answers = self._backend.call_each(CACHES.request(action, name))
         return await asyncio.gather(*(self._caches_response(answer) for answer in answers))
 
     async def _caches_response(self, answer: Any) -> Any:
         try:
-            return self._read(await answer).caches
+            return _result(await answer, CACHES.read)
         except CacheError as error:
             return error
 
-    async def _call(self, key: bytes, unary: Any) -> Any:
-        return await self._send(key, _CacheCommand(unary=unary))
-
-    async def _send(self, key: bytes, command: Any) -> Any:
-        encoded = MESSAGES.encode(command)
-        if len(encoded) > self._backend.largest_command:
+    async def _carry(self, key: bytes, request: bytes, read: Callable[[bytes], R]) -> R:
+        if len(request) > self._backend.largest_command:
             # The storage would end the connection, which all share.
-            text = f"the request is {len(encoded)} bytes; storages take {self._backend.largest_command}"
+            text = f"the request is {len(request)} bytes; storages take {self._backend.largest_command}"
             raise cache_error(RESOURCE_EXHAUSTED, text)
-        return self._read(await self._backend.call(key, 0, encoded))
+        return _result(await self._backend.call(key, 0, request), read)
 
-    def _read(self, encoded: bytes) -> Any:
-        """The response, or ``None`` for a miss."""
-        response = _decode_response(encoded)
-        error = response.error
-        if error is None:
-            return response
-        if error.code == NOT_FOUND and error.message == KEY_NOT_FOUND:
-            return None
-        # A NOT_FOUND of any other kind would look like a cache that does not exist.
-        raise cache_error(INTERNAL if error.code == NOT_FOUND else error.code, error.message)
+
+def _result(answer: bytes, read: Callable[[bytes], R]) -> R:
+    try:
+        return read(answer)
+    except CacheError as error:
+        if error.code != NOT_FOUND:
+            raise
+        # No miss: it would look like a cache that does not exist.
+        raise cache_error(INTERNAL, error.detail) from error
