@@ -58,6 +58,8 @@ class Command(Generic[P, R]):
     """One line for people, with the parameters in capitals."""
 
     method: str = ""
-    """Its gRPC method, if it is for clients. It need not be in ``cache_service.proto``: one more there would be
-    one that everybody's ``CacheServicer`` has to have, and messages are the same for all.
+    """Its gRPC method, if it is for clients.
+
+    It need not be in ``cache_service.proto``: one more there would be one that everybody's ``CacheServicer``
+    has to have, and the messages of all methods are the same.
     """

@@ -1,7 +1,7 @@
 //! The usual form of a `CacheResponse`: one answer, and beside it no field but the header's.
 
-use crate::wire::varint;
 use crate::wire::protobuf_reader::{Reader, wire};
+use crate::wire::varint;
 
 /// `CacheResponse.message_id` and `.control_code`.
 pub(super) const HEADER: (u32, u32) = (1, 2);

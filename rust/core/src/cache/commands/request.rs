@@ -1,7 +1,7 @@
 //! The usual form of a `CacheCommand`: one command on a key, its fields once each.
 
-use crate::wire::varint;
 use crate::wire::protobuf_reader::{Reader, wire};
+use crate::wire::varint;
 
 use super::answer::{field_length, only, prefix};
 
