@@ -3,7 +3,7 @@
     python tools/check_rust_modules.py
 
 A module uses another one where a ``use`` or a path in its code leads there; that a ``mod.rs`` declares its
-files is no use. Tests are left out of circles, and not of lengths. It prints one line per fault and exits with
+files is no use. Tests are left out of circles, and not of lengths. It prints a line per fault and exits with
 1 if any.
 """
 

@@ -37,7 +37,8 @@ pub enum Step {
     Invalid(&'static str),
 }
 
-/// The first byte of a MessagePack length prefix: the u32 form.
+/// The first byte of a MessagePack length prefix: `uint 32` of the MessagePack specification, which the Rust crate writes
+/// for every length and the only form that it reads.
 const MESSAGEPACK_U32: u8 = 0xce;
 
 impl Framing {

@@ -1,4 +1,5 @@
-//! Messages of a call that say nothing but what a call cannot do without: id, payload and perhaps a method.
+//! Light messages: those that say nothing but id, payload and perhaps a method, as nearly all of a gRPC call do. For these
+//! no message object is made (docs/decisions/0007).
 
 use super::protobuf_reader::{MAX_DEPTH, Reader, wire};
 

@@ -1,4 +1,5 @@
-//! Protobuf's wire format read field by field, taking exactly what upb takes.
+//! Protobuf's wire format read field by field, taking exactly what upb takes (google's library under its Python messages):
+//! tests/test_native_differential.py compares the two.
 
 use super::malformed::Malformed;
 

@@ -1,4 +1,4 @@
-//! Base-128 varints, as protobuf writes them.
+//! Base-128 varints, as protobuf writes them: <https://protobuf.dev/programming-guides/encoding/#varints>.
 
 /// What [`read`] found at the start of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub enum Read {
     },
     /// The bytes end before the number does.
     Incomplete,
-    /// More than ten bytes, or more than 64 bits.
+    /// More than ten bytes, or more than 64 bits: the tenth byte has room for one.
     Invalid,
 }
 

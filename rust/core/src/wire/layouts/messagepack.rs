@@ -66,7 +66,7 @@ impl HeaderCodec for Fields {
         }
     }
 
-    /// MessagePack has larger ones, but not every language that reads it.
+    /// MessagePack has larger ones, but not every language that reads it: Java and SQL have no unsigned integers.
     fn largest_id(&self) -> u64 {
         i64::MAX as u64
     }
