@@ -65,7 +65,11 @@ def test_the_programs(tmp_path: Path) -> None:
         assert (missing.returncode, missing.stdout, missing.stderr) == (1, b"", b"Key not found\n")
         assert run("cache", "set", "key", "-", "--ttl", "60", *there, content=b"\x00value").returncode == 0
         assert run("cache", "get", "key", *there).stdout == b"\x00value"
+        touched = run("cache", "touch", "key", "--ttl", "60", *there)
+        assert (touched.returncode, touched.stdout, touched.stderr) == (0, b"", b"")
         assert run("cache", "delete", "key", *there).returncode == 0
+        touched = run("cache", "touch", "key", *there)
+        assert (touched.returncode, touched.stdout, touched.stderr) == (1, b"", b"Key not found\n")
         assert run("cache", "set", b"k\xff", b"\x80\x02", *there).returncode == 0
         assert run("cache", "get", b"k\xff", *there).stdout == b"\x80\x02"
         assert run("cache", "delete", b"k\xff", *there).returncode == 0

@@ -31,6 +31,7 @@ BASES = {
     "router": ["router", "--listen", "tcp://192.0.2.1:1", "--storage", "unix:///n", "--token-file", "TOKENS"],
     "cache get": ["cache", "get", "key", "--router", NOWHERE],
     "cache set": ["cache", "set", "key", "value", "--router", NOWHERE],
+    "cache touch": ["cache", "touch", "key", "--router", NOWHERE],
     "cache delete": ["cache", "delete", "key", "--router", NOWHERE],
     "decode": ["decode", "DUMP"],
     "bench talk": ["bench", "talk", "--json", "/nowhere/a.json", "--markdown", "/nowhere/a.md"],

@@ -10,6 +10,7 @@ from protosocket.cache.commands.command import Command
 from protosocket.cache.commands.delete import DELETE
 from protosocket.cache.commands.get import GET
 from protosocket.cache.commands.set import SET
+from protosocket.cache.commands.touch import TOUCH
 from protosocket.cache.results import GetResult
 
 __all__ = ["CacheClient", "CommandMethods"]
@@ -42,6 +43,12 @@ class CacheClient(Protocol):
         self, namespace: str, key: bytes, *, timeout: float | None = None
     ) -> Coroutine[Any, Any, None]:
         """Remove the key; no error if it was not there."""
+        ...
+
+    def touch(
+        self, namespace: str, key: bytes, ttl: float, *, timeout: float | None = None
+    ) -> Coroutine[Any, Any, bool]:
+        """Let what is under the key live for ``ttl`` seconds from now on; whether something was there."""
         ...
 
     async def close(self) -> None:
@@ -82,6 +89,12 @@ class CommandMethods:
     ) -> Coroutine[Any, Any, None]:
         """See ``CacheClient``."""
         return self._carry(DELETE, DELETE.request(namespace, key), timeout)
+
+    def touch(
+        self, namespace: str, key: bytes, ttl: float, *, timeout: float | None = None
+    ) -> Coroutine[Any, Any, bool]:
+        """See ``CacheClient``."""
+        return self._carry(TOUCH, TOUCH.request(namespace, key, ttl), timeout)
 
     def _carry(
         self, command: Command[..., R], request: bytes, timeout: float | None

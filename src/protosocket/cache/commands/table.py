@@ -11,8 +11,9 @@ from protosocket.cache.commands.delete import DELETE
 from protosocket.cache.commands.get import GET
 from protosocket.cache.commands.item import ITEM
 from protosocket.cache.commands.set import SET
+from protosocket.cache.commands.touch import TOUCH
 
 __all__ = ["TABLE"]
 
-TABLE: tuple[Command[..., Any], ...] = (AUTHENTICATE, GET, SET, DELETE, ITEM, CACHES)
+TABLE: tuple[Command[..., Any], ...] = (AUTHENTICATE, GET, SET, DELETE, TOUCH, ITEM, CACHES)
 """Every command; programs list them in this order."""
