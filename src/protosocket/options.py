@@ -62,7 +62,7 @@ class ConnectionOptions:
     """Time for which the event loop looks for more after each read and write instead of sleeping (0 to 1).
     A reply within that time needs no wake-up by the kernel, which takes most of a lone call's latency; in
     exchange the process keeps a processor busy while it waits. ``None``: for 60 µs, where messages have
-    mostly come sooner than that and more of them come than when it sleeps. 0: it sleeps."""
+    mostly come sooner than that. 0: it sleeps."""
 
     transport: Literal["aiofastnet", "loop"] = "aiofastnet"
     """Who moves the bytes: ``aiofastnet``, or the running event ``loop``'s own transports."""

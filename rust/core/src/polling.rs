@@ -3,14 +3,10 @@
 //! To sleep and be woken takes the two processes ten to twenty microseconds of processor time, and one of them as
 //! much again until it runs. An end that is awake when its peer is woken saves both the next time, and so one after
 //! the other they come to wait a third as long. So looking is done where it mostly ends with a message: the time
-//! between messages is watched, and what was spent in vain must be outweighed by short waits. And it is done where
-//! it brings more messages than sleeping does, which is tried out ([`trial`]). Figures: docs/decisions/0012 to 0014.
-
-mod trial;
+//! between messages is watched, and what was spent in vain must be outweighed by short waits. Figures:
+//! docs/decisions/0012 to 0014 and 0020.
 
 use std::time::{Duration, Instant};
-
-use trial::Trial;
 
 /// How long to look for more: as long as it takes to wake a peer that sleeps, and it to answer some messages.
 pub const WORTH: Duration = Duration::from_micros(60);
@@ -34,7 +30,6 @@ pub struct Waits {
     /// It has looked for more since then.
     is_awake: bool,
     short: u8,
-    trial: Trial,
 }
 
 impl Waits {
@@ -44,9 +39,6 @@ impl Waits {
         if let Some(ended) = self.ended {
             let short = if self.is_awake { WORTH } else { SHORT };
             let wait = now.duration_since(ended);
-            if self.is_awake {
-                self.trial.looked(wait);
-            }
             if wait > short {
                 self.short = self.short.saturating_sub(LONG);
             } else if wait > NONE {
@@ -57,13 +49,11 @@ impl Waits {
         self.ended = Some(now);
     }
 
-    /// It has sent so many messages and has nothing to do from `now` on: whether it should look for more, for
-    /// `WORTH`.
+    /// It has written and has nothing to do from `now` on: whether it should look for more, for `WORTH`.
     #[inline]
-    pub fn begin(&mut self, now: Instant, messages: u32) -> bool {
+    pub fn begin(&mut self, now: Instant) -> bool {
         self.ended = Some(now);
-        let is_likely = self.short >= LIKELY;
-        self.is_awake = self.trial.looks(now, messages, is_likely) && is_likely;
+        self.is_awake = self.short >= LIKELY;
         self.is_awake
     }
 
@@ -73,7 +63,6 @@ impl Waits {
             return;
         }
         self.is_awake = false;
-        self.trial.looked(WORTH);
         self.short = self.short.saturating_sub(IN_VAIN);
         self.ended = None;
     }
@@ -87,7 +76,7 @@ mod tests {
     fn come(waits: &mut Waits, now: &mut Instant, gaps: impl IntoIterator<Item = u64>) -> bool {
         let mut looks = false;
         for gap in gaps {
-            looks = waits.begin(*now, 1);
+            looks = waits.begin(*now);
             if looks && Duration::from_micros(gap) > WORTH {
                 waits.in_vain();
             }

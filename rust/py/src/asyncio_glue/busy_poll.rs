@@ -121,16 +121,16 @@ impl BusyPoller {
         Self::awake(slf)
     }
 
-    /// So many messages were written, and there is nothing to do until more is read. Keeps the event loop awake for
-    /// this time; without one, if that is likely to be worth it.
+    /// Something was written, and there is nothing to do until more is read. Keeps the event loop awake for this
+    /// time; without one, if that is likely to be worth it.
     #[inline]
-    pub fn wrote(slf: &Bound<'_, Self>, time: Option<Duration>, messages: u32) -> PyResult<()> {
+    pub fn wrote(slf: &Bound<'_, Self>, time: Option<Duration>) -> PyResult<()> {
         let now = Instant::now();
         {
             let mut state = slf.get().state.borrow(slf.py());
             match time {
                 Some(time) => state.fix(now + time),
-                None if state.waits.begin(now, messages) => {
+                None if state.waits.begin(now) => {
                     state.looks_until = Some(now + WORTH);
                     state.has_looked = false;
                 }

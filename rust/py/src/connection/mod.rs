@@ -804,7 +804,7 @@ impl Connection {
             drop(dropped);
             return Ok(());
         }
-        let (segments, last, write, messages, poller) = {
+        let (segments, last, write, poller) = {
             let mut state = self.state(py);
             let bytes = state.queued_bytes();
             if bytes == 0 || state.closed {
@@ -830,18 +830,18 @@ impl Connection {
                 memory.shrink_to(MOST_KEPT);
                 WRITE_BUFFER.set(memory);
             }
-            let messages = u32::try_from(std::mem::take(&mut state.queued)).unwrap_or(u32::MAX);
+            state.queued = 0;
             state.segment_bytes = 0;
             let poller = state.polling(py);
             let segments = std::mem::take(&mut state.segments);
-            (segments, last, write, messages, poller)
+            (segments, last, write, poller)
         };
         self.hand_over(py, &write, segments, last)?;
         if self.state(py).write_error.is_some() {
             self.forget_passing_error(py)?;
         }
         match poller {
-            Some((poller, time)) => BusyPoller::wrote(poller.bind(py), time, messages),
+            Some((poller, time)) => BusyPoller::wrote(poller.bind(py), time),
             None => Ok(()),
         }
     }
