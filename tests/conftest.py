@@ -100,9 +100,3 @@ def unix_path() -> Iterator[str]:
 def log_of_one_test() -> None:
     """What other tests have logged does not count towards the limit on records."""
     limited_log.forget()
-
-
-@pytest.fixture
-def resets_noticed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reset that libuv keeps from a transport is found in hundredths of a second."""
-    monkeypatch.setattr("protosocket.connection.resets._QUIET_SECONDS", 0.02)

@@ -17,13 +17,12 @@ from tests.places import Place, make_place, reset_on_close
 
 import protosocket
 from protosocket import codecs
-from protosocket.connection.resets import Resets
 from protosocket.errors import ConnectionClosed
 
 if TYPE_CHECKING:
     from tests.conftest import Certificates
 
-pytestmark = [pytest.mark.every_loop, pytest.mark.usefixtures("resets_noticed_soon")]
+pytestmark = pytest.mark.every_loop
 
 KiB = 1024
 Reset = Callable[[bytes], None]
@@ -160,16 +159,6 @@ async def test_a_reset_with_what_tls_keeps_to_itself(certificates: Certificates,
             peer.close()
             with pytest.raises(ConnectionClosed):
                 await asyncio.wait_for(connection.receive(), HANG)
-
-
-async def test_nobody_looks_after_a_while_at_connections_that_are_quiet(place: Place) -> None:
-    resets = Resets.of(asyncio.get_running_loop())
-    async with place.pair(codecs.Bytes()) as (connection, served):
-        await connection.send(b"once")
-        assert await served.receive() == b"once"
-        await asyncio.sleep(0.3)
-        assert resets is None or resets._timer is None  # noqa: SLF001 - what keeps a program busy
-        assert not connection.closed
 
 
 async def test_connections_that_are_quiet_stay(place: Place) -> None:

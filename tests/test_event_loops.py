@@ -541,30 +541,34 @@ def broken(*_: object) -> None:
 def test_who_cannot_take_a_connection_along_makes_a_new_one(
     servers: Servers, new_loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("protosocket.connection.protocol.come_to_thread", broken)
+    monkeypatch.setattr("protosocket.connection.fastnet.FastTLS.come_here", broken)
     loop = new_loop()
-    made = loop.run_until_complete(Made().make(servers, True))
+    tls = servers.client_tls
+    listening = asyncio.run_coroutine_threadsafe(_doomed(servers, True), servers.loop).result(HANG)
+
+    async def make() -> tuple[Any, Any, Any]:
+        client = await rpc.connect(servers.secure_rpc, CODEC, tls=tls)
+        await client.ready()
+        started = client.unary(message(b"wait for-ever")).start()
+        return await _connected(listening.addresses[0], tls), client, started
+
+    lines, client, started = loop.run_until_complete(make())
 
     async def recovers() -> None:
         async with asyncio.timeout(HANG):
             with contextlib.suppress(protosocket.errors.ConnectionClosed):
-                await made.lines.send(b"a")
+                await lines.send(b"a")
             with pytest.raises(protosocket.errors.ConnectionClosed, match="aiofastnet has changed"):
-                await made.lines.receive()
+                await lines.receive()
             for _ in range(2):
                 with contextlib.suppress(protosocket.errors.ConnectionClosed):
-                    await made.client.unary(message(b"echo"))
-                with contextlib.suppress(grpc.aio.AioRpcError):
-                    await made.channel.unary_unary(method("unary_unary"))(b"a")
-                with contextlib.suppress(protosocket.errors.Error):
-                    await made.cache.set("n", b"k", b"v", ttl=60)
-            assert (await made.client.unary(message(b"echo"))).body == b"echo"
-            assert await made.channel.unary_unary(method("unary_unary"))(b"a") == b"A"
-            await made.cache.set("n", b"k", b"v", ttl=60)
+                    await client.unary(message(b"echo"))
+            assert (await client.unary(message(b"echo"))).body == b"echo"
             with pytest.raises(protosocket.errors.ConnectionClosed):
-                await made.started
-            await made.close()
+                await started
+            await client.close()
 
     with Moved(loop) as moved:
         moved.run(recovers())
+    asyncio.run_coroutine_threadsafe(listening.close(), servers.loop).result(HANG)
     loop.close()

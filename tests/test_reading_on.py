@@ -122,7 +122,6 @@ async def waiting_call() -> AsyncIterator[tuple[asyncio.Task[Any], asyncio.Task[
                 yield first, other, LAYOUT.scan(requests[0]).id, accepted
 
 
-@pytest.mark.usefixtures("resets_noticed_soon")
 @pytest.mark.parametrize("turns", range(TURNS))
 async def test_a_reset_is_told_as_ever(turns: int) -> None:
     complaints: list[dict[str, Any]] = []

@@ -45,6 +45,8 @@ mod _core {
     use crate::connection::Connection;
     #[pymodule_export]
     use crate::connection::messages::MessageConnection;
+    #[pymodule_export]
+    use crate::connection::transport::socket::SocketTransport;
     #[cfg(debug_assertions)]
     #[pymodule_export]
     use crate::guarded::check::{call_while_borrowed, drop_while_borrowed};

@@ -12,10 +12,10 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from protosocket.connection.accepting import Acceptor
 from protosocket.connection.address import Address
 from protosocket.connection.dialing import Dialing, resolve
-from protosocket.connection.fastnet import ListeningSocket
-from protosocket.connection.handover import hand_over, network_of
+from protosocket.connection.handover import hand_over
 from protosocket.connection.host import certificate_name, shown_host
 from protosocket.connection.memory import MemoryListener, MemoryTransport, open_memory_transport
 from protosocket.connection.tls import TLS, TLSOption, client_context, server_context
@@ -317,22 +317,26 @@ def _make_protocol(sock: socket.socket, protocol_factory: Callable[[], P]) -> P:
 
 async def _start_server(
     undo: contextlib.ExitStack,
-    sock: ListeningSocket,
+    sock: socket.socket,
     protocol_factory: Callable[[], asyncio.BufferedProtocol],
     options: ConnectionOptions,
     context: ssl.SSLContext | None,
     backlog: int,
 ) -> _Accepting:
     """Accept on ``sock``; ``undo`` has the loop forget it, which must come before it is closed."""
-    network = network_of(options)
+    if options.transport != "loop":
+        acceptor = Acceptor(sock, protocol_factory, options, context, backlog)
+        undo.callback(acceptor.close)
+        return acceptor
+    loop = asyncio.get_running_loop()
     # It watches nothing, and waits for nothing, before `undo` knows of it.
     later: dict[str, Any] = {"sock": sock, "backlog": backlog, "start_serving": False}
     if sock.family == socket.AF_UNIX:
-        server = await network.create_unix_server(protocol_factory, **later)
+        server = await loop.create_unix_server(protocol_factory, **later)
     elif context is None:
-        server = await network.create_server(protocol_factory, **later)
+        server = await loop.create_server(protocol_factory, **later)
     else:
-        server = await network.create_server(
+        server = await loop.create_server(
             protocol_factory,
             **later,
             ssl=context,
@@ -341,22 +345,22 @@ async def _start_server(
         )
     undo.callback(server.close)
     await server.start_serving()
-    return _AsyncioServer(network, sock, server) if isinstance(network, asyncio.BaseEventLoop) else server
+    return _AsyncioServer(loop, sock, server) if isinstance(loop, asyncio.BaseEventLoop) else server
 
 
 async def _bind_internet(
     undo: contextlib.ExitStack, address: Address, reuse_port: bool, backlog: int | None
-) -> list[ListeningSocket]:
+) -> list[socket.socket]:
     """Sockets at every address the host stands for, on one port; ``undo`` closes them.
 
     They listen, unless ``backlog`` is None.
     """
-    sockets: list[ListeningSocket] = []
+    sockets: list[socket.socket] = []
     port = address.port
     unavailable = OSError("the name has no address")
     for family, kind, protocol, _, target in dict.fromkeys(await resolve(address, socket.AI_PASSIVE)):
         try:
-            sock = undo.enter_context(ListeningSocket(family, kind, protocol))
+            sock = undo.enter_context(socket.socket(family, kind, protocol))
         except OSError as error:
             unavailable = error
             continue
@@ -385,9 +389,9 @@ async def _bind_internet(
     return sockets
 
 
-def _bind_unix(undo: contextlib.ExitStack, path: str, backlog: int) -> ListeningSocket:
+def _bind_unix(undo: contextlib.ExitStack, path: str, backlog: int) -> socket.socket:
     """A socket that listens at ``path``; ``undo`` closes it."""
-    sock = undo.enter_context(ListeningSocket(socket.AF_UNIX, socket.SOCK_STREAM))
+    sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
     sock.setblocking(False)
     try:
         sock.bind(path)

@@ -8,20 +8,35 @@ was made; then the transport, which first has the loop forget the descriptor. We
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
-from typing import cast
+from asyncio.trsock import TransportSocket
+from typing import Any, cast
 
+from protosocket._core import SocketTransport
 from protosocket.connection.fastnet import FastNet
+from protosocket.connection.watching import watching
 from protosocket.options import ConnectionOptions
 
-__all__ = ["hand_over", "network_of"]
+__all__ = ["hand_over", "start_plain"]
 
 
-def network_of(options: ConnectionOptions) -> asyncio.AbstractEventLoop | FastNet:
-    """Who makes transports and servers, as ``options.transport`` says."""
-    loop = asyncio.get_running_loop()
-    return loop if options.transport == "loop" else FastNet(loop)
+def start_plain(sock: socket.socket, protocol: asyncio.BufferedProtocol) -> asyncio.Transport:
+    """Our own transport of ``protocol`` on ``sock``, which is connected, without TLS.
+
+    ``connection_made`` has run.
+    """
+    extra: dict[str, Any] = {"socket": TransportSocket(sock)}
+    # A peer that is gone has no name any more.
+    with contextlib.suppress(OSError):
+        extra["sockname"] = sock.getsockname()
+        extra["peername"] = sock.getpeername()
+    loop = watching(asyncio.get_running_loop())
+    transport = SocketTransport(loop, sock, protocol, extra)
+    transport._start()  # noqa: SLF001 - not before `connection_made` may be called
+    # It has the methods of asyncio.Transport, not its type.
+    return cast(asyncio.Transport, transport)
 
 
 class _Handover(asyncio.BufferedProtocol):
@@ -63,7 +78,9 @@ async def hand_over(
     of the event loop.
     """
     loop = asyncio.get_running_loop()
-    network = network_of(options)
+    network: Any = loop if options.transport == "loop" else FastNet(loop)
+    if context is None and network is not loop:
+        return start_plain(sock, protocol)
     handover = _Handover(protocol)
     turned: list[None] = []
     # What is raised before the next turn was raised before there was a transport.
@@ -93,4 +110,4 @@ async def hand_over(
             # uvloop's own transports close the descriptor itself, which must not be closed again with `sock`.
             sock.detach()
         raise
-    return transport
+    return cast(asyncio.Transport, transport)

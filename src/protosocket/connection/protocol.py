@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import socket
 import ssl
-import threading
 import types
 from typing import TYPE_CHECKING, Any, cast
 
+from protosocket._core import SocketTransport
 from protosocket.connection.carried_tls import CarriedTLS
 from protosocket.connection.endpoint import configure_socket, peer_name
-from protosocket.connection.fastnet import ResumingTLS, come_to_thread
+from protosocket.connection.fastnet import FastTLS
 from protosocket.connection.polling import busy_poller
-from protosocket.connection.resets import Resets
-from protosocket.errors import ConnectionClosed, InvalidMessage, MessageTooLarge, ProtocolError
+from protosocket.errors import ConnectionClosed, InvalidMessage, MessageTooLarge
 from protosocket.event_loops import require_loop, stops_with_the_interpreter
 from protosocket.limited_log import limited_log
 from protosocket.options import ConnectionOptions
@@ -51,7 +49,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
 
     def _setup(self, options: ConnectionOptions) -> None:
         self._options = options
-        self._transport: asyncio.Transport | ResumingTLS | CarriedTLS | None = None
+        self._transport: asyncio.Transport | FastTLS | CarriedTLS | None = None
         self._loop = asyncio.get_running_loop()
         stops_with_the_interpreter(self._loop)
         self._closed = self._loop.create_future()
@@ -61,10 +59,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._cut_off: asyncio.TimerHandle | None = None
         self._doubt: asyncio.TimerHandle | None = None
         self._room_waiters: list[asyncio.Future[None]] = []
-        self._resets: Resets | None = None
-        self._descriptor: int | None = None
         self._is_tls = False
-        self._fastnet: Any = None
         self._socket: socket.socket | None = None
         self.peer = "unknown peer"
 
@@ -74,30 +69,19 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         """Take the transport."""
         self.peer = peer_name(transport)
         configure_socket(transport, self._options)
-        # aiofastnet's transports have the methods of asyncio.Transport, not its type.
-        plain = cast("asyncio.Transport", transport)
-        if ResumingTLS.suits(transport):
-            self._transport = ResumingTLS(transport, self._loop)
+        self._socket = transport.get_extra_info("socket")
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
+        is_fast = FastTLS.suits(transport)
+        if is_fast:
+            self._transport = FastTLS(transport, self._loop)
         else:
-            self._transport = CarriedTLS.of(transport) or plain
+            # Ours have the methods of asyncio.Transport, not its type.
+            self._transport = CarriedTLS.of(transport) or cast("asyncio.Transport", transport)
         seconds = self._options.busy_poll
         poller = None if seconds == 0 else busy_poller(self._loop)
         polling = None if poller is None else (poller, seconds)
-        direct = type(transport).__module__.startswith("aiofastnet")
-        is_plain = transport.get_extra_info("sslcontext") is None
-        self._is_tls = not is_plain
-        self._socket = transport.get_extra_info("socket")
-        watched = self._socket if direct and is_plain else None
-        self._descriptor = None if watched is None else watched.fileno()
-        self._fastnet = transport if direct else None
-        self._fastnet_thread = threading.get_ident()
-        self._attach(self._transport, self._loop, direct, self._descriptor, polling)
-        self._resets = Resets.of(self._loop) if direct else None
-        if self._resets is not None:
-            # Under TLS something may have come with the handshake, or come without giving any bytes.
-            self._tell_of_reads(functools.partial(self._resets.has_read, self, plain), not is_plain)
-            if not is_plain:
-                self._resets.has_read(self, plain)
+        direct = is_fast or isinstance(transport, SocketTransport)
+        self._attach(self._transport, self._loop, direct, polling)
 
     def eof_received(self) -> None:
         """The peer sends no more, which ends the connection."""
@@ -115,8 +99,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
             return
         if not self._closing:
             # Without an EOF before: a reset, or TLS cut off underneath.
-            error = None if exc is None else self._take_write_error() or exc
-            self._judge_end(error, is_cut=self._is_tls and (exc is None or isinstance(exc, ssl.SSLEOFError)))
+            self._judge_end(exc, is_cut=self._is_tls and (exc is None or isinstance(exc, ssl.SSLEOFError)))
             self._closing = True
         if self._cut_off is not None:
             self._cut_off.cancel()
@@ -125,14 +108,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
             self._doubt.cancel()
             self._doubt = None
         self._detach()
-        if self._resets is not None:
-            self._resets.forget(self)
-        if self._descriptor is not None:
-            # The transport closes it after this. aiofastnet 1.2 watches it even when the connection was
-            # cut off by `connection_made`, and then uvloop would take the next socket of that number for it.
-            self._loop.remove_reader(self._descriptor)
-            self._descriptor = None
-        self._transport = self._fastnet = self._socket = None
+        self._transport = self._socket = None
         self._closed.set_result(None)
         self._room()
         self._ended()
@@ -168,20 +144,12 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
 
     # What the native half calls.
 
-    def _came(self, error: Exception | None) -> None:
-        """Somebody uses the connection in another thread than before, or in no task of its event loop.
-
-        With an ``error``: the transport raised it.
-        """
-        if error is not None:
-            self._transport_failed(error)
-            return
+    def _came(self) -> None:
+        """Somebody uses the connection in another thread than before, or in no task of its event loop."""
         require_loop(self._loop, f"the connection to {self.peer}")
-        thread = threading.get_ident()
-        if self._fastnet is not None and self._fastnet_thread != thread:
-            self._fastnet_thread = thread
+        if isinstance(self._transport, FastTLS):
             try:
-                come_to_thread(self._fastnet, self._loop, self, self._is_halted)
+                self._transport.come_here(self, self._is_halted)
             except Exception as failure:
                 self._transport_failed(failure)
 
@@ -192,33 +160,34 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._judge_end(failure, is_cut=False)
         self._closing = True
         assert self._transport is not None
-        # What closes an aiofastnet transport itself does not ask which thread this is.
-        force_close = getattr(self._fastnet, "_force_close", None)
         try:
-            if force_close is None:
-                self._transport.abort()
+            if isinstance(self._transport, FastTLS):
+                self._transport.force_close(failure)
             else:
-                force_close(failure)
+                self._transport.abort()
         except Exception:
             if self._socket is not None:
                 with contextlib.suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
             self._loop.call_soon(self.connection_lost, failure)
 
-    def _broken(self, kind: str, detail: str, size: int, cause: BaseException | None) -> None:
+    def _too_large(self, size: int) -> None:
+        """The peer announced a message of ``size`` bytes."""
         limit = self._options.receive_limit
-        error: ProtocolError
-        if kind == "too large":
-            error = MessageTooLarge(
-                f"{self.peer} sent a message of {size} bytes, over the receive limit of {limit}; "
-                f"raise receive_limit if that is intended",
-                peer=self.peer,
-                size=size,
-                limit=limit,
-            )
-        else:
-            error = InvalidMessage(f"{self.peer} sent bytes that are no message: {detail}", peer=self.peer)
-            error.__cause__ = cause
+        error = MessageTooLarge(
+            f"{self.peer} sent a message of {size} bytes, over the receive limit of {limit}; "
+            f"raise receive_limit if that is intended",
+            peer=self.peer,
+            size=size,
+            limit=limit,
+        )
+        limited_log.warning("connection ended: %s", error)
+        self._fail(error)
+
+    def _invalid(self, detail: str, cause: BaseException | None) -> None:
+        """The peer sent what is no message."""
+        error = InvalidMessage(f"{self.peer} sent bytes that are no message: {detail}", peer=self.peer)
+        error.__cause__ = cause
         limited_log.warning("connection ended: %s", error)
         self._fail(error)
 
@@ -228,7 +197,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         def judge() -> None:
             self._doubt = None
             if not self._closing and not self._counts()["messages_received"]:
-                self._broken("invalid", what, 0, None)
+                self._invalid(what, None)
 
         # As long as a peer has for its TLS handshake: who sends one message waits for nothing in between.
         self._doubt = self._loop.call_later(self._options.connect_timeout, judge)

@@ -44,6 +44,13 @@ impl Home {
         self.thread.load(Relaxed) == this_thread()
     }
 
+    /// Whether an event loop was closed.
+    pub fn is_closed(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
+        event_loop
+            .call_method0(intern!(event_loop.py(), "is_closed"))?
+            .is_truthy()
+    }
+
     /// It has come into this thread.
     pub fn follow(&self) {
         self.thread.store(this_thread(), Relaxed);

@@ -1,6 +1,6 @@
 //! A long payload that is read from the socket right into the bytes object it will be.
 
-use std::ptr;
+use std::{ptr, slice};
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -44,22 +44,25 @@ impl Assembly {
             header,
         };
         let arrived = &unread[header..];
-        let (free, _) = assembly.free();
-        // SAFETY: fewer bytes have arrived than the object is long.
-        unsafe { ptr::copy_nonoverlapping(arrived.as_ptr(), free, arrived.len()) };
+        assembly.memory()[..arrived.len()].copy_from_slice(arrived);
         assembly.filled = arrived.len();
         Some(assembly)
     }
 
-    /// Where the next read goes, and how many bytes it may be. Nobody else knows the object yet.
-    pub fn free(&mut self) -> (*mut u8, usize) {
-        // SAFETY: the memory of a bytes object that lives as long as this, and an offset within it.
-        let free = unsafe {
-            ffi::PyBytes_AsString(self.payload.as_ptr())
-                .cast::<u8>()
-                .add(self.filled)
-        };
-        (free, (self.length - self.filled).min(LARGEST_READ))
+    /// All of the object's memory.
+    fn memory(&mut self) -> &mut [u8] {
+        // SAFETY: a bytes object of that length, which lives as long as this, and which nobody else knows yet.
+        unsafe {
+            let memory = ffi::PyBytes_AsString(self.payload.as_ptr());
+            slice::from_raw_parts_mut(memory.cast(), self.length)
+        }
+    }
+
+    /// Where the next read goes.
+    pub fn free(&mut self) -> &mut [u8] {
+        let from = self.filled;
+        let to = self.length.min(from + LARGEST_READ);
+        &mut self.memory()[from..to]
     }
 
     /// Takes note of bytes read to [`Assembly::free`].

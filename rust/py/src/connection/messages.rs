@@ -212,7 +212,7 @@ impl MessageConnection {
                 Ok(Taken::Skipped) => {}
                 Ok(Taken::Nothing) => {
                     // A codec with framing of its own does not go through the state's own look.
-                    connection.state(py).settle();
+                    connection.state(py).incoming.settle();
                     break Ok(());
                 }
                 Err(why) => break Err(why),
@@ -290,7 +290,7 @@ impl<'py> Unread<'py> {
             if need > limit {
                 return Err(Broken::TooLarge(need as u64));
             }
-            state.wait_for(need);
+            state.incoming.wait_for(need);
             return Ok(Taken::Nothing);
         }
         let Some(count) = usize::try_from(count)
@@ -302,8 +302,7 @@ impl<'py> Unread<'py> {
         };
         self.offset += count;
         if what == 2 {
-            state.receive.consume(count);
-            state.wait_for(0);
+            state.incoming.skip(count);
             return Ok(Taken::Skipped);
         }
         if count > limit {
@@ -323,10 +322,10 @@ impl<'py> Unread<'py> {
         if self.view.is_none() {
             let copy = {
                 let state = connection.state(py);
-                if !state.is_worth_a_look() {
+                if !state.incoming.is_worth_a_look() {
                     return Ok(None);
                 }
-                PyBytes::new(py, state.receive.unread())
+                PyBytes::new(py, state.incoming.unread())
             };
             self.length = copy.as_bytes().len();
             self.view = Some(PyMemoryView::from(copy.as_any())?.into_any());

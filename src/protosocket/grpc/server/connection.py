@@ -203,7 +203,7 @@ class ServerConnection(HandlingConnection):
         assert isinstance(result, Exchange)
         return result.run(partial(self._item, task)), True
 
-    def _broken(self, kind: str, detail: str, size: int, cause: BaseException | None) -> None:
+    def _invalid(self, detail: str, cause: BaseException | None) -> None:
         transport = self._transport
         # With TLS, gRPC's clients give up by themselves: nobody agrees to "h2" in the handshake.
         if "HTTP/2" in detail and hasattr(transport, "set_protocol"):
@@ -212,7 +212,7 @@ class ServerConnection(HandlingConnection):
             plain = cast(asyncio.Transport, transport)
             self._loop.call_soon(Http2Refusal, plain, _FOR_HTTP2, self.connection_lost)
             return
-        super()._broken(kind, detail, size, cause)
+        super()._invalid(detail, cause)
 
     # What calls use.
 
