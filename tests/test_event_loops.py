@@ -12,7 +12,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-import grpc
 import pytest
 import uvloop
 from tests.grpc_parity.world import generic_handler, method

@@ -1,4 +1,4 @@
-"""Accepting connections on listening sockets, each of which becomes a transport with a protocol of its own."""
+"""Accepting connections: each becomes a transport with a protocol of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Acceptor:
-    """Accepts on ``sock``, which it closes, until ``close``. With ``context`` peers begin with a TLS handshake."""
+    """Accepts on ``sock``, which it closes, until ``close``; with ``context`` for TLS."""
 
     __slots__ = ("_backlog", "_context", "_factory", "_handshakes", "_loop", "_options", "_retry", "_sock")
 
@@ -87,7 +87,8 @@ class Acceptor:
 
     def _accepted(self, sock: socket.socket) -> None:
         if self._context is not None:
-            task = background_task(self._loop, self._shake_hands(sock, self._context), "protosocket handshake")
+            handshake = self._shake_hands(sock, self._context)
+            task = background_task(self._loop, handshake, "protosocket handshake")
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
             return

@@ -17,9 +17,9 @@ __all__ = ["FastNet", "FastTLS"]
 
 
 class FastNet:
-    """The methods of an event loop that make TLS connections of connected sockets, with aiofastnet's transports.
+    """What makes TLS connections of connected sockets, with aiofastnet's transports.
 
-    What the arguments mean is in the documentation of the ``asyncio.AbstractEventLoop`` method of the same name.
+    What the arguments mean is in the documentation of the ``asyncio.AbstractEventLoop`` method of that name.
     """
 
     __slots__ = ("_loop",)
@@ -52,8 +52,8 @@ class FastTLS:
     """
 
     __slots__ = (
-        "_is_on_socket", "_loop", "_thread", "_transport", "abort", "force_close", "is_closing", "pause_reading",
-        "write",
+        "_is_on_socket", "_loop", "_thread", "_transport", "abort", "force_close", "is_closing",
+        "pause_reading", "write",
     )  # fmt: skip
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
@@ -86,8 +86,8 @@ class FastTLS:
     def come_here(self, protocol: asyncio.BaseProtocol, is_paused: bool) -> None:
         """Be used in this thread, into which the event loop has moved.
 
-        Only making its innermost part again changes what it takes for the event loop's thread, which forgets its
-        protocol and whether it reads.
+        Only making its innermost part again changes what it takes for the event loop's thread, which forgets
+        its protocol and whether it reads.
         """
         thread = threading.get_ident()
         if self._thread == thread:

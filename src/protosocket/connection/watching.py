@@ -1,8 +1,8 @@
 """Sockets with an error, which libuv does not watch any more.
 
-Once a socket has an error libuv stops watching it (``uv__poll_io``), and uvloop calls back a last time and lets go
-of the callback (``UVPoll._fatal_error``). If data came together with a reset, a transport reads those and waits for
-the next event, which never comes. asyncio's own loop goes on telling.
+Once a socket has an error libuv stops watching it (``uv__poll_io``), and uvloop calls back a last time and
+lets go of the callback (``UVPoll._fatal_error``). If data came together with a reset, a transport reads those
+and waits for the next event, which never comes. asyncio's own loop goes on telling.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 //! Who moves a connection's bytes: our own transport of a plain socket, or another with asyncio's methods.
 
 mod memory;
+mod methods;
 pub mod socket;
 mod system;
 mod unsent;
@@ -123,7 +124,7 @@ impl Bind<'_> {
 
     pub fn pause(&self) -> PyResult<()> {
         match self {
-            Bind::Socket(socket) => SocketTransport::pause_reading(socket),
+            Bind::Socket(socket) => SocketTransport::pause(socket),
             Bind::Other(transport, _) => transport
                 .call_method0(intern!(transport.py(), "pause_reading"))
                 .map(drop),
@@ -132,7 +133,7 @@ impl Bind<'_> {
 
     pub fn resume(&self) -> PyResult<()> {
         match self {
-            Bind::Socket(socket) => SocketTransport::resume_reading(socket),
+            Bind::Socket(socket) => SocketTransport::resume(socket),
             Bind::Other(transport, _) => transport
                 .call_method0(intern!(transport.py(), "resume_reading"))
                 .map(drop),
