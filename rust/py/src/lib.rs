@@ -19,6 +19,7 @@ mod _core {
     use pyo3::exceptions::PyImportError;
     use pyo3::prelude::*;
 
+    use crate::asyncio_glue::slots::fill_steps;
     use crate::asyncio_glue::switch;
 
     #[pymodule_export]
@@ -55,13 +56,13 @@ mod _core {
     #[pymodule_export]
     use crate::relay::{RelayBack, RelayFront, RelayRoutes};
     #[pymodule_export]
+    use crate::rpc::call::UnaryCall;
+    #[pymodule_export]
     use crate::rpc::client::ClientConnection;
     #[pymodule_export]
     use crate::rpc::pool::CallPool;
     #[pymodule_export]
     use crate::rpc::server::ServerConnection;
-    #[pymodule_export]
-    use crate::rpc::unary::UnaryCall;
     #[pymodule_export]
     use crate::stopwatch::Stopwatch;
 
@@ -70,12 +71,9 @@ mod _core {
         refuse_without_gil(module.py())?;
         switch::read();
         module.add("PLAIN_ASYNCIO", switch::plain())?;
-        crate::rpc::unary::fill_slots(module.py());
-        crate::asyncio_glue::driven::fill_slots(module.py());
-        if switch::plain() {
-            return Ok(());
-        }
-        crate::rpc::pool::shorten_unary(module.py())
+        crate::rpc::call::fill_slots(module.py());
+        fill_steps::<DrivenCoroutine>(module.py());
+        Ok(())
     }
 
     /// A free-threaded interpreter enables its lock for this module, unless it was told never to.

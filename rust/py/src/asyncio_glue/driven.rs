@@ -5,16 +5,47 @@
 //! the coroutine goes on from one to the next, and takes a step when the coroutine ends, waits for anything else,
 //! or is to be cancelled. It is then told what the coroutine led to.
 
+use std::sync::OnceLock;
+
+use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyString, PyType};
 use pyo3::{ffi, intern};
 
-use crate::asyncio_glue::switch::plain;
+use crate::asyncio_glue::slots::Steps;
 use crate::asyncio_glue::task::{Sent, Turns, running_task, send, throw};
-use crate::asyncio_glue::waiting::{Steps, am_send, is_known_weakly, wake};
+use crate::asyncio_glue::waiting::{Awaited, Callback, is_known_weakly, wake};
 use crate::guarded::{Guarded, Held};
-use crate::rpc::unary::{Callback, UnaryCall, exception};
+
+/// A call that a coroutine may wait for while its task waits for another one.
+pub trait Drivable: Sync {
+    /// Whether a coroutine waits for it, and nothing else does.
+    fn is_drivable(&self, py: Python<'_>) -> bool;
+
+    /// When it is answered, `driver` goes on before the task that waits for it.
+    fn driven_by(&self, py: Python<'_>, driver: Option<Py<DrivenCoroutine>>);
+
+    /// `driver` waits for it while its task waits for another call; `waiter` wakes that task.
+    fn drive(&self, py: Python<'_>, driver: Py<DrivenCoroutine>, waiter: Callback);
+
+    fn event_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;
+}
+
+/// An object as a call that coroutines may go on from, if it is one.
+pub type Recognise = for<'a> fn(&'a Bound<'_, PyAny>) -> Option<&'a dyn Drivable>;
+
+static RECOGNISE: OnceLock<Recognise> = OnceLock::new();
+
+/// Which objects are such calls: said once, when the module is made.
+pub fn drives(recognise: Recognise) {
+    RECOGNISE.get_or_init(|| recognise);
+}
+
+#[inline]
+fn recognised<'a>(object: &'a Bound<'_, PyAny>) -> Option<&'a dyn Drivable> {
+    RECOGNISE.get().and_then(|recognise| recognise(object))
+}
 
 /// A coroutine around a coroutine.
 #[pyclass(frozen, weakref, module = "protosocket._core")]
@@ -26,8 +57,8 @@ pub struct DrivenCoroutine {
 #[derive(Default)]
 struct State {
     /// While the coroutine is ahead of its task: the call that the task waits for, and the one that the coroutine does.
-    first: Option<Held<UnaryCall>>,
-    current: Option<Held<UnaryCall>>,
+    first: Option<Held<PyAny>>,
+    current: Option<Held<PyAny>>,
     /// What the coroutine led to while its task waited.
     outcome: Option<Sent>,
     /// The coroutine runs while its task waits.
@@ -40,16 +71,16 @@ impl DrivenCoroutine {
     /// Goes on with the coroutine, which waits for this call that was answered. No task runs; `waiter` wakes its
     /// task in the context that was entered.
     #[inline]
-    pub fn go_on<'py>(
+    pub fn go_on<'py, T: Awaited + Drivable>(
         slf: Bound<'py, Self>,
-        call: &Bound<'py, UnaryCall>,
+        call: &Bound<'py, T>,
         task: &Bound<'py, PyAny>,
         waiter: Callback,
         turns: &mut Turns<'py>,
     ) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let event_loop = call.get().caller().event_loop(py)?;
+        let event_loop = T::of(call).event_loop(py)?;
         let is_first = this.state.borrow(py).first.is_none();
         // Who has kept the call may cancel it later, and means only that.
         if is_first && has_other_owners(call) {
@@ -61,8 +92,12 @@ impl DrivenCoroutine {
         }
         if is_first {
             // It stays what the task waits for.
-            call.get().driven_by(py, Some(slf.clone().unbind()));
-            let before = this.state.borrow(py).first.replace(call.clone().into());
+            T::of(call).driven_by(py, Some(slf.clone().unbind()));
+            let before = this
+                .state
+                .borrow(py)
+                .first
+                .replace(call.clone().into_any().into());
             drop(before);
         }
         this.state.borrow(py).is_running = true;
@@ -75,11 +110,15 @@ impl DrivenCoroutine {
         let left = turns.leave(&event_loop, task);
         if let (Sent::Yielded(awaited), false, Ok(())) = (&sent, is_cancelled, &left) {
             if let Some(next) = drivable(awaited.bind(py)) {
-                let same = next.get().caller().event_loop(py);
+                let same = next.event_loop(py);
                 if same.is_ok_and(|next_loop| next_loop.is(&event_loop)) {
-                    let before = this.state.borrow(py).current.replace(next.clone().into());
+                    let before = this
+                        .state
+                        .borrow(py)
+                        .current
+                        .replace(awaited.clone_ref(py).into());
                     drop(before);
-                    next.get().drive(py, slf.unbind(), waiter);
+                    next.drive(py, slf.unbind(), waiter);
                     return Ok(());
                 }
             }
@@ -102,7 +141,10 @@ impl DrivenCoroutine {
                 .map(|call| call.clone_ref(py))
         };
         match current {
-            Some(call) => UnaryCall::cancel(call.bind(py), message),
+            Some(call) => call
+                .bind(py)
+                .call_method1(intern!(py, "cancel"), (message,))?
+                .is_truthy(),
             None => Ok(false),
         }
     }
@@ -118,8 +160,8 @@ impl DrivenCoroutine {
             }
             (state.outcome.take(), state.first.take(), state.current.take())
         };
-        if let Some(first) = first {
-            first.get().driven_by(py, None);
+        if let Some(first) = first.as_ref().and_then(|first| recognised(first.bind(py))) {
+            first.driven_by(py, None);
         }
         drop(current);
         outcome
@@ -131,7 +173,7 @@ impl DrivenCoroutine {
     fn waits(slf: &Bound<'_, Self>, sent: Sent) -> Sent {
         if let Sent::Yielded(awaited) = &sent {
             if let Some(call) = drivable(awaited.bind(slf.py())) {
-                call.get().driven_by(slf.py(), Some(slf.clone().unbind()));
+                call.driven_by(slf.py(), Some(slf.clone().unbind()));
             }
         }
         sent
@@ -151,16 +193,15 @@ impl Steps for DrivenCoroutine {
 
 /// Whether others than the coroutine, its task and the reading of the connection hold a call, or know of it.
 #[inline]
-fn has_other_owners(call: &Bound<'_, UnaryCall>) -> bool {
+fn has_other_owners<T>(call: &Bound<'_, T>) -> bool {
     // SAFETY: both look at a live object; the class has a list of weak references.
     unsafe { ffi::Py_REFCNT(call.as_ptr()) > 3 || is_known_weakly(call) }
 }
 
 /// The call that a coroutine waits for, if it alone does.
 #[inline]
-fn drivable<'a, 'py>(awaited: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, UnaryCall>> {
-    let call = awaited.cast_exact::<UnaryCall>().ok()?;
-    call.get().is_drivable(call.py()).then_some(call)
+fn drivable<'a>(awaited: &'a Bound<'_, PyAny>) -> Option<&'a dyn Drivable> {
+    recognised(awaited).filter(|call| call.is_drivable(awaited.py()))
 }
 
 #[pymethods]
@@ -264,19 +305,26 @@ fn cancel_again(slf: &Bound<'_, DrivenCoroutine>, error: &Bound<'_, PyAny>) -> P
     task.call_method0(intern!(py, "uncancel")).map(drop)
 }
 
-/// Lets tasks take a step without a StopIteration for its result.
-pub fn fill_slots(py: Python<'_>) {
-    let kind = py.get_type::<DrivenCoroutine>().as_type_ptr();
-    // SAFETY: the module is being made, so nobody uses the class; as a heap type with `__await__` it has a table
-    // of these slots of its own.
-    unsafe {
-        // For `yield from` in a generator.
-        (*kind).tp_iter = Some(ffi::PyObject_SelfIter);
-        if plain() {
-            return;
-        }
-        if let Some(slots) = (*kind).tp_as_async.as_mut() {
-            slots.am_send = Some(am_send::<DrivenCoroutine>);
-        }
+/// The exception that the arguments of a coroutine's `throw` name.
+pub fn exception<'py>(
+    kind: &Bound<'py, PyAny>,
+    value: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let base = kind.py().get_type::<PyBaseException>();
+    if kind.is_instance(&base)? {
+        return Ok(kind.clone());
+    }
+    if !kind
+        .cast::<PyType>()
+        .is_ok_and(|kind| kind.is_subclass(&base).unwrap_or(false))
+    {
+        return Err(PyTypeError::new_err(
+            "exceptions must be derived from BaseException",
+        ));
+    }
+    match value {
+        Some(value) if value.is_instance(kind)? => Ok(value.clone()),
+        Some(value) if !value.is_none() => kind.call1((value,)),
+        _ => kind.call0(),
     }
 }

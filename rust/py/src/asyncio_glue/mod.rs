@@ -3,6 +3,8 @@
 pub mod busy_poll;
 pub mod driven;
 pub mod home;
+pub mod slots;
 pub mod switch;
 pub mod task;
 pub mod waiting;
+pub mod waking;

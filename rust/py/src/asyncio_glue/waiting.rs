@@ -1,22 +1,45 @@
-//! What a task and the future it waits for say to each other, for a `UnaryCall`, without the general ways.
+//! What a task and the future it waits for say to each other, without the general ways.
 //!
 //! asyncio's tasks know the structure of `asyncio.Future` alone. Of everything else they ask three attributes by
-//! name for each wait, and the result when they wake up, which took a fifth of all instructions of a call. Here
-//! those names are told by their addresses, and a task is woken with a future that it knows. Every other name and
-//! every other caller goes the general way.
+//! name for each wait, and the result when they wake up. Here those names are told by their addresses, and a task is
+//! woken with a future that it knows. Every other name and every other caller goes the general way.
 
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use pyo3::PyTypeInfo;
-use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::{ffi, intern};
 
 use crate::asyncio_glue::home::Home;
-use crate::asyncio_glue::task::Sent;
+use crate::asyncio_glue::slots::{given_back, panicked};
+use crate::asyncio_glue::switch::plain;
 use crate::guarded::Held;
-use crate::rpc::unary::UnaryCall;
+
+/// A callback with the context it runs in.
+pub type Callback = (Held<PyAny>, Held<PyAny>);
+
+/// A future of a class of our own, from which nobody derives. It has asyncio's methods as well, for everybody who asks
+/// for them in the general way.
+pub trait Awaited: PyTypeInfo {
+    fn of<'a>(slf: &'a Bound<'_, Self>) -> &'a Self;
+
+    /// What `_asyncio_future_blocking` is: None as long as it is no future.
+    fn blocking(&self, py: Python<'_>) -> Option<bool>;
+
+    fn set_blocking(&self, py: Python<'_>, value: bool);
+
+    /// One of the things of its event loop.
+    fn asked<'py>(
+        &self,
+        py: Python<'py>,
+        which: impl FnOnce(&EventLoop) -> &Py<PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>>;
+
+    /// Has `callback` called with it in `context`, where a task would go on.
+    fn add_waiter(slf: &Bound<'_, Self>, callback: Py<PyAny>, context: Py<PyAny>) -> PyResult<()>;
+}
 
 /// An event loop, with what its tasks ask for at every wait.
 pub struct EventLoop {
@@ -46,12 +69,12 @@ impl EventLoop {
 
 /// Calls what waits for `call`. A task's own callback looks at nothing but whether there is a result.
 #[inline]
-pub fn wake<'py>(callback: &Bound<'py, PyAny>, call: &Bound<'py, UnaryCall>) -> PyResult<Bound<'py, PyAny>> {
+pub fn wake<'py, T: Awaited>(
+    callback: &Bound<'py, PyAny>,
+    call: &Bound<'py, T>,
+) -> PyResult<Bound<'py, PyAny>> {
     if wakes_a_task(callback) {
-        callback.call1((call
-            .get()
-            .caller()
-            .asked(call.py(), |event_loop| &event_loop.done)?,))
+        callback.call1((T::of(call).asked(call.py(), |event_loop| &event_loop.done)?,))
     } else {
         callback.call1((call,))
     }
@@ -68,39 +91,37 @@ pub fn woken_task<'py>(callback: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>
 }
 
 /// Has the class answer the names that asyncio asks for at every wait, before it looks for others.
-///
-/// # Safety
-///
-/// Nobody uses the class yet, and nobody derives from it.
-pub unsafe fn fill_attribute_slots(kind: *mut ffi::PyTypeObject) {
-    // SAFETY: the caller's promise.
+pub fn fill_attribute_slots<T: Awaited>(py: Python<'_>) {
+    if plain() {
+        return;
+    }
+    let kind = py.get_type::<T>().as_type_ptr();
+    // SAFETY: the module is being made, so nobody uses the class.
     unsafe {
-        (*kind).tp_getattro = Some(getattro);
-        (*kind).tp_setattro = Some(setattro);
+        (*kind).tp_getattro = Some(getattro::<T>);
+        (*kind).tp_setattro = Some(setattro::<T>);
     }
 }
 
 /// # Safety
 ///
-/// Called by the interpreter, with a `UnaryCall` and a name.
-unsafe extern "C" fn getattro(call: *mut ffi::PyObject, name: *mut ffi::PyObject) -> *mut ffi::PyObject {
+/// Called by the interpreter, with an object of the class and a name.
+unsafe extern "C" fn getattro<T: Awaited>(
+    call: *mut ffi::PyObject,
+    name: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
     // SAFETY: the interpreter holds the GIL; nothing is dropped here, which is what attaching would be for.
     let py = unsafe { Python::assume_attached() };
     // SAFETY: the slot is this class's alone, and nobody derives from it.
-    let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
+    let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<T>() };
     let known = catch_unwind(AssertUnwindSafe(|| {
         if name == intern!(py, "_asyncio_future_blocking").as_ptr() {
-            let blocking = this.get().is_yielded(py);
-            Some(
-                blocking
-                    .into_pyobject(py)
-                    .map(Bound::into_any)
-                    .map_err(PyErr::from),
-            )
+            let blocking = T::of(&this).blocking(py).into_pyobject(py);
+            Some(blocking.map(Bound::into_any).map_err(PyErr::from))
         } else if name == intern!(py, "get_loop").as_ptr() {
-            Some(this.get().caller().asked(py, |event_loop| &event_loop.get_loop))
+            Some(T::of(&this).asked(py, |event_loop| &event_loop.get_loop))
         } else if name == intern!(py, "add_done_callback").as_ptr() {
-            Some(function(&ADD_DONE_CALLBACK, &this))
+            Some(function(AddDoneCallback::<T>::DEFINITION, &this))
         } else {
             None
         }
@@ -115,8 +136,8 @@ unsafe extern "C" fn getattro(call: *mut ffi::PyObject, name: *mut ffi::PyObject
 
 /// # Safety
 ///
-/// Called by the interpreter, with a `UnaryCall`, a name, and a value unless the attribute is to be deleted.
-unsafe extern "C" fn setattro(
+/// Called by the interpreter, with an object of the class, a name, and a value unless the attribute is to be deleted.
+unsafe extern "C" fn setattro<T: Awaited>(
     call: *mut ffi::PyObject,
     name: *mut ffi::PyObject,
     value: *mut ffi::PyObject,
@@ -134,8 +155,8 @@ unsafe extern "C" fn setattro(
         };
         if let Some(blocking) = blocking {
             // SAFETY: the slot is this class's alone, and nobody derives from it.
-            let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
-            let set = catch_unwind(AssertUnwindSafe(|| this.get().set_yielded(py, blocking)));
+            let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<T>() };
+            let set = catch_unwind(AssertUnwindSafe(|| T::of(&this).set_blocking(py, blocking)));
             return match set {
                 Ok(()) => 0,
                 Err(_) => {
@@ -164,14 +185,19 @@ static GET_LOOP: Definition = Definition(ffi::PyMethodDef {
     ml_doc: c"The event loop that the call belongs to.".as_ptr(),
 });
 
-static ADD_DONE_CALLBACK: Definition = Definition(ffi::PyMethodDef {
-    ml_name: c"add_done_callback".as_ptr(),
-    ml_meth: ffi::PyMethodDefPointer {
-        PyCFunctionFastWithKeywords: add_done_callback,
-    },
-    ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
-    ml_doc: c"Have callback(call) called when the call has ended.".as_ptr(),
-});
+/// The same for `add_done_callback` of a class.
+struct AddDoneCallback<T>(PhantomData<T>);
+
+impl<T: Awaited> AddDoneCallback<T> {
+    const DEFINITION: &'static Definition = &Definition(ffi::PyMethodDef {
+        ml_name: c"add_done_callback".as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer {
+            PyCFunctionFastWithKeywords: add_done_callback::<T>,
+        },
+        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+        ml_doc: c"Have callback(call) called when the call has ended.".as_ptr(),
+    });
+}
 
 /// A Python function that has `held` for its first argument.
 #[inline]
@@ -194,8 +220,8 @@ unsafe extern "C" fn get_loop(event_loop: *mut ffi::PyObject, _: *mut ffi::PyObj
 
 /// # Safety
 ///
-/// Called by the interpreter, with a `UnaryCall` and its arguments.
-unsafe extern "C" fn add_done_callback(
+/// Called by the interpreter, with an object of the class and its arguments.
+unsafe extern "C" fn add_done_callback<T: Awaited>(
     call: *mut ffi::PyObject,
     arguments: *const *mut ffi::PyObject,
     count: ffi::Py_ssize_t,
@@ -204,7 +230,7 @@ unsafe extern "C" fn add_done_callback(
     // SAFETY: the interpreter holds the GIL. Attaching would panic where it collects for the last time.
     let py = unsafe { Python::assume_attached() };
     // SAFETY: the function is made for objects of this class alone.
-    let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<UnaryCall>() };
+    let this = unsafe { Bound::from_borrowed_ptr(py, call).cast_into_unchecked::<T>() };
     // SAFETY: `names` is a tuple or null; with one name there is one value behind the positional arguments.
     let in_context = unsafe {
         count == 1
@@ -223,8 +249,7 @@ unsafe extern "C" fn add_done_callback(
                     Bound::from_borrowed_ptr(py, *arguments.add(1)).unbind(),
                 )
             };
-            return UnaryCall::add_callback(&this, callback, context, true)
-                .map(|()| py.None().into_bound(py));
+            return T::add_waiter(&this, callback, context).map(|()| py.None().into_bound(py));
         }
         // SAFETY: live objects; both functions give a new reference or null with an error set.
         unsafe {
@@ -279,67 +304,4 @@ fn is_wakeup_of_a_task(callback: &Bound<'_, PyAny>) -> bool {
 pub unsafe fn is_known_weakly<T>(object: &Bound<'_, T>) -> bool {
     // SAFETY: a live object; the caller vouches for its class.
     unsafe { !(*ffi::PyObject_GET_WEAKREFS_LISTPTR(object.as_ptr())).is_null() }
-}
-
-/// What a C function gives back: a new reference, or null with an error set.
-#[inline]
-pub fn given_back(
-    py: Python<'_>,
-    result: std::thread::Result<PyResult<Bound<'_, PyAny>>>,
-) -> *mut ffi::PyObject {
-    match result {
-        Ok(Ok(object)) => object.into_ptr(),
-        Ok(Err(error)) => {
-            error.restore(py);
-            std::ptr::null_mut()
-        }
-        Err(_) => panicked(py),
-    }
-}
-
-/// A coroutine of a class that nobody derives from.
-pub trait Steps: PyTypeInfo {
-    /// The next step, which finds `value` where the coroutine waits.
-    fn step(slf: &Bound<'_, Self>, value: &Bound<'_, PyAny>) -> Sent;
-}
-
-/// What `await` and tasks call for a step, which needs no StopIteration for its result.
-///
-/// It does not attach, which takes as long as a step's own work: PyO3's count of that is for `Py`s that are dropped,
-/// which wait for the next function that attaches if none has. So what a step drops as a rule are `Bound`s.
-///
-/// # Safety
-///
-/// Called by the interpreter, with an object of the class, a live value and a place for the result.
-pub unsafe extern "C" fn am_send<T: Steps>(
-    coroutine: *mut ffi::PyObject,
-    value: *mut ffi::PyObject,
-    result: *mut *mut ffi::PyObject,
-) -> ffi::PySendResult {
-    // SAFETY: the interpreter holds the GIL.
-    let py = unsafe { Python::assume_attached() };
-    let step = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the slot is this class's alone, and nobody derives from it.
-        let coroutine = unsafe { Bound::from_borrowed_ptr(py, coroutine).cast_into_unchecked::<T>() };
-        // SAFETY: a live object, by the slot's contract.
-        T::step(&coroutine, &unsafe { Bound::from_borrowed_ptr(py, value) })
-    }));
-    let (status, object) = match step {
-        Ok(Sent::Yielded(awaited)) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),
-        Ok(Sent::Returned(value)) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
-        Ok(Sent::Raised(error)) => {
-            error.restore(py);
-            (ffi::PySendResult::PYGEN_ERROR, std::ptr::null_mut())
-        }
-        Err(_) => (ffi::PySendResult::PYGEN_ERROR, panicked(py)),
-    };
-    // SAFETY: the interpreter gave a place for the result.
-    unsafe { *result = object };
-    status
-}
-
-#[cold]
-fn panicked(py: Python<'_>) -> *mut ffi::PyObject {
-    PanicException::new_err("a call panicked").restore(py);
-    std::ptr::null_mut()
 }

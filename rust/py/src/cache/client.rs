@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyTuple, PyType};
 use crate::cache::messages::{delete_command, get_command, set_command};
 use crate::guarded::{Guarded, Held};
 use crate::rpc::pool::{CallPool, generic_alias};
-use crate::rpc::unary::{Reading, UnaryCall};
+use crate::rpc::call::{Reading, UnaryCall};
 
 /// The native half of a cache's client: its everyday calls, each one native object from request to result.
 ///

@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
 
 use super::slot::Slot;
+use crate::asyncio_glue::slots::given_back;
 use crate::asyncio_glue::switch::plain;
-use crate::asyncio_glue::waiting::given_back;
 use crate::guarded::Guarded;
 
 /// How many freed objects a class keeps.

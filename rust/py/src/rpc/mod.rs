@@ -1,6 +1,6 @@
-//! Calls, bound to Python: the pool and the calls of a client, the handlers of a server.
+//! Calls, bound to Python: a client's connections, its pool and its calls; the handlers of a server.
 
+pub mod call;
 pub mod client;
 pub mod pool;
 pub mod server;
-pub mod unary;

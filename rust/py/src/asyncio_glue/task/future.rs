@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::{HandlerTask, Outcome, cancelled};
-use crate::rpc::unary::Callback;
+use crate::asyncio_glue::waiting::Callback;
 
 impl HandlerTask {
     /// Has `callback` called with this task in a later turn of the event loop.

@@ -14,11 +14,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTraceback};
 use pyo3::{ffi, intern};
 
-use crate::asyncio_glue::waiting::is_known_weakly;
+use crate::asyncio_glue::waiting::{Callback, is_known_weakly};
 use crate::errors;
 use crate::guarded::{Guarded, Held};
 use crate::rpc::server::ServerConnection;
-use crate::rpc::unary::Callback;
 pub use future::HandlerWait;
 
 /// A running handler.
