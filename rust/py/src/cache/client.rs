@@ -7,8 +7,8 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyTuple, PyType};
 
 use crate::cache::messages::{delete_command, get_command, set_command};
 use crate::guarded::{Guarded, Held};
-use crate::rpc::pool::{CallPool, generic_alias};
 use crate::rpc::call::{Reading, UnaryCall};
+use crate::rpc::pool::{CallPool, generic_alias};
 
 /// The native half of a cache's client: its everyday calls, each one native object from request to result.
 ///
