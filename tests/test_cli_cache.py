@@ -29,7 +29,9 @@ class Program:
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line.startswith(("listening on tcp://127.0.0.1:", "listening on tls://127.0.0.1:"))
+        assert line.startswith(
+            tuple(f"listening on {scheme}://127.0.0.1:" for scheme in ("tcp", "tls", "grpc"))
+        )
         self.url = line.split()[-1]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -85,6 +87,21 @@ def test_the_programs(tmp_path: Path) -> None:
     finally:
         codes = [router.stop(signal.SIGINT), server.process.poll()]
     assert codes == [0, -signal.SIGKILL]
+
+
+@pytest.mark.parametrize("transport", [(), ("--transport", "grpc-stream")])
+def test_the_urls_say_how_commands_travel(transport: tuple[str, ...]) -> None:
+    server = Program("storage", "--listen", "grpc://127.0.0.1:0")
+    router = Program("router", "--listen", ANYWHERE, "--storage", server.url, *transport)
+    there = ("--router", router.url)
+    try:
+        assert server.url.startswith("grpc://")
+        assert run("cache", "set", "key", "value", *there).returncode == 0
+        assert run("cache", "touch", "key", *there).returncode == 0
+        assert run("cache", "get", "key", *there).stdout == b"value"
+    finally:
+        codes = [router.stop(signal.SIGTERM), server.stop(signal.SIGTERM)]
+    assert codes == [0, 0]
 
 
 def busy_seconds(program: Program) -> float:

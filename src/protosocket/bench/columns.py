@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from protosocket.bench.driver import Endpoint
 from protosocket.bench.jobs import Prefill
+from protosocket.cache.transports import FRONTS, TRANSPORTS
 
 if TYPE_CHECKING:
     from protosocket.bench.processes import Processes
-    from protosocket.bench.workload import Protocol
+    from protosocket.cache.transports import Front, Transport
 
 __all__ = ["COLUMNS", "Column", "Places", "System", "start_system"]
-
-LISTEN = {
-    "grpc": ("--grpc-listen", "grpc://127.0.0.1:0"),
-    "protosocket": ("--listen", "tcp://127.0.0.1:0"),
-}
 
 CLIENT_HOP = "client-router"
 STORAGE_HOP = "router-storage"
@@ -40,10 +36,10 @@ class Column:
     of each going wherever the kernel puts it.
     """
 
-    name: Protocol
+    name: str
     title: str
-    driver: Literal["grpc", "protosocket"]
-    transport: Literal["grpc-unary", "grpc-stream", "protosocket"]
+    front: Front
+    transport: Transport
     placed: bool = False
 
     @property
@@ -55,29 +51,30 @@ class Column:
         return Places(client=frozenset(processors[:1]), servers=frozenset(processors[-1:]))
 
 
-COLUMNS: tuple[Column, ...] = (
-    Column("grpc-unary", "gRPC unary", "grpc", "grpc-unary"),
-    Column("grpc-stream", "gRPC streaming", "grpc", "grpc-stream"),
-    Column("protosocket-backend", "protosocket\nrouter → storage", "grpc", "protosocket"),
-    Column("protosocket", "protosocket\nclient → router → storage", "protosocket", "protosocket"),
+COLUMNS: tuple[Column, ...] = tuple(
+    Column(each.name, each.title, FRONTS[each.front], transport)
+    for transport in TRANSPORTS.values()
+    for each in transport.columns
 )
 """In the order of the talk's table."""
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A running router and storage: where clients connect, and whose cost is read."""
+    """A running router and storage: where clients connect, and whose cost is read.
+
+    ``quick`` is the quickest way to fill the storage: its URL and the driver for it.
+    """
 
     url: str
-    storage_url: str
-    storage_driver: Literal["grpc", "protosocket"]
+    quick: tuple[str, str]
     pids: dict[str, int]
     hops: dict[str, str]
 
     def prefill(self, cache_name: str) -> Prefill:
-        """Fill the storage itself, which is quicker than through the router."""
-        endpoint = Endpoint(urls=(self.storage_url,), cache_name=cache_name)
-        return Prefill(driver=self.storage_driver, endpoint=endpoint)
+        """Fill the storage itself if that can be, which is quicker than through the router."""
+        url, driver = self.quick
+        return Prefill(driver=driver, endpoint=Endpoint(urls=(url,), cache_name=cache_name))
 
 
 async def start_system(processes: Processes, column: Column, connections: int) -> System:
@@ -85,26 +82,24 @@ async def start_system(processes: Processes, column: Column, connections: int) -
 
     Raises ProcessError, with what the program wrote, if one does not start.
     """
-    storage_driver: Literal["grpc", "protosocket"]
-    storage_driver = "protosocket" if column.transport == "protosocket" else "grpc"
     title = f"{column.name}, placed" if column.placed else column.name
     servers = column.places.servers
     storage = await processes.program(
-        f"storage of {title}", "storage", *LISTEN[storage_driver], processors=servers
+        f"storage of {title}", "storage", "--listen", column.transport.listen_url, processors=servers
     )
     router = await processes.program(
         f"router of {title}",
         "router",
-        *LISTEN[column.driver],
+        *("--listen", column.front.listen_url),
         *("--storage", storage.url),
-        *("--transport", column.transport),
+        *("--transport", column.transport.name),
         *("--connections", str(connections)),
         processors=servers,
     )
+    direct = column.transport.front
     return System(
         url=router.url,
-        storage_url=storage.url,
-        storage_driver=storage_driver,
+        quick=(router.url, column.front.name) if direct is None else (storage.url, direct),
         pids={"router": router.pid, "storage": storage.pid},
         hops={CLIENT_HOP: router.url, STORAGE_HOP: storage.url},
     )

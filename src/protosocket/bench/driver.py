@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
+from protosocket.cache.transports import FRONTS
 from protosocket.errors import OptionError
 
 if TYPE_CHECKING:
@@ -18,11 +19,6 @@ __all__ = ["Driver", "DriverFactory", "Endpoint", "Verdict", "find_driver"]
 
 Verdict = Literal["miss", "wrong length", "wrong answer"] | None
 """What is wrong with an answer: None for nothing; a miss is an answer all the same, the others are errors."""
-
-DRIVERS = {
-    "grpc": "protosocket.bench.drivers.grpc:driver",
-    "protosocket": "protosocket.bench.drivers.protosocket:driver",
-}
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,14 +66,17 @@ class DriverFactory(Protocol):
 
 
 def find_driver(name: str) -> DriverFactory:
-    """The factory called ``name``: ``grpc``, ``protosocket`` or any importable ``module:name``.
+    """The factory called ``name``: a front of the cache's registry or any importable ``module:name``.
 
     Raises OptionError if there is none, and ModuleNotFoundError if a package it needs is not installed.
     """
-    if name not in DRIVERS and ":" not in name:
-        raise OptionError(f"no driver {name!r}: there are {', '.join(DRIVERS)}, or name one as 'module:name'")
+    if name in FRONTS:
+        made: DriverFactory = resolve_name("protosocket.bench.drivers.cache:driver_of")(FRONTS[name])
+        return made
+    if ":" not in name:
+        raise OptionError(f"no driver {name!r}: there are {', '.join(FRONTS)}, or name one as 'module:name'")
     try:
-        factory: DriverFactory = resolve_name(DRIVERS.get(name, name))
+        factory: DriverFactory = resolve_name(name)
     except AttributeError as error:
         raise OptionError(f"no driver {name!r}: {error}") from error
     return factory

@@ -97,7 +97,7 @@ async def _spec(workload: Workload, processes: Processes, progress: Callable[[st
     column = next(column for column in COLUMNS if column.name == general.protocol)
     pids: dict[str, int] = {}
     if target.endpoints:
-        scheme = "grpc" if column.driver == "grpc" else "tcp"
+        scheme = column.front.schemes[0]
         urls = tuple(url if "://" in url else f"{scheme}://{url}" for url in target.endpoints)
         hops = {f"client-{url}": url for url in urls}
     else:
@@ -105,7 +105,7 @@ async def _spec(workload: Workload, processes: Processes, progress: Callable[[st
         system = await start_system(processes, column, client.poolsize)
         urls, pids, hops = (system.url,), system.pids, system.hops
     return LoadSpec(
-        driver=column.driver,
+        driver=column.front.name,
         endpoint=Endpoint(
             urls=urls,
             connections=client.poolsize,

@@ -146,7 +146,7 @@ async def start_column(processes: Processes, settings: TalkSettings, column: Col
         ),
     )
     spec = LoadSpec(
-        driver=column.driver,
+        driver=column.front.name,
         endpoint=Endpoint(
             urls=(system.url,),
             connections=settings.connections,

@@ -11,16 +11,18 @@ import random
 import re
 from itertools import chain, cycle, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from protosocket.cache.transports import TRANSPORTS
 from protosocket.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
+    "PROTOCOLS",
     "Client",
     "Command",
     "General",
@@ -35,8 +37,13 @@ __all__ = [
     "parse_workload",
 ]
 
-Protocol = Literal["grpc-unary", "grpc-stream", "protosocket-backend", "protosocket"]
-"""Which system is measured; the four columns of the talk."""
+PROTOCOLS = tuple(column.name for transport in TRANSPORTS.values() for column in transport.columns)
+
+if TYPE_CHECKING:
+    Protocol = str
+else:
+    Protocol = Literal[PROTOCOLS]
+"""Which system is measured; the columns of the talk."""
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
@@ -57,7 +64,7 @@ HINTS = {
 }
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "protocol": get_args(Protocol),
+    "protocol": PROTOCOLS,
     "verb": ("get", "set", "delete"),
     "key_distribution": ("uniform", "zipf"),
     "vkind": ("bytes",),

@@ -6,12 +6,12 @@ import sys
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import click
 
 from protosocket.bench.processes import run_until_signalled
-from protosocket.bench.workload import Protocol, load_workload
+from protosocket.bench.workload import PROTOCOLS, load_workload
 from protosocket.cli._parameters import CONNECTIONS, OUTPUT, FiniteRange
 from protosocket.cli._standard import require_output, standard_output
 from protosocket.errors import OptionError
@@ -44,7 +44,7 @@ def command() -> None:
 @click.option(
     "--column",
     "names",
-    type=click.Choice(get_args(Protocol)),
+    type=click.Choice(PROTOCOLS),
     multiple=True,
     help="Measure only this system; can be given several times.",
 )

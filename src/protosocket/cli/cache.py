@@ -14,11 +14,11 @@ from protosocket.cache.commands import TABLE, Command
 from protosocket.cache.commands.get import GET
 from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.results import Miss
+from protosocket.cache.transports import FRONTS, ClientHop
 from protosocket.cli._parameters import BYTES, SECONDS, TEXT
 from protosocket.cli._serving import run
 from protosocket.cli._standard import standard_input, standard_output
 from protosocket.cli._tls import client_tls, file_option
-from protosocket.connection import TLS
 
 __all__ = ["command"]
 
@@ -36,7 +36,7 @@ _OPTIONS: tuple[Callable[[Callable[..., None]], Callable[..., None]], ...] = (
     click.option("--router", type=TEXT, metavar="URL", required=True, help="Where the router listens."),
     click.option(
         "--transport",
-        type=click.Choice(["protosocket", "grpc"]),
+        type=click.Choice(list(FRONTS)),
         default="protosocket",
         show_default=True,
         help="How to talk to it.",
@@ -120,21 +120,11 @@ def _run(
     tls_ca: Path | None,
     tls_insecure: bool,
 ) -> None:
-    tls = client_tls("--tls-ca", [router], tls_ca, insecure=tls_insecure)
+    prepare_grpc()
+    hop = ClientHop(token=token, tls=client_tls("--tls-ca", [router], tls_ca, insecure=tls_insecure))
 
     async def main() -> None:
-        async with _client(router, transport, token, tls) as client:
+        async with FRONTS[transport].client(router, hop) as client:
             await operation(client)
 
     run(main)
-
-
-def _client(router: str, transport: str, token: str | None, tls: TLS | None) -> CacheClient:
-    if transport == "grpc":
-        prepare_grpc()
-        from protosocket.cache.grpc_client import GrpcCacheClient
-
-        return GrpcCacheClient(router, token=token)
-    from protosocket.cache.protosocket_client import ProtosocketCacheClient
-
-    return ProtosocketCacheClient(router, token=token, tls=tls)

@@ -11,6 +11,7 @@ import click
 from protosocket.cache.auth import TokenPolicy, read_tokens
 from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.interface import Backend, Listening
+from protosocket.cache.transports import FRONTS, TRANSPORTS, ServedHop, StorageHop, front_of, transport_of
 from protosocket.cli._parameters import CONNECTIONS, TEXT, WORKERS
 from protosocket.cli._serving import (
     options_of,
@@ -21,7 +22,7 @@ from protosocket.cli._serving import (
     with_busy_poll,
 )
 from protosocket.cli._tls import client_tls, file_option, server_tls, with_server_tls
-from protosocket.connection import TLS, run_workers
+from protosocket.connection import run_workers
 from protosocket.errors import OptionError
 from protosocket.options import ConnectionOptions
 
@@ -58,14 +59,12 @@ _CONNECT_SECONDS = 5.0
     metavar="URL[,URL...]",
     required=True,
     multiple=True,
-    help="The storages: tcp, tls or unix URLs, grpc URLs with a gRPC transport.",
+    help="The storages: tcp, tls, unix or grpc URLs.",
 )
 @click.option(
     "--transport",
-    type=click.Choice(["protosocket", "grpc-unary", "grpc-stream"]),
-    default="protosocket",
-    show_default=True,
-    help="How commands travel to the storages.",
+    type=click.Choice(list(TRANSPORTS)),
+    help="How commands travel to the storages; by default as their URLs say, grpc by unary calls.",
 )
 @click.option("--connections", type=CONNECTIONS, default=1, show_default=True, help="Per storage.")
 @click.option(
@@ -86,7 +85,7 @@ def command(
     momento_listen: str | None,
     momento_cache: Sequence[str],
     storage: Sequence[str],
-    transport: str,
+    transport: str | None,
     connections: int,
     workers: int,
     token_file: Path | None,
@@ -97,23 +96,29 @@ def command(
     storage_tls_ca: Path | None,
 ) -> None:
     """Run a router of the cache until SIGTERM or SIGINT."""
+    prepare_grpc()
     if listen is None and grpc_listen is None and momento_listen is None:
         raise OptionError("a router needs --listen, --grpc-listen or --momento-listen")
-    if momento_listen is not None and transport != "protosocket":
+    storages = [url.strip() for urls in storage for url in urls.split(",") if url.strip()]
+    back = TRANSPORTS[transport] if transport else transport_of(storages[0] if storages else "")
+    if momento_listen is not None and back is not TRANSPORTS["protosocket"]:
         raise OptionError("--momento-listen needs storages that are reached by --transport protosocket")
     if momento_cache and momento_listen is None:
         raise OptionError("--momento-cache is for --momento-listen")
     # At once, so that a missing package is told before anything waits for storages.
     serve_momento = None if momento_listen is None else _gateway()
-    storages = [url.strip() for urls in storage for url in urls.split(",") if url.strip()]
     tokens = read_policy(token_file)
     storage_token = None if storage_token_file is None else read_tokens(storage_token_file)[0]
     tls = server_tls(listen, tls_cert, tls_key)
     storage_tls = client_tls("--storage-tls-ca", storages, storage_tls_ca)
     options = options_of(busy_poll, listen)
-    make_backend = partial(_backend, transport, storages, connections, storage_token, options, storage_tls)
+    hop = StorageHop(connections=connections, token=storage_token, options=options, tls=storage_tls)
+    make_backend = partial(back.connect, storages, hop)
+    fronts = [(front_of(listen), listen)] if listen is not None else []
+    if grpc_listen is not None:
+        fronts.append((FRONTS["grpc"], grpc_listen))
     if workers > 1:
-        if listen is None or grpc_listen is not None or momento_listen is not None:
+        if listen is None or momento_listen is not None or not all(each.is_shareable for each, _ in fronts):
             raise OptionError("--workers is for --listen; a router that serves gRPC is one process")
         run_workers(
             partial(_serve_in_worker, make_backend, tokens, options, tls_cert, tls_key),
@@ -126,16 +131,10 @@ def command(
         backend = make_backend()
         try:
             await backend.connect(_CONNECT_SECONDS)
-            listeners: list[Coroutine[object, object, Listening]] = []
-            if listen is not None:
-                from protosocket.cache.protosocket_router import serve_router
-
-                listeners.append(serve_router(listen, backend, tokens=tokens, options=options, tls=tls))
-            if grpc_listen is not None:
-                prepare_grpc()
-                from protosocket.cache.grpc_router import serve_router_grpc
-
-                listeners.append(serve_router_grpc(grpc_listen, backend, tokens=tokens))
+            served = ServedHop(tokens=tokens, options=options, tls=tls)
+            listeners: list[Coroutine[object, object, Listening]] = [
+                front.listen(url, backend, served) for front, url in fronts
+            ]
             if momento_listen is not None and serve_momento is not None:
                 listeners.append(serve_momento(momento_listen, backend, tokens=tokens, caches=momento_cache))
             await serve_until_stopped(listeners)
@@ -146,7 +145,6 @@ def command(
 
 
 def _gateway() -> Callable[..., Coroutine[object, object, Listening]]:
-    prepare_grpc()
     from protosocket.cache.momento import serve_momento
 
     return serve_momento
@@ -172,35 +170,12 @@ async def _serve_in_worker(
     key: Path | None,
     url: str,
 ) -> _Worker:
-    from protosocket.cache.protosocket_router import serve_router
-
     tune_garbage_collector()
-    tls = server_tls(url, cert, key)
+    hop = ServedHop(tokens=tokens, options=options, tls=server_tls(url, cert, key), reuse_port=True)
     backend = make_backend()
     try:
         await backend.connect(_CONNECT_SECONDS)
-        listening = await serve_router(url, backend, tokens=tokens, options=options, tls=tls, reuse_port=True)
-        return _Worker(listening, backend)
+        return _Worker(await front_of(url).listen(url, backend, hop), backend)
     except BaseException:
         await backend.close()
         raise
-
-
-def _backend(
-    transport: str,
-    storages: Sequence[str],
-    connections: int,
-    token: str | None,
-    options: ConnectionOptions,
-    tls: TLS | None,
-) -> Backend:
-    if transport == "protosocket":
-        from protosocket.cache.protosocket_router import ProtosocketBackend
-
-        return ProtosocketBackend(storages, connections=connections, token=token, options=options, tls=tls)
-    prepare_grpc()
-    from protosocket.cache.grpc_backend import GrpcStreamBackend, GrpcUnaryBackend
-
-    if transport == "grpc-unary":
-        return GrpcUnaryBackend(storages, connections=connections, token=token)
-    return GrpcStreamBackend(storages, connections=connections, token=token)

@@ -13,6 +13,7 @@ from protosocket.cache.engine import Engine, create_engine
 from protosocket.cache.grpc_environment import prepare_grpc
 from protosocket.cache.interface import Listening
 from protosocket.cache.storage import StorageHandler
+from protosocket.cache.transports import TRANSPORTS, ServedHop, transport_of
 from protosocket.cli._parameters import TEXT
 from protosocket.cli._serving import options_of, read_policy, run, serve_until_stopped, with_busy_poll
 from protosocket.cli._tls import file_option, server_tls, with_server_tls
@@ -47,6 +48,7 @@ def command(
     tls_key: Path | None,
 ) -> None:
     """Run a storage server of the cache until SIGTERM or SIGINT."""
+    prepare_grpc()
     if listen is None and grpc_listen is None:
         raise OptionError("a storage needs --listen, --grpc-listen or both")
     tls = server_tls(listen, tls_cert, tls_key)
@@ -56,16 +58,12 @@ def command(
     handler = StorageHandler(engine)
 
     async def main() -> None:
+        hop = ServedHop(tokens=tokens, options=options, tls=tls)
         listeners: list[Coroutine[object, object, Listening]] = []
         if listen is not None:
-            from protosocket.cache.protosocket_storage import serve_storage
-
-            listeners.append(serve_storage(listen, handler, tokens=tokens, options=options, tls=tls))
+            listeners.append(transport_of(listen).listen(listen, handler, hop))
         if grpc_listen is not None:
-            prepare_grpc()
-            from protosocket.cache.grpc_storage import serve_storage_grpc
-
-            listeners.append(serve_storage_grpc(grpc_listen, handler, tokens=tokens))
+            listeners.append(TRANSPORTS["grpc-unary"].listen(grpc_listen, handler, hop))
         sweeping = asyncio.create_task(_sweep(engine))
         try:
             await serve_until_stopped(listeners)

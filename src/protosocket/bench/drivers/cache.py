@@ -1,22 +1,39 @@
-"""Drives any client of the cache: what the cache's drivers have in common."""
+"""Drives a router (or a storage) of the cache with the clients of any front."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from protosocket.bench.operations import Operations, Verb
 from protosocket.cache.results import Hit, Miss
+from protosocket.cache.transports import ClientHop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from protosocket.bench.driver import Endpoint, Verdict
-    from protosocket.cache.interface import CacheClient
+    from protosocket.bench.driver import Driver, DriverFactory, Endpoint, Verdict
+    from protosocket.cache.client import CacheClient
+    from protosocket.cache.transports import Front
 
-__all__ = ["LONGEST_TTL", "CacheDriver"]
+__all__ = ["LONGEST_TTL", "CacheDriver", "driver_of"]
 
 # For a keyspace without a ttl: nothing may expire while it is measured.
 LONGEST_TTL = 24 * 3600.0
+
+
+def driver_of(front: Front) -> DriverFactory:
+    """Drivers with a client of ``front``, which is one connection, for each connection of an endpoint."""
+
+    def driver(endpoint: Endpoint, operations: Operations) -> Driver:
+        async def connect() -> list[CacheClient]:
+            front.prepare(asyncio.get_running_loop())
+            hop = ClientHop()
+            return [front.client(url, hop) for _ in range(endpoint.connections) for url in endpoint.urls]
+
+        return CacheDriver(connect, endpoint, operations)
+
+    return driver
 
 
 class CacheDriver:
