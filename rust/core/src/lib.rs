@@ -10,14 +10,7 @@ pub mod receive;
 pub mod rpc;
 pub mod wire;
 
-// The old places of what went into the rooms, while others still look there.
-pub use rpc::calls as table;
-pub use rpc::relay::key_path as relay;
-pub use wire::protobuf_reader as wire_reader;
-pub use wire::protobuf_writer as wire_writer;
-pub use wire::{framing, light, messagepack_keys, varint};
-
-/// The old place of the header and its layouts.
+/// The old place of the header and its layouts, while `rpc/server.rs` of the binding looks there.
 pub mod header {
     pub use crate::wire::Malformed;
     pub use crate::wire::header::{Control, Header};

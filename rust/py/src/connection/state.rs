@@ -1,8 +1,10 @@
 //! One connection's state: what came in, what goes out, and what both are attached to.
 
 use protosocket_core::flush::FlushPolicy;
-use protosocket_core::framing::Framing;
-use protosocket_core::header::{Header, Layout, Malformed};
+use protosocket_core::wire::Malformed;
+use protosocket_core::wire::framing::Framing;
+use protosocket_core::wire::header::Header;
+use protosocket_core::wire::layouts::Layout;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 

@@ -1,7 +1,7 @@
 //! A router's connection to a storage: commands out under ids of its own, answers to who waits for them.
 
-use protosocket_core::header::Header;
 use protosocket_core::rpc::relay::{Answer, Back, Caller};
+use protosocket_core::wire::header::Header;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use protosocket_core::header::{Header, Malformed};
-use protosocket_core::relay::Kind;
+use protosocket_core::rpc::relay::key_path::Kind;
 use protosocket_core::rpc::relay::{Answered, Event, Front};
 use protosocket_core::rpc::{message, refusal};
+use protosocket_core::wire::Malformed;
+use protosocket_core::wire::header::Header;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;

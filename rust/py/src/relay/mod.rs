@@ -5,8 +5,8 @@ mod back;
 mod front;
 
 use protosocket_core::cache::engine::key_hash;
-use protosocket_core::framing::Framing;
-use protosocket_core::relay::KeyPath;
+use protosocket_core::rpc::relay::key_path::KeyPath;
+use protosocket_core::wire::framing::Framing;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;

@@ -8,8 +8,9 @@ mod requests;
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use protosocket_core::header::{Header, Layout};
 use protosocket_core::rpc::client::Client;
+use protosocket_core::wire::header::Header;
+use protosocket_core::wire::layouts::Layout;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
