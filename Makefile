@@ -131,6 +131,7 @@ lint: env $(PROTOC)/.stamp ## check format, types, layers, the native stub and t
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python tools/check_private_imports.py
 	$(PROTOC)/bin/python tools/generate_protos.py --check
+	$(BIN)/python tools/generate_dissector.py --check
 	cargo fmt --all --check
 	for crate in $(OTHER_CRATES); do cargo fmt --manifest-path $$crate --check; done
 	cargo fmt --manifest-path interop/Cargo.toml --all --check
@@ -145,8 +146,9 @@ format: env ## lay out Python and Rust, and mend what can be mended by itself
 	cargo fmt --manifest-path interop/Cargo.toml --all
 
 .PHONY: protos
-protos: $(PROTOC)/.stamp ## generate the Python modules of the .proto files
+protos: env $(PROTOC)/.stamp ## generate the Python modules of the .proto files, and the dissector's tables
 	$(PROTOC)/bin/python tools/generate_protos.py
+	$(BIN)/python tools/generate_dissector.py
 
 $(PROTOC)/.stamp: $(VENV)/.python
 	test -x $(PROTOC)/bin/python || $(BIN)/python -m venv $(PROTOC)
