@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -14,6 +15,8 @@ import psutil
 import pytest
 from tests.patience import HANG
 
+from protosocket.telemetry import ConnectionStatistics
+
 if TYPE_CHECKING:
     from tests.conftest import Certificates
 
@@ -23,9 +26,12 @@ ANYWHERE = "tcp://127.0.0.1:0"
 class Program:
     """A running ``protosocket`` server program."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, stderr: int | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "protosocket", *arguments], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "protosocket", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -102,6 +108,24 @@ def test_the_urls_say_how_commands_travel(transport: tuple[str, ...]) -> None:
     finally:
         codes = [router.stop(signal.SIGTERM), server.stop(signal.SIGTERM)]
     assert codes == [0, 0]
+
+
+def test_a_program_prints_its_statistics_when_it_is_asked() -> None:
+    server = Program("storage", "--listen", ANYWHERE, stderr=subprocess.PIPE)
+    router = Program("router", "--listen", ANYWHERE, "--storage", server.url, "--connections", "2")
+    assert server.process.stderr is not None
+    try:
+        assert run("cache", "set", "key", "value", "--router", router.url).returncode == 0
+        server.process.send_signal(signal.SIGUSR1)
+        line = server.process.stderr.readline()
+    finally:
+        assert [router.stop(), server.stop()] == [0, 0]
+        server.process.stderr.close()
+    url, _, counters = line.strip().partition(": ")
+    values = dict(each.split() for each in counters.split(", "))
+    assert url == server.url
+    assert (values["connections"], values["messages_received"], values["in_flight"]) == ("2", "1", "0")
+    assert set(values) == {"connections", *(field.name for field in dataclasses.fields(ConnectionStatistics))}
 
 
 def busy_seconds(program: Program) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import signal
 from collections.abc import Callable, Coroutine, Sequence
@@ -12,13 +13,16 @@ import click
 
 from protosocket.cache.auth import TokenPolicy, read_tokens
 from protosocket.cache.interface import Listening
+from protosocket.cache.protosocket_listening import ServerListening
 from protosocket.cli._parameters import FiniteRange
 from protosocket.errors import OptionError
 from protosocket.event_loops import new_event_loop
 from protosocket.options import ConnectionOptions
+from protosocket.telemetry import ConnectionStatistics
 
 __all__ = [
     "options_of",
+    "print_statistics",
     "read_policy",
     "run",
     "serve_until_stopped",
@@ -51,8 +55,8 @@ async def serve_until_stopped(
 ) -> None:
     """Start the ``listeners``, print ``listening on <url>`` for each, close them when a signal comes.
 
-    A second signal ends the process at once. If one cannot listen, those already started are closed and its
-    error is raised.
+    SIGUSR1 has ``print_statistics`` called. A second signal to stop ends the process at once. If one cannot
+    listen, those already started are closed and its error is raised.
     """
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
@@ -66,6 +70,7 @@ async def serve_until_stopped(
         loop.add_signal_handler(number, stop)
     started: list[Listening] = []
     waiting = list(listeners)
+    loop.add_signal_handler(signal.SIGUSR1, lambda: print_statistics(started))
     try:
         while waiting:
             started.append(await waiting.pop(0))
@@ -73,9 +78,20 @@ async def serve_until_stopped(
             print(f"listening on {listener.url}", flush=True)
         await stopped.wait()
     finally:
+        loop.remove_signal_handler(signal.SIGUSR1)
         for unstarted in waiting:
             unstarted.close()
         await asyncio.gather(*(listener.close() for listener in started))
+
+
+def print_statistics(listeners: Sequence[Listening]) -> None:
+    """Print a line on stderr for each protosocket server: its connections, and the sums of their counters."""
+    for listener in listeners:
+        if isinstance(listener, ServerListening):
+            counted = [dataclasses.asdict(protocol.statistics()) for protocol in listener.protocols]
+            names = (field.name for field in dataclasses.fields(ConnectionStatistics))
+            sums = ", ".join(f"{name} {sum(each[name] for each in counted)}" for name in names)
+            click.echo(f"{listener.url}: connections {len(counted)}, {sums}", err=True)
 
 
 def with_busy_poll(command: Callable[..., None]) -> Callable[..., None]:

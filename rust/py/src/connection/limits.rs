@@ -1,5 +1,7 @@
 //! What a connection may use, and what it counts.
 
+use pyo3::prelude::*;
+
 /// The limits of a connection.
 #[derive(Clone, Copy)]
 pub struct Limits {
@@ -13,8 +15,8 @@ pub struct Limits {
     pub read_messages: usize,
 }
 
-/// Counts of one connection.
-#[derive(Clone, Copy, Default)]
+/// Counts of one connection since it was made, under the names of Python's `ConnectionStatistics`.
+#[derive(Clone, Copy, Default, IntoPyObject)]
 pub struct Counts {
     pub messages_sent: u64,
     pub messages_received: u64,

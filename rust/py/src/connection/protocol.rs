@@ -6,12 +6,13 @@ use std::time::Duration;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMemoryView};
+use pyo3::types::PyMemoryView;
 use pyo3::{PyErr, ffi};
 
 use crate::asyncio_glue::busy_poll::BusyPoller;
 use crate::asyncio_glue::home::Home;
 use crate::connection::attached::Attached;
+use crate::connection::limits::Counts;
 use crate::connection::state::Connection;
 use crate::connection::transport::Transport;
 
@@ -152,18 +153,8 @@ impl Connection {
     }
 
     /// Counts since the connection was made, by the names of `ConnectionStatistics`.
-    fn _counts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let counts = self.state(py).counts;
-        let dict = PyDict::new(py);
-        dict.set_item("messages_sent", counts.messages_sent)?;
-        dict.set_item("messages_received", counts.messages_received)?;
-        dict.set_item("bytes_sent", counts.bytes_sent)?;
-        dict.set_item("bytes_received", counts.bytes_received)?;
-        dict.set_item("reads", counts.reads)?;
-        dict.set_item("writes", counts.writes)?;
-        dict.set_item("read_pauses", counts.read_pauses)?;
-        dict.set_item("write_stalls", counts.write_stalls)?;
-        Ok(dict)
+    fn _counts(&self, py: Python<'_>) -> Counts {
+        self.state(py).counts
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
