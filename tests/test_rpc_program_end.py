@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from tests.patience import HANG
 from tests.rpc_support import CODEC, Service, message, served, until
+from tests.tricks import needs_tricks
 
 from protosocket import rpc
 from protosocket.errors import ConnectionClosed
@@ -203,6 +204,7 @@ async def test_what_waits_for_all_tasks_waits_for_the_calls_and_no_longer() -> N
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+@needs_tricks("each handler has a task of its own")
 async def test_a_task_is_there_once_for_any_number_of_calls_and_leaves_with_the_server() -> None:
     made: list[Any] = []
     asyncio.get_running_loop().set_task_factory(
@@ -247,6 +249,7 @@ async def test_a_call_that_begins_while_the_last_connection_with_calls_ends_is_n
                 assert (await other).body == b"wait b%d" % turns
 
 
+@needs_tricks("each handler has a task of its own")
 async def test_the_task_that_stands_for_handlers_leaves_soon_and_comes_again() -> None:
     async with served() as (url, service), rpc.connect(url, CODEC) as client:
         await client.ready()
@@ -310,6 +313,7 @@ async def test_calls_that_come_while_all_tasks_end_are_not_waited_for() -> None:
             await call
 
 
+@needs_tricks("who cancels all tasks cancels handlers that clean up")
 async def test_a_stream_handler_of_one_connection_that_is_gone_is_waited_for() -> None:
     notes: list[str] = []
     gate = asyncio.Event()

@@ -27,7 +27,9 @@ mod _core {
     #[pymodule_export]
     use crate::asyncio_glue::driven::DrivenCoroutine;
     #[pymodule_export]
-    use crate::asyncio_glue::task::{HandlerTask, HandlerWait};
+    use crate::asyncio_glue::handler_task::{HandlerTask, HandlerWait};
+    #[pymodule_export]
+    use crate::asyncio_glue::handlers::stop_handler;
     #[pymodule_export]
     use crate::cache::client::CacheCalls;
     #[pymodule_export]
@@ -62,7 +64,7 @@ mod _core {
     #[pymodule_export]
     use crate::rpc::pool::CallPool;
     #[pymodule_export]
-    use crate::rpc::server::ServerConnection;
+    use crate::rpc::server::{ServerCall, ServerConnection};
     #[pymodule_export]
     use crate::stopwatch::Stopwatch;
 
@@ -71,6 +73,7 @@ mod _core {
         refuse_without_gil(module.py())?;
         switch::read();
         module.add("PLAIN_ASYNCIO", switch::plain())?;
+        crate::rpc::server::native::register(crate::cache::storage::native_handler);
         crate::rpc::call::fill_slots(module.py());
         fill_steps::<DrivenCoroutine>(module.py());
         Ok(())

@@ -81,8 +81,8 @@ class HandlingConnection(ServerConnection, ConnectionProtocol):
 
     def cut_short(self) -> None:
         """Cancel the handlers; their callers hear of that."""
-        for handler in self._handlers():
-            handler._stop()  # noqa: SLF001 - the native half of this
+        for call in self._calls():
+            call.stop()
 
     async def cancel_handlers_and_close(self) -> None:
         """Cancel the handlers at once, wait until they have ended, then close. Cancelling it cuts off."""

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Self
 
-from protosocket._core import HandlerTask, WireCodec
+from protosocket._core import ServerCall, WireCodec
 from protosocket.connection import Opening, Server, TLSOption, open_server, parse_address
 from protosocket.errors import OptionError
 from protosocket.event_loops import is_dropped
@@ -76,20 +76,20 @@ class ServedConnection(HandlingConnection):
 
     # What the native half calls.
 
-    def _adopt(self, task: HandlerTask, result: Any) -> tuple[Coroutine[Any, Any, Any] | None, bool]:
+    def _adopt(self, call: ServerCall, result: Any) -> tuple[Coroutine[Any, Any, Any] | None, bool]:
         """What to drive for a handler's result that is no coroutine, and whether it is a stream."""
         if isinstance(result, AsyncIterator):
-            return self._pump(task, result), True
+            return self._pump(call, result), True
         if inspect.isawaitable(result):
             return _wait_for(result), False
         return None, False
 
-    async def _pump(self, task: HandlerTask, items: AsyncIterator[Any]) -> None:
+    async def _pump(self, call: ServerCall, items: AsyncIterator[Any]) -> None:
         count = 0
         try:
             async for item in items:
                 count += 1
-                if not self._item(task, item):
+                if not self._item(call, item):
                     await self._until_room()
                 elif count % _ITEMS_A_TURN == 0:
                     await asyncio.sleep(0)

@@ -13,8 +13,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
 use pyo3::{ffi, intern};
 
+use crate::asyncio_glue::coroutine::{Sent, send, throw};
+use crate::asyncio_glue::current_task::{Turns, running_task};
 use crate::asyncio_glue::slots::Steps;
-use crate::asyncio_glue::task::{Sent, Turns, running_task, send, throw};
 use crate::asyncio_glue::waiting::{Awaited, Callback, is_known_weakly, wake};
 use crate::guarded::{Guarded, Held};
 

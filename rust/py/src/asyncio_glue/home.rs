@@ -10,8 +10,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::asyncio_glue::current_task::{has_current_task, running_loop};
 use crate::asyncio_glue::switch::plain;
-use crate::asyncio_glue::task::{has_current_task, running_loop};
 use crate::guarded::Held;
 
 thread_local! {

@@ -7,8 +7,8 @@ use pyo3::ffi;
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 
+use crate::asyncio_glue::coroutine::Sent;
 use crate::asyncio_glue::switch::plain;
-use crate::asyncio_glue::task::Sent;
 
 /// A coroutine of a class that nobody derives from.
 pub trait Steps: PyTypeInfo {

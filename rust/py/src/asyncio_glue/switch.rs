@@ -4,8 +4,9 @@
 //! tasks and `call_soon`. They are quicker, and a new Python version may break them. With
 //! `PROTOSOCKET_PLAIN_ASYNCIO=1` in the environment when the package is imported, none of them is used: no type slot
 //! is replaced, `client.unary` is PyO3's method, a task is woken by the event loop and not within the reading of a
-//! connection, `rpc.task_factory` gives asyncio's tasks, message objects are made and freed by msgspec, and the
-//! running event loop is asked for by asyncio's functions. Results are the same; calls cost more.
+//! connection, `rpc.task_factory` gives asyncio's tasks, each handler has a task of asyncio's, message objects are made
+//! and freed by msgspec, and the running event loop is asked for by asyncio's functions. Results are the same; calls
+//! cost more.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 

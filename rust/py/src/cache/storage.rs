@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 
 use crate::cache::engine::CacheEngine;
 use crate::guarded::Guarded;
+use crate::rpc::server::native::NativeHandler;
 
 /// A storage's handler: commands that have a native form are executed natively, anything else by `handler(request)`.
 ///
@@ -53,11 +54,20 @@ impl CacheCommands {
     }
 }
 
-impl CacheCommands {
-    /// Executes an encoded command and gives the encoded answer, without a header, to `send`; None if that is for
-    /// `handler` to do, and nothing was done.
+/// The native handler in what a service has as `unary`, for the room of calls.
+pub fn native_handler<'a>(handler: &'a Bound<'_, PyAny>) -> Option<&'a dyn NativeHandler> {
+    let commands = handler.cast::<CacheCommands>().ok()?;
+    Some(commands.get())
+}
+
+impl NativeHandler for CacheCommands {
     #[inline]
-    pub fn execute<R>(&self, py: Python<'_>, request: &[u8], send: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    fn execute(
+        &self,
+        py: Python<'_>,
+        request: &[u8],
+        send: &mut dyn FnMut(&[u8]) -> PyResult<()>,
+    ) -> Option<PyResult<()>> {
         let mut memory = {
             let mut state = self.state.borrow(py);
             if !state.is_open {

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any, Final, Protocol, Self, TypeAlias, cast
 
-from protosocket._core import HandlerTask, WireCodec
+from protosocket._core import PLAIN_ASYNCIO, ServerCall, WireCodec
 from protosocket.connection import Server
 from protosocket.errors import ConnectionClosed, InvalidMessage
 from protosocket.event_loops import background_task
@@ -199,9 +199,13 @@ class ServerConnection(HandlingConnection):
         if requests is not None:
             requests.over()
 
-    def _adopt(self, task: HandlerTask, result: Any) -> tuple[Coroutine[Any, Any, Any] | None, bool]:
+    def _adopt(self, call: ServerCall, result: Any) -> tuple[Coroutine[Any, Any, Any] | None, bool]:
         assert isinstance(result, Exchange)
-        return result.run(partial(self._item, task)), True
+        coroutine = result.run(partial(self._item, call))
+        if PLAIN_ASYNCIO:
+            # Its task begins in a later turn of the event loop; further messages of the call may come before.
+            coroutine.send(None)
+        return coroutine, True
 
     def _invalid(self, detail: str, cause: BaseException | None) -> None:
         transport = self._transport

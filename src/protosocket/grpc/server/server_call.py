@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 import grpc
 
-from protosocket._core import HandlerTask
+from protosocket._core import HandlerTask, stop_handler
 from protosocket.errors import ConnectionClosed
 from protosocket.grpc.server.connection import ServerConnection
 from protosocket.grpc.server.requests import ServerRequests
@@ -151,7 +151,7 @@ class ServerCall:
             self.imposed = end
             self.changed = self.was_cancelled = True
             if self.task is not None and self.task is not asyncio.current_task():
-                _stop(self.task)
+                stop_handler(self.task)
 
     def check(self) -> None:
         """Raise what ends the call, if that is known."""
@@ -230,13 +230,6 @@ class ServerCall:
             except (grpc.aio.InternalError, TypeError, ValueError):
                 return INVALID_METADATA
         return message
-
-
-def _stop(task: _Task) -> None:
-    if isinstance(task, HandlerTask):
-        task._stop()  # noqa: SLF001 - it is the server that cancels
-    else:
-        task.cancel()
 
 
 def _number(code: grpc.StatusCode | int | None) -> int:

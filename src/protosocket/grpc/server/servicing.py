@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 
+from protosocket._core import PLAIN_ASYNCIO
 from protosocket.event_loops import is_dropped
 from protosocket.grpc.server.connection import ServerConnection
 from protosocket.grpc.server.context import ServicerContext
@@ -79,18 +80,24 @@ async def serve_call(
     """
     context = ServicerContext(connection, call, first)
     context.path = method.path
-    context.task = asyncio.current_task(connection.loop)
     limit = method.limit
-    if limit is not None and not limit.enter():
-        return _FULL
+    is_counted = False
+    if method.may_stream_requests or payload is None:
+        window = method.settings.window
+        longest = method.settings.max_receive
+        context.requests = ServerRequests(connection, call, payload, window, longest, context.takes)
     try:
+        if PLAIN_ASYNCIO:
+            # The connection took the step to here, so that it finds the call when more messages come at once.
+            await asyncio.sleep(0)
+        context.task = asyncio.current_task(connection.loop)
+        if limit is not None:
+            is_counted = limit.enter()
+            if not is_counted:
+                raise Ending(_FULL)
         if first is not None and (first.timeout_ms or first.timeout_us):
             context.limit_time()
-        if method.may_stream_requests or payload is None:
-            window = method.settings.window
-            longest = method.settings.max_receive
-            context.requests = ServerRequests(connection, call, payload, window, longest, context.takes)
-            context.check()
+        context.check()
         handler = method.handler or await method.find(context.invocation_metadata())
         if handler is None:
             raise Ending(_NOT_FOUND)
@@ -109,7 +116,7 @@ async def serve_call(
             context.requests = None
         if context.responses is not None:
             context.responses.close()
-        if limit is not None:
+        if limit is not None and is_counted:
             limit.leave()
     return end
 

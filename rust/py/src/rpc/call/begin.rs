@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use super::UnaryCall;
 use super::phase::Phase;
-use crate::asyncio_glue::task::current_context;
+use crate::asyncio_glue::coroutine::current_context;
 use crate::errors;
 use crate::rpc::client::{ClientConnection, check_timeout};
 use crate::rpc::pool::CallPool;

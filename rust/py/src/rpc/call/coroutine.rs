@@ -6,9 +6,9 @@ use pyo3::prelude::*;
 
 use super::UnaryCall;
 use super::phase::Phase;
+use crate::asyncio_glue::coroutine::{Sent, cancelled, send};
 use crate::asyncio_glue::driven::exception;
 use crate::asyncio_glue::slots::Steps;
-use crate::asyncio_glue::task::{Sent, cancelled, send};
 use crate::guarded::Held;
 use crate::rpc::client::ClientConnection;
 use crate::rpc::pool::CallPool;

@@ -8,7 +8,7 @@ use pyo3::types::PyDict;
 use super::UnaryCall;
 use super::outcome::stops_the_program;
 use super::phase::Phase;
-use crate::asyncio_glue::task::Turns;
+use crate::asyncio_glue::current_task::Turns;
 use crate::asyncio_glue::waiting::{Callback, is_known_weakly};
 use crate::asyncio_glue::waking;
 use crate::guarded::Held;

@@ -9,8 +9,8 @@ use pyo3::types::PyType;
 
 use super::UnaryCall;
 use super::phase::Phase;
+use crate::asyncio_glue::coroutine::{cancelled, current_context};
 use crate::asyncio_glue::slots::Steps;
-use crate::asyncio_glue::task::{cancelled, current_context};
 use crate::asyncio_glue::waiting::Awaited;
 use crate::rpc::pool::generic_alias;
 

@@ -7,8 +7,8 @@ use pyo3::types::PyDict;
 
 use super::UnaryCall;
 use super::phase::Phase;
+use crate::asyncio_glue::coroutine::cancelled;
 use crate::asyncio_glue::slots::Finalizes;
-use crate::asyncio_glue::task::cancelled;
 use crate::errors;
 
 impl UnaryCall {

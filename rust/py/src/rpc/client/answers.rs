@@ -8,8 +8,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::ClientConnection;
+use crate::asyncio_glue::current_task::{Turns, is_task_running};
 use crate::asyncio_glue::switch::plain;
-use crate::asyncio_glue::task::{Turns, is_task_running};
 use crate::codec::Payload;
 use crate::connection::{Broken, Next, broken};
 use crate::errors;

@@ -7,7 +7,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::{HandlerTask, Outcome, cancelled};
+use super::state::{HandlerTask, Outcome};
+use crate::asyncio_glue::coroutine::cancelled;
 use crate::asyncio_glue::waiting::Callback;
 
 impl HandlerTask {
@@ -17,9 +18,8 @@ impl HandlerTask {
         let kwargs = PyDict::new(py);
         kwargs.set_item(intern!(py, "context"), context)?;
         slf.get()
-            .server
-            .get()
-            .event_loop(py)?
+            .event_loop
+            .bind(py)
             .call_method(intern!(py, "call_soon"), (callback, slf), Some(&kwargs))
             .map(drop)
     }
