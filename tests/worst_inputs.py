@@ -231,8 +231,8 @@ class Stream(MessageConnection):
     def _arrived(self) -> None:
         pass
 
-    def _broken(self, *why: object) -> None:
-        raise InvalidMessage(str(why))
+    def _invalid(self, detail: str, cause: BaseException | None) -> None:
+        raise InvalidMessage(detail) from cause
 
     def read(self, data: bytes) -> None:
         """Every message in ``data``."""
@@ -347,11 +347,15 @@ def capture(packets: list[bytes], link: int = RAW_IP) -> bytes:
     return struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 1 << 18, link) + b"".join(records)
 
 
+# Bytes: from Python 3.14 on they would be 128 KiB, more than what is counted here.
+BUFFER = 8 * KiB
+
+
 def read_capture(framing: decode.Framing = "varint") -> Callable[[bytes], object]:
     """Every event of a capture."""
 
     def read(data: bytes) -> None:
-        stream: Any = io.BufferedReader(io.BytesIO(data))
+        stream: Any = io.BufferedReader(io.BytesIO(data), BUFFER)
         for _ in decode.capture_events(
             stream, lambda: decode.Framer(framing, 1 << 30), (), decode.LeftOut(), sniff=False
         ):
@@ -415,7 +419,7 @@ def tunnels(size: int) -> bytes:
 
 def dump(data: bytes, framing: decode.Framing = "varint") -> list[decode.Event]:
     """What is in a hex dump."""
-    stream: Any = io.BufferedReader(io.BytesIO(data))
+    stream: Any = io.BufferedReader(io.BytesIO(data), BUFFER)
     return list(decode.dump_events(stream, decode.Framer(framing, 1 << 30), "request"))
 
 
