@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::capacity::{Capacity, CollectionTooLarge, weighed};
 use super::counting::{NotCountable, add_to_integer};
-use super::room::{CollectionTooLarge, Room, weighed};
 
 /// Bytes a field is charged on top of its name and value: its table slot at the usual load and two allocations.
 pub const FIELD_OVERHEAD: usize = 96;
@@ -28,16 +28,16 @@ pub enum NotIncremented {
 
 impl Dictionary {
     /// Sets all the fields, or none if they would be too much; of a field given twice the last value counts.
-    pub fn set(&mut self, items: &[(&[u8], &[u8])], room: Room) -> Result<(), CollectionTooLarge> {
+    pub fn set(&mut self, items: &[(&[u8], &[u8])], capacity: Capacity) -> Result<(), CollectionTooLarge> {
         let added = items.iter().map(|(field, value)| field.len() + value.len());
         // As if every field were new: nearly always that is room enough, and says so quickly.
         let most = self.payload + added.sum::<usize>();
-        if room
+        if capacity
             .check(most, self.count() + items.len(), FIELD_OVERHEAD)
             .is_err()
         {
             let (payload, count) = self.after(items);
-            room.check(payload, count, FIELD_OVERHEAD)?;
+            capacity.check(payload, count, FIELD_OVERHEAD)?;
         }
         for (field, value) in items {
             self.put(field, value);
@@ -46,12 +46,17 @@ impl Dictionary {
     }
 
     /// Adds `amount` to the integer in a field, or sets it to `amount` if there is none; the sum.
-    pub fn increment(&mut self, field: &[u8], amount: i64, room: Room) -> Result<i64, NotIncremented> {
+    pub fn increment(
+        &mut self,
+        field: &[u8],
+        amount: i64,
+        capacity: Capacity,
+    ) -> Result<i64, NotIncremented> {
         let sum = match self.fields.get(field) {
             None => amount,
             Some(value) => add_to_integer(value, amount).map_err(NotIncremented::NotCountable)?,
         };
-        self.set(&[(field, sum.to_string().as_bytes())], room)
+        self.set(&[(field, sum.to_string().as_bytes())], capacity)
             .map_err(NotIncremented::TooLarge)?;
         Ok(sum)
     }
@@ -66,7 +71,7 @@ impl Dictionary {
     pub fn get_all(&self, fields: &[&[u8]]) -> Result<Vec<Option<&[u8]>>, CollectionTooLarge> {
         let values: Vec<Option<&[u8]>> = fields.iter().map(|field| self.get(field)).collect();
         let payload = values.iter().flatten().map(|value| value.len()).sum();
-        Room { memory: usize::MAX }.check(payload, values.len(), 0)?;
+        Capacity { memory: usize::MAX }.check(payload, values.len(), 0)?;
         Ok(values)
     }
 
@@ -152,7 +157,7 @@ mod tests {
         let mut dictionary = Dictionary::default();
         let value = vec![0; 100_000];
         dictionary
-            .set(&[(b"f", &value)], Room { memory: 1 << 20 })
+            .set(&[(b"f", &value)], Capacity { memory: 1 << 20 })
             .unwrap();
         assert!(dictionary.get_all(&[b"f".as_slice(); 41]).is_ok());
         assert!(dictionary.get_all(&[b"f".as_slice(); 42]).is_err());
@@ -162,7 +167,7 @@ mod tests {
         /// Against a map: what fits is done whole, what does not changes nothing, and the charge is exact.
         #[test]
         fn agrees_with_a_map(memory in 100_usize..2000, steps in proptest::collection::vec(step(), 1..60)) {
-            let room = Room { memory };
+            let capacity = Capacity { memory };
             let mut dictionary = Dictionary::default();
             let mut model: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
             let charge = |model: &BTreeMap<Vec<u8>, Vec<u8>>| -> usize {
@@ -179,14 +184,14 @@ mod tests {
                             .zip(&items)
                             .map(|(field, (_, value))| (field.as_slice(), value.as_slice()))
                             .collect();
-                        dictionary.set(&pairs, room).is_ok()
+                        dictionary.set(&pairs, capacity).is_ok()
                     }
                     Step::Increment(field, amount) => {
                         let sum = match wanted.get([field].as_slice()) {
                             None => Ok(amount),
                             Some(value) => add_to_integer(value, amount),
                         };
-                        let got = dictionary.increment(&[field], amount, room);
+                        let got = dictionary.increment(&[field], amount, capacity);
                         match sum {
                             Err(error) => {
                                 prop_assert_eq!(got, Err(NotIncremented::NotCountable(error)));

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::room::{CollectionTooLarge, Room, weighed};
+use super::capacity::{Capacity, CollectionTooLarge, weighed};
 use super::slices::slice;
 
 /// Bytes an element is charged on top of its content: its place and its allocation.
@@ -20,17 +20,17 @@ weighed!(List, ELEMENT_OVERHEAD, elements);
 impl List {
     /// Adds `values` behind the last; of more than `keep` elements those at the front go.
     ///
-    /// All or nothing; what goes does not count against the room.
+    /// All or nothing; what goes does not count against the capacity.
     pub fn push_back(
         &mut self,
         values: &[&[u8]],
         keep: Option<usize>,
-        room: Room,
+        capacity: Capacity,
     ) -> Result<(), CollectionTooLarge> {
         let (dropped, skipped) = self.surplus(values.len(), keep);
         let gone = lengths(self.elements.range(..dropped).map(|each| each.len()));
         let added = &values[skipped..];
-        self.admit(gone, dropped, added, room)?;
+        self.admit(gone, dropped, added, capacity)?;
         self.elements.drain(..dropped);
         self.elements.extend(added.iter().map(|value| Box::from(*value)));
         Ok(())
@@ -38,18 +38,18 @@ impl List {
 
     /// Adds `values`, in their order, before the first; of more than `keep` elements those at the back go.
     ///
-    /// All or nothing; what goes does not count against the room.
+    /// All or nothing; what goes does not count against the capacity.
     pub fn push_front(
         &mut self,
         values: &[&[u8]],
         keep: Option<usize>,
-        room: Room,
+        capacity: Capacity,
     ) -> Result<(), CollectionTooLarge> {
         let (dropped, skipped) = self.surplus(values.len(), keep);
         let left = self.count() - dropped;
         let gone = lengths(self.elements.range(left..).map(|each| each.len()));
         let added = &values[..values.len() - skipped];
-        self.admit(gone, dropped, added, room)?;
+        self.admit(gone, dropped, added, capacity)?;
         self.elements.truncate(left);
         for value in added.iter().rev() {
             self.elements.push_front(Box::from(*value));
@@ -126,10 +126,10 @@ impl List {
         gone: usize,
         dropped: usize,
         added: &[&[u8]],
-        room: Room,
+        capacity: Capacity,
     ) -> Result<(), CollectionTooLarge> {
         let payload = self.payload - gone + lengths(added.iter().map(|each| each.len()));
-        room.check(payload, self.count() - dropped + added.len(), ELEMENT_OVERHEAD)?;
+        capacity.check(payload, self.count() - dropped + added.len(), ELEMENT_OVERHEAD)?;
         self.payload = payload;
         Ok(())
     }
@@ -185,7 +185,7 @@ mod tests {
         /// Against a vector, fetched through every pair of small indexes.
         #[test]
         fn agrees_with_a_vector(memory in 60_usize..600, steps in proptest::collection::vec(step(), 1..60)) {
-            let room = Room { memory };
+            let capacity = Capacity { memory };
             let mut list = List::default();
             let mut model: Vec<Vec<u8>> = Vec::new();
             let charge =
@@ -197,12 +197,12 @@ mod tests {
                         wanted.extend(values.iter().cloned());
                         let surplus = keep.map_or(0, |keep| wanted.len().saturating_sub(keep));
                         wanted.drain(..surplus);
-                        list.push_back(&slices(&values), keep, room).is_ok()
+                        list.push_back(&slices(&values), keep, capacity).is_ok()
                     }
                     Step::PushFront(values, keep) => {
                         wanted = values.iter().chain(&model).cloned().collect();
                         wanted.truncate(keep.unwrap_or(usize::MAX));
-                        list.push_front(&slices(&values), keep, room).is_ok()
+                        list.push_front(&slices(&values), keep, capacity).is_ok()
                     }
                     Step::PopBack => {
                         prop_assert_eq!(list.pop_back().map(Vec::from), wanted.pop());

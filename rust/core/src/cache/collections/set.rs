@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::room::{CollectionTooLarge, Room, weighed};
+use super::capacity::{Capacity, CollectionTooLarge, weighed};
 
 /// Bytes an element is charged on top of its content: its table slot at the usual load, its place in the order and
 /// one counted allocation.
@@ -21,9 +21,9 @@ weighed!(Set, ELEMENT_OVERHEAD, order, places);
 
 impl Set {
     /// Adds all the elements, or none if they would be too many.
-    pub fn add(&mut self, elements: &[&[u8]], room: Room) -> Result<(), CollectionTooLarge> {
+    pub fn add(&mut self, elements: &[&[u8]], capacity: Capacity) -> Result<(), CollectionTooLarge> {
         let most = self.payload + elements.iter().map(|element| element.len()).sum::<usize>();
-        if room
+        if capacity
             .check(most, self.count() + elements.len(), ELEMENT_OVERHEAD)
             .is_err()
         {
@@ -33,7 +33,7 @@ impl Set {
                 .filter(|element| !self.contains(element))
                 .collect();
             let payload = self.payload + new.iter().map(|element| element.len()).sum::<usize>();
-            room.check(payload, self.count() + new.len(), ELEMENT_OVERHEAD)?;
+            capacity.check(payload, self.count() + new.len(), ELEMENT_OVERHEAD)?;
         }
         for element in elements {
             if !self.contains(element) {
@@ -56,14 +56,18 @@ impl Set {
     }
 
     /// Leaves those of `elements` that were not in the set, and nothing else; all or nothing as in `add`.
-    pub fn subtract_from(&mut self, elements: &[&[u8]], room: Room) -> Result<(), CollectionTooLarge> {
+    pub fn subtract_from(
+        &mut self,
+        elements: &[&[u8]],
+        capacity: Capacity,
+    ) -> Result<(), CollectionTooLarge> {
         let mut rest = Self::default();
         let new: Vec<&[u8]> = elements
             .iter()
             .copied()
             .filter(|element| !self.contains(element))
             .collect();
-        rest.add(&new, room)?;
+        rest.add(&new, capacity)?;
         *self = rest;
         Ok(())
     }
@@ -159,7 +163,7 @@ mod tests {
         #[test]
         fn agrees_with_a_set(memory in 100_usize..1200, mut luck in any::<u64>(),
                              steps in proptest::collection::vec(step(), 1..60)) {
-            let room = Room { memory };
+            let capacity = Capacity { memory };
             let mut below = |limit: usize| {
                 luck = luck.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 (luck >> 33) as usize % limit
@@ -174,7 +178,7 @@ mod tests {
                 let done = match step {
                     Step::Add(elements) => {
                         wanted.extend(elements.iter().cloned());
-                        set.add(&slices(&elements), room).is_ok()
+                        set.add(&slices(&elements), capacity).is_ok()
                     }
                     Step::Remove(elements) => {
                         wanted.retain(|element| !elements.contains(element));
@@ -183,7 +187,7 @@ mod tests {
                     }
                     Step::SubtractFrom(elements) => {
                         wanted = elements.iter().filter(|each| !model.contains(*each)).cloned().collect();
-                        set.subtract_from(&slices(&elements), room).is_ok()
+                        set.subtract_from(&slices(&elements), capacity).is_ok()
                     }
                     Step::Sample(count) => {
                         let drawn: Vec<Vec<u8>> =

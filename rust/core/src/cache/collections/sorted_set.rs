@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::capacity::{Capacity, CollectionTooLarge, weighed};
 use super::counting::NotCountable;
-use super::room::{CollectionTooLarge, Room, weighed};
 use super::slices::slice;
 
 /// Bytes an element is charged on top of its content: its table slot at the usual load, its place in the order and
@@ -50,12 +50,12 @@ pub enum Bound {
 
 impl SortedSet {
     /// Sets the scores of all the elements, or of none; of an element given twice the last score counts.
-    pub fn put(&mut self, elements: &[(&[u8], f64)], room: Room) -> Result<(), NotScored> {
+    pub fn put(&mut self, elements: &[(&[u8], f64)], capacity: Capacity) -> Result<(), NotScored> {
         if elements.iter().any(|(_, score)| score.is_nan()) {
             return Err(NotScored::NotCountable(NotCountable::NotANumber));
         }
         let most = self.payload + elements.iter().map(|(each, _)| each.len()).sum::<usize>();
-        if room
+        if capacity
             .check(most, self.count() + elements.len(), ELEMENT_OVERHEAD)
             .is_err()
         {
@@ -65,7 +65,8 @@ impl SortedSet {
                 .filter(|(element, _)| !self.scores.contains_key(*element))
                 .collect();
             let payload = self.payload + new.keys().map(|element| element.len()).sum::<usize>();
-            room.check(payload, self.count() + new.len(), ELEMENT_OVERHEAD)
+            capacity
+                .check(payload, self.count() + new.len(), ELEMENT_OVERHEAD)
                 .map_err(NotScored::TooLarge)?;
         }
         if elements.len() * AS_A_WHOLE > self.count() {
@@ -87,9 +88,9 @@ impl SortedSet {
     }
 
     /// Adds `amount` to the score of an element, or sets it to `amount` if there is none; the sum.
-    pub fn increment(&mut self, element: &[u8], amount: f64, room: Room) -> Result<f64, NotScored> {
+    pub fn increment(&mut self, element: &[u8], amount: f64, capacity: Capacity) -> Result<f64, NotScored> {
         let sum = self.get(element).unwrap_or(0.0) + amount;
-        self.put(&[(element, sum)], room)?;
+        self.put(&[(element, sum)], capacity)?;
         Ok(sum)
     }
 
@@ -286,7 +287,7 @@ mod tests {
                              steps in proptest::collection::vec(step(), 1..30),
                              start in proptest::option::of(-20_i32..20), end in proptest::option::of(-20_i32..20),
                              least in bound(), most in bound()) {
-            let room = Room { memory };
+            let capacity = Capacity { memory };
             let mut set = SortedSet::default();
             let mut model: BTreeMap<u8, f64> = BTreeMap::new();
             for step in steps {
@@ -300,12 +301,12 @@ mod tests {
                             .zip(&elements)
                             .map(|(element, (_, score))| (element.as_slice(), *score))
                             .collect();
-                        set.put(&pairs, room)
+                        set.put(&pairs, capacity)
                     }
                     Step::Increment(element, amount) => {
                         let sum = wanted.get(&element).copied().unwrap_or(0.0) + amount;
                         wanted.insert(element, sum);
-                        set.increment(&[element], amount, room).map(|got| assert_eq!(got, sum))
+                        set.increment(&[element], amount, capacity).map(|got| assert_eq!(got, sum))
                     }
                     Step::Remove(elements) => {
                         wanted.retain(|element, _| !elements.contains(element));

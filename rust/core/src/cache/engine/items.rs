@@ -7,7 +7,7 @@ use super::expiry::{NANOSECONDS_PER_MILLISECOND, expiry_after};
 use super::item::{Item, Scalar};
 use super::refused::{MAX_CACHE_NAME, MAX_CACHES, Refused};
 use super::store::{Engine, EntryTooLarge, Fate, Statistics};
-use crate::cache::collections::{Family, Kind, Room, add_to_integer};
+use crate::cache::collections::{Capacity, Family, Kind, add_to_integer};
 
 /// How a time to live is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,13 +183,13 @@ impl<S: Scalar> Items<S> {
         namespace: &[u8],
         key: &[u8],
         ttl: Option<CollectionTtl>,
-        edit: impl FnOnce(&mut C, Room) -> Result<R, E>,
+        edit: impl FnOnce(&mut C, Capacity) -> Result<R, E>,
     ) -> Result<Option<R>, Refused> {
-        let room = self.room(namespace, key);
+        let capacity = self.capacity_of(namespace, key);
         self.engine
             .change(now, namespace, key, |item, _| {
                 let found = item.collection_mut::<C>()?;
-                let result = edit(found, room).map_err(Into::into)?;
+                let result = edit(found, capacity).map_err(Into::into)?;
                 Ok((result, fate(found, ttl)))
             })
             .transpose()
@@ -202,19 +202,19 @@ impl<S: Scalar> Items<S> {
         namespace: &[u8],
         key: &[u8],
         ttl: CollectionTtl,
-        edit: impl FnOnce(&mut C, Room) -> Result<R, E>,
+        edit: impl FnOnce(&mut C, Capacity) -> Result<R, E>,
     ) -> Result<R, Refused> {
         if self.engine.look(now, namespace, key, |_, _| ()).is_none() {
             let mut new = C::default();
-            let result = edit(&mut new, self.room(namespace, key)).map_err(Into::into)?;
+            let result = edit(&mut new, self.capacity_of(namespace, key)).map_err(Into::into)?;
             self.store(now, namespace, key, new, ttl.ttl_ms)?;
             return Ok(result);
         }
-        let room = self.room(namespace, key);
+        let capacity = self.capacity_of(namespace, key);
         self.engine
             .change(now, namespace, key, |item, _| {
                 let found = item.collection_mut::<C>()?;
-                let result = edit(found, room).map_err(Into::into)?;
+                let result = edit(found, capacity).map_err(Into::into)?;
                 Ok((result, fate(found, Some(ttl))))
             })
             .expect("it was there a moment ago")
@@ -239,9 +239,9 @@ impl<S: Scalar> Items<S> {
     }
 
     /// What a collection under the key may grow to.
-    pub fn room(&self, namespace: &[u8], key: &[u8]) -> Room {
-        Room {
-            memory: self.engine.room(namespace, key),
+    pub fn capacity_of(&self, namespace: &[u8], key: &[u8]) -> Capacity {
+        Capacity {
+            memory: self.engine.capacity_of(namespace, key),
         }
     }
 

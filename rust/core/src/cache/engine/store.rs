@@ -186,7 +186,7 @@ impl<V> Engine<V> {
     }
 
     /// Bytes that a value under the key may take at most.
-    pub fn room(&self, namespace: &[u8], key: &[u8]) -> usize {
+    pub fn capacity_of(&self, namespace: &[u8], key: &[u8]) -> usize {
         let taken = (namespace.len() + key.len()) as u64 + ENTRY_OVERHEAD;
         usize::try_from(self.max_entry.saturating_sub(taken)).unwrap_or(usize::MAX)
     }
@@ -285,7 +285,7 @@ impl<V> Engine<V> {
 impl<V: Default> Engine<V> {
     /// Lets `edit` change the live value under the key, and keeps to what it says about it; nothing if there is none.
     ///
-    /// `edit` gets the value and when it expires, and sees to it that it grows to no more than `room`. With an
+    /// `edit` gets the value and when it expires, and sees to it that it grows to no more than `capacity`. With an
     /// error from it the entry stays as `edit` left it.
     pub fn change<R, E>(
         &mut self,

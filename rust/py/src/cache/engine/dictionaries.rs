@@ -33,8 +33,8 @@ impl CacheEngine {
             .map(|(field, value)| (field.as_bytes(), value.as_bytes()))
             .collect();
         let ttl = CollectionTtl { ttl_ms, refresh };
-        self.write(py, namespace, key, ttl, |found: &mut Dictionary, room| {
-            found.set(&items, room)
+        self.write(py, namespace, key, ttl, |found: &mut Dictionary, capacity| {
+            found.set(&items, capacity)
         })
     }
 
@@ -90,8 +90,8 @@ impl CacheEngine {
         refresh: bool,
     ) -> PyResult<i64> {
         let ttl = CollectionTtl { ttl_ms, refresh };
-        self.write(py, namespace, key, ttl, |found: &mut Dictionary, room| {
-            found.increment(field, amount, room)
+        self.write(py, namespace, key, ttl, |found: &mut Dictionary, capacity| {
+            found.increment(field, amount, capacity)
         })
     }
 

@@ -28,12 +28,12 @@ impl CacheEngine {
         refresh: bool,
     ) -> PyResult<usize> {
         let ttl = CollectionTtl { ttl_ms, refresh };
-        self.write(py, namespace, key, ttl, |found: &mut List, room| {
+        self.write(py, namespace, key, ttl, |found: &mut List, capacity| {
             let values = slices(&values);
             if front {
-                found.push_front(&values, keep, room)?;
+                found.push_front(&values, keep, capacity)?;
             } else {
-                found.push_back(&values, keep, room)?;
+                found.push_back(&values, keep, capacity)?;
             }
             Ok::<_, CollectionTooLarge>(found.len())
         })

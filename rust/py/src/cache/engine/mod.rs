@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::hash::BuildHasher;
 use std::time::Instant;
 
-use protosocket_core::cache::collections::{Dictionary, Family, List, Room, Set, SortedSet};
+use protosocket_core::cache::collections::{Capacity, Dictionary, Family, List, Set, SortedSet};
 use protosocket_core::cache::commands::execute;
 use protosocket_core::cache::engine::condition::Condition;
 use protosocket_core::cache::engine::item::Scalar;
@@ -311,7 +311,7 @@ impl CacheEngine {
         namespace: Namespace<'_>,
         key: &[u8],
         ttl: CollectionTtl,
-        edit: impl FnOnce(&mut C, Room) -> Result<R, E>,
+        edit: impl FnOnce(&mut C, Capacity) -> Result<R, E>,
     ) -> PyResult<R> {
         self.with(py, |items, now| {
             items.edit_or_create(now, namespace.0, key, ttl, edit)

@@ -21,8 +21,8 @@ impl CacheEngine {
         refresh: bool,
     ) -> PyResult<()> {
         let ttl = CollectionTtl { ttl_ms, refresh };
-        self.write(py, namespace, key, ttl, |found: &mut Set, room| {
-            found.add(&slices(&elements), room)
+        self.write(py, namespace, key, ttl, |found: &mut Set, capacity| {
+            found.add(&slices(&elements), capacity)
         })
     }
 
@@ -51,8 +51,8 @@ impl CacheEngine {
         elements: Elements<'_>,
     ) -> PyResult<bool> {
         self.with(py, |items, now| {
-            items.edit(now, namespace.0, key, None, |found: &mut Set, room| {
-                found.subtract_from(&slices(&elements), room)
+            items.edit(now, namespace.0, key, None, |found: &mut Set, capacity| {
+                found.subtract_from(&slices(&elements), capacity)
             })
         })
         .map(|found| found.is_some())

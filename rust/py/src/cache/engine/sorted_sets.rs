@@ -24,8 +24,8 @@ impl CacheEngine {
     ) -> PyResult<()> {
         let elements = scored(&values, &scores)?;
         let ttl = CollectionTtl { ttl_ms, refresh };
-        self.write(py, namespace, key, ttl, |found: &mut SortedSet, room| {
-            found.put(&elements, room)
+        self.write(py, namespace, key, ttl, |found: &mut SortedSet, capacity| {
+            found.put(&elements, capacity)
         })
     }
 
@@ -42,8 +42,9 @@ impl CacheEngine {
     ) -> PyResult<()> {
         let elements = scored(&values, &scores)?;
         let mut new = SortedSet::default();
-        let room = self.with(py, |items, _| items.room(namespace.0, key));
-        new.put(&elements, room).map_err(|why| refused(py, why.into()))?;
+        let capacity = self.with(py, |items, _| items.capacity_of(namespace.0, key));
+        new.put(&elements, capacity)
+            .map_err(|why| refused(py, why.into()))?;
         self.with(py, |items, now| items.store(now, namespace.0, key, new, ttl_ms))
             .map_err(|why| refused(py, why.into()))
     }
@@ -65,8 +66,8 @@ impl CacheEngine {
         refresh: bool,
     ) -> PyResult<f64> {
         let ttl = CollectionTtl { ttl_ms, refresh };
-        self.write(py, namespace, key, ttl, |found: &mut SortedSet, room| {
-            found.increment(value, amount, room)
+        self.write(py, namespace, key, ttl, |found: &mut SortedSet, capacity| {
+            found.increment(value, amount, capacity)
         })
     }
 

@@ -28,7 +28,7 @@ fn get(items: &mut Items<Vec<u8>>, now: u64, key: &[u8]) -> Result<Option<Vec<u8
 fn add(items: &mut Items<Vec<u8>>, now: u64, key: &[u8], ttl_ms: u64, refresh: bool) {
     let ttl = CollectionTtl { ttl_ms, refresh };
     items
-        .edit_or_create::<Set, _, _>(now, b"n", key, ttl, |set, room| set.add(&[b"e"], room))
+        .edit_or_create::<Set, _, _>(now, b"n", key, ttl, |set, capacity| set.add(&[b"e"], capacity))
         .unwrap();
 }
 
@@ -86,8 +86,8 @@ fn the_wrong_kind_is_refused_and_stays() {
         ttl_ms: 10,
         refresh: true,
     };
-    let refused = items.edit_or_create::<Dictionary, _, _>(0, b"n", b"scalar", ttl, |found, room| {
-        found.set(&[(b"f", b"v")], room)
+    let refused = items.edit_or_create::<Dictionary, _, _>(0, b"n", b"scalar", ttl, |found, capacity| {
+        found.set(&[(b"f", b"v")], capacity)
     });
     let not_a_dictionary = Refused::WrongKind {
         found: Kind::Scalar,
@@ -159,7 +159,7 @@ fn an_emptied_collection_is_gone() {
 
 /// Grows a collection by 10,000 elements, shrinks it to 10, and grows it again; each time its places are looked at.
 fn grown_and_shrunk<C: Family>(
-    put: impl Fn(&mut C, &[&[u8]], Room),
+    put: impl Fn(&mut C, &[&[u8]], Capacity),
     remove: impl Fn(&mut C, &[&[u8]]),
     shown: impl Fn(&C) -> Vec<Vec<u8>>,
 ) {
@@ -172,8 +172,8 @@ fn grown_and_shrunk<C: Family>(
     };
     let grow = |items: &mut Items<Vec<u8>>| {
         items
-            .edit_or_create::<C, _, Infallible>(0, b"n", b"k", ttl, |found, room| {
-                put(found, &elements, room);
+            .edit_or_create::<C, _, Infallible>(0, b"n", b"k", ttl, |found, capacity| {
+                put(found, &elements, capacity);
                 Ok(())
             })
             .unwrap();
@@ -207,27 +207,27 @@ fn grown_and_shrunk<C: Family>(
 #[test]
 fn a_collection_that_shrinks_gives_its_memory_back() {
     grown_and_shrunk::<List>(
-        |list, values, room| list.push_back(values, None, room).unwrap(),
+        |list, values, capacity| list.push_back(values, None, capacity).unwrap(),
         |list, gone| gone.iter().for_each(|_| drop(list.pop_back())),
         |list| list.fetch(None, None).map(<[u8]>::to_vec).collect(),
     );
     grown_and_shrunk::<Set>(
-        |set, elements, room| set.add(elements, room).unwrap(),
+        |set, elements, capacity| set.add(elements, capacity).unwrap(),
         Set::remove,
         |set| set.iter().map(<[u8]>::to_vec).collect(),
     );
     grown_and_shrunk::<Dictionary>(
-        |dictionary, fields, room| {
+        |dictionary, fields, capacity| {
             let pairs: Vec<(&[u8], &[u8])> = fields.iter().map(|field| (*field, b"v".as_slice())).collect();
-            dictionary.set(&pairs, room).unwrap();
+            dictionary.set(&pairs, capacity).unwrap();
         },
         Dictionary::remove,
         |dictionary| dictionary.iter().map(|(field, _)| field.to_vec()).collect(),
     );
     grown_and_shrunk::<SortedSet>(
-        |set, elements, room| {
+        |set, elements, capacity| {
             let pairs: Vec<(&[u8], f64)> = elements.iter().map(|element| (*element, 1.0)).collect();
-            set.put(&pairs, room).unwrap();
+            set.put(&pairs, capacity).unwrap();
         },
         SortedSet::remove,
         |set| {
@@ -306,9 +306,20 @@ enum Model {
     Listed(Vec<Vec<u8>>),
 }
 
+fn read_any(items: &mut Items<Vec<u8>>, now: u64, key: &[u8]) -> Option<Model> {
+    match get(items, now, key) {
+        Ok(found) => found.map(Model::Plain),
+        Err(_) => items
+            .read::<List, _>(now, b"n", key, |list| {
+                Model::Listed(list.fetch(None, None).map(<[u8]>::to_vec).collect())
+            })
+            .unwrap(),
+    }
+}
+
 proptest! {
     /// Growing and shrinking lists beside plain values against a map without a limit: the memory limit holds
-    /// after every step, the charge is that of what is held, and with room for everything nothing is missing.
+    /// after every step, the charge is that of what is held, and with capacity for everything nothing is missing.
     #[test]
     fn agrees_with_a_map_of_lists(limit in prop_oneof![Just(6_000_u64), Just(1 << 22)],
                                   steps in proptest::collection::vec(step(), 1..200)) {
@@ -326,8 +337,8 @@ proptest! {
                 Step::Grow(key, size, refresh) => {
                     let value = vec![key; size.into()];
                     let ttl = CollectionTtl { ttl_ms: 8, refresh };
-                    let done = items.edit_or_create::<List, _, _>(now, b"n", &[key], ttl, |list, room| {
-                        list.push_back(&[&value], None, room)?;
+                    let done = items.edit_or_create::<List, _, _>(now, b"n", &[key], ttl, |list, capacity| {
+                        list.push_back(&[&value], None, capacity)?;
                         Ok::<usize, CollectionTooLarge>(list.len())
                     });
                     match (done, model.get_mut(&key)) {
@@ -365,14 +376,7 @@ proptest! {
                     }
                 }
                 Step::Read(key) => {
-                    let found = match get(&mut items, now, &[key]) {
-                        Ok(found) => found.map(Model::Plain),
-                        Err(_) => items
-                            .read::<List, _>(now, b"n", &[key], |list| {
-                                Model::Listed(list.fetch(None, None).map(<[u8]>::to_vec).collect())
-                            })
-                            .unwrap(),
-                    };
+                    let found = read_any(&mut items, now, &[key]);
                     let expected = model.get(&key).map(|(value, _)| value.clone());
                     if found.is_some() || limit > 6_000 {
                         prop_assert_eq!(found, expected);

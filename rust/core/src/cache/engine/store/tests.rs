@@ -144,7 +144,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Against a map without a limit: never a wrong or dead value, never over the limit, and with room for
+    /// Against a map without a limit: never a wrong or dead value, never over the limit, and with capacity for
     /// everything never a live value missing; the charge is exactly that of the entries held.
     #[test]
     fn agrees_with_a_map(limit in prop_oneof![Just(4_000_u64), Just(1 << 20)],

@@ -35,12 +35,12 @@ impl std::error::Error for CollectionTooLarge {}
 
 /// What a collection may grow to: `memory` bytes as the engine charges it, and `MAX_COLLECTION` in a message.
 #[derive(Debug, Clone, Copy)]
-pub struct Room {
+pub struct Capacity {
     /// Bytes the engine may charge for the collection.
     pub memory: usize,
 }
 
-impl Room {
+impl Capacity {
     /// Whether `count` elements with `payload` bytes of content, each charged `overhead` more, are not too many.
     pub(crate) fn check(
         self,
@@ -79,7 +79,7 @@ macro_rules! weighed {
             pub(super) fn give_back(&mut self) {
                 $(
                     let (places, used) = (self.$container.capacity(), self.$container.len());
-                    if places > $crate::cache::collections::room::FEW_PLACES && used * 4 < places {
+                    if places > $crate::cache::collections::capacity::FEW_PLACES && used * 4 < places {
                         self.$container.shrink_to(used * 2);
                     }
                 )+
