@@ -535,7 +535,7 @@ def assert_nothing_in_flight(made: System) -> None:
     assert [front.statistics().in_flight for front in made.router.protocols] == [0] * len(
         made.router.protocols
     )
-    link: Any = made.backend.routes.link_for(b"key", 0)
+    link: Any = made.backend.routes.connection_for(b"key", 0)
     assert link.statistics().in_flight == 0
 
 
@@ -601,14 +601,14 @@ async def test_what_is_no_command_ends_just_that_connection(
 ) -> None:
     async with system(1) as made:
         await made.client.set("ns", b"key", b"value", 60)
-        link = made.backend.routes.link_for(b"key", 0)
+        link = made.backend.routes.connection_for(b"key", 0)
         async with raw_client(made.router.url) as raw:
             host, port = raw.socket.getsockname()
             await raw.send(sent)
             await raw.ended()
         assert f"tcp://{host}:{port}" in caplog.text
         assert await made.client.get("ns", b"key") == Hit(b"value")
-        assert made.backend.routes.link_for(b"key", 0) is link
+        assert made.backend.routes.connection_for(b"key", 0) is link
 
 
 @pytest.mark.every_loop
@@ -617,7 +617,7 @@ async def test_whatever_a_client_sends_the_storage_keeps_the_router() -> None:
     chance = random.Random(3)
     sound = framed(set_command("ns", b"key", b"value", 60))
     async with system(1) as made:
-        link = made.backend.routes.link_for(b"key", 0)
+        link = made.backend.routes.connection_for(b"key", 0)
         for _ in range(300):
             bad = bytearray(sound)
             for _ in range(chance.randrange(1, 4)):
@@ -628,7 +628,7 @@ async def test_whatever_a_client_sends_the_storage_keeps_the_router() -> None:
                 await raw.send(bytes(bad))
         await until(lambda: not made.router.protocols)
         await made.client.get("ns", b"key")
-        assert made.backend.routes.link_for(b"key", 0) is link
+        assert made.backend.routes.connection_for(b"key", 0) is link
 
 
 async def test_fields_of_the_future_are_passed_on() -> None:
@@ -670,7 +670,7 @@ async def test_a_client_that_does_not_read_is_cut_off(caplog: pytest.LogCaptureF
             assert caplog.text.count("of answers unread") == 1
             assert isinstance(await made.client.get("ns", b"key"), Hit)
         await until(lambda: len(made.router.protocols) == 1)
-        link: Any = made.backend.routes.link_for(b"key", 0)
+        link: Any = made.backend.routes.connection_for(b"key", 0)
         await until(lambda: link.statistics().in_flight == 0)
 
 
@@ -787,7 +787,7 @@ async def test_an_ended_connection_leaves_nothing_behind() -> None:
         for _ in range(3):
             await made.another().get("ns", b"key")
         gone = [weakref.ref(front) for front in made.router.protocols]
-        link = weakref.ref(made.backend.routes.link_for(b"key", 0))
+        link = weakref.ref(made.backend.routes.connection_for(b"key", 0))
     await turns()
     logging.getLogger("protosocket").handlers.clear()
     del made

@@ -189,7 +189,7 @@ class ProtosocketBackend:
         return cache_error(UNAVAILABLE, _down(self._addresses[storage]))
 
     def _connection(self, key: bytes, turn: int) -> StorageConnection:
-        connection = self.routes.link_for(key, turn)
+        connection = self.routes.connection_for(key, turn)
         if isinstance(connection, StorageConnection):
             return connection
         raise self.down(self.routes.storage_of(key))

@@ -7,9 +7,8 @@ use protosocket_core::wire::framing::Framing;
 use protosocket_core::wire::light;
 use protosocket_core::wire::messagepack_keys::floods_a_dict;
 use pyo3::exceptions::{PyTypeError, PyValueError};
-use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyCFunction, PyTuple, PyType};
 
 use crate::errors;
 use crate::guarded::Guarded;
@@ -160,8 +159,7 @@ impl Encoded<'_, '_> {
 /// Whether a function is `FromString` of a protobuf message, which is C code. MessagePack's may call the
 /// constructors of the user's classes.
 fn is_native(function: &Bound<'_, PyAny>) -> bool {
-    // SAFETY: looks at the type of a live object.
-    if unsafe { ffi::PyCFunction_CheckExact(function.as_ptr()) } == 0 {
+    if !function.is_instance_of::<PyCFunction>() {
         return false;
     }
     let look = || -> PyResult<bool> {

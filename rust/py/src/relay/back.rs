@@ -8,27 +8,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::{FRAMING, RelayFront, RelayRoutes, limits};
+use super::types::{FRAMING, RelayBack, RelayFront, RelayRoutes, Waiting, limits};
 use crate::connection::{Broken, Connection, ConnectionState, Next, broken};
-use crate::guarded::{Guarded, Held};
-
-/// A router's connection to a storage.
-#[pyclass(extends = Connection, subclass, frozen, module = "protosocket._core")]
-pub struct RelayBack {
-    routes: Py<RelayRoutes>,
-    storage: usize,
-    /// Python code waits with a future for the answer.
-    calls: Guarded<Back<Held<RelayFront>, Held<PyAny>>>,
-    waiting: Guarded<Waiting>,
-}
-
-/// Who waits for room on this connection.
-#[derive(Default)]
-struct Waiting {
-    fronts: Vec<Held<RelayFront>>,
-    /// Python code, which `_room()` tells.
-    calls: bool,
-}
+use crate::guarded::Guarded;
 
 #[pymethods]
 impl RelayBack {

@@ -13,34 +13,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::{FRAMING, RelayBack, RelayRoutes, WRITE_NOW, limits};
+use super::types::{FRAMING, FrontState, RelayBack, RelayFront, RelayRoutes, WRITE_NOW, limits};
 use crate::connection::{Broken, Connection, Next, broken};
 use crate::guarded::Guarded;
 
 /// Forwarded commands that take as long as one that Python code answers.
 const LOCAL_COST: usize = 16;
-
-/// A client's connection to a router.
-///
-/// The Python class adds `_local(request)`, which gives the encoded answer (without an id) to what is not
-/// forwarded, or None for what is no message; `_unread_answers(size)`, which cuts off a client that does
-/// not read; `_drained()`; and `_broken` of `Connection`.
-#[pyclass(extends = Connection, subclass, frozen, module = "protosocket._core")]
-pub struct RelayFront {
-    routes: Py<RelayRoutes>,
-    /// Bytes of unread answers that end a client that does not read.
-    most_unread: usize,
-    state: Guarded<FrontState>,
-}
-
-struct FrontState {
-    /// Commands are forwarded; before, everything is answered here.
-    open: bool,
-    /// Which of several connections to a storage this client's commands use: the same while they live, so
-    /// that commands on one key stay in order.
-    turn: usize,
-    front: Front,
-}
 
 /// What to do with a request.
 enum Action<'py> {
@@ -134,7 +112,7 @@ impl RelayFront {
         let py = slf.py();
         let this = slf.get();
         this.state.borrow(py).front.lose();
-        for back in this.routes.get().links(py) {
+        for back in this.routes.get().backs(py) {
             RelayBack::forget(back.bind(py), slf)?;
         }
         Ok(())
@@ -247,8 +225,8 @@ impl RelayFront {
                 Kind::Keyed(key) if open => {
                     let storage = routes.storage_of(key);
                     let known = routes.state.borrow(py);
-                    let links = &known.links[storage];
-                    match links.get(turn % links.len().max(1)) {
+                    let backs = &known.backs[storage];
+                    match backs.get(turn % backs.len().max(1)) {
                         None => Action::Unavailable(id, storage),
                         Some(back) => {
                             let sent = RelayBack::take(back.bind(py), slf, id, |header, output| {
@@ -275,7 +253,7 @@ impl RelayFront {
     fn calls(slf: &Bound<'_, Self>) -> Calls {
         let py = slf.py();
         let mut calls = Calls::new();
-        for back in slf.get().routes.get().links(py) {
+        for back in slf.get().routes.get().backs(py) {
             for (call, id) in back.get().calls_of(slf) {
                 calls.insert(call, (back.clone_ref(py), id));
             }
