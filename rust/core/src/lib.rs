@@ -2,17 +2,6 @@
 //! in, events and bytes out; no Python and no sockets, and the time is an argument.
 
 pub mod cache;
-pub mod flush;
-pub mod foreign;
-pub mod polling;
-pub mod reading_on;
-pub mod receive;
+pub mod connection;
 pub mod rpc;
 pub mod wire;
-
-/// The old place of the header and its layouts, while `rpc/server.rs` of the binding looks there.
-pub mod header {
-    pub use crate::wire::Malformed;
-    pub use crate::wire::header::{Control, Header};
-    pub use crate::wire::layouts::Layout;
-}

@@ -13,6 +13,7 @@ mod piece;
 pub mod protobuf;
 pub mod protobuf_reader;
 pub mod protobuf_writer;
+pub mod sniff;
 pub mod varint;
 
 pub use malformed::Malformed;

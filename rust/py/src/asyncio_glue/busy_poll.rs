@@ -2,13 +2,13 @@
 //!
 //! A process that sleeps until its peer's next message is woken by the kernel, which takes several times as long
 //! as everything else a lone call does. So it looks for more for as long as a connection's options say, or where
-//! that is likely to be worth it (`protosocket_core::polling`): a callback that is always scheduled again keeps the
+//! that is likely to be worth it (`protosocket_core::connection::polling`): a callback that is always scheduled again keeps the
 //! event loop from sleeping. Each of its turns asks for events of all connections and timers as ever, but does not
 //! wait for them.
 
 use std::time::{Duration, Instant};
 
-use protosocket_core::polling::{WORTH, Waits};
+use protosocket_core::connection::polling::{WORTH, Waits};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;

@@ -1,6 +1,6 @@
 //! When a connection reads and handles what it read: pauses, turns, budgets.
 
-use protosocket_core::reading_on::ReadingOn;
+use protosocket_core::connection::reading_on::ReadingOn;
 
 /// Whether messages are handled now, and whether the transport reads.
 #[derive(Default)]

@@ -1,8 +1,8 @@
 //! What a connection has received and not handled: from bytes to frames.
 
-use protosocket_core::foreign::{foreign, is_no_protobuf};
-use protosocket_core::receive::{ReceiveBuffer, SHARED};
+use protosocket_core::connection::receive::{ReceiveBuffer, SHARED};
 use protosocket_core::wire::framing::{Framing, Step};
+use protosocket_core::wire::sniff::{foreign, is_no_protobuf};
 use pyo3::exceptions::PyBufferError;
 use pyo3::prelude::*;
 

@@ -1,6 +1,6 @@
 //! One connection's state: what came in, what goes out, and what both are attached to.
 
-use protosocket_core::flush::FlushPolicy;
+use protosocket_core::connection::flush::FlushPolicy;
 use protosocket_core::wire::Malformed;
 use protosocket_core::wire::framing::Framing;
 use protosocket_core::wire::header::Header;
