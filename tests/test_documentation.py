@@ -25,6 +25,7 @@ from protosocket.cli._commands import commands
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(?P<info>[^\n`]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+PLACE = re.compile(r"(?<![\w/])(?:rust|src|tests|tools|proto|docs)/[\w/.-]++(?!\*)")
 LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
@@ -61,6 +62,13 @@ def console_commands() -> list[tuple[Block, list[str]]]:
         for line in block.text.replace("\\\n", " ").splitlines()
         if line.startswith("$ ")
     ]
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_files_that_a_page_names_are_there(page: str) -> None:
+    named = {name.rstrip(".") for name in PLACE.findall((ROOT / page).read_text()) if "NAME" not in name}
+    assert named
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
