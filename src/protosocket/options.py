@@ -65,7 +65,8 @@ class ConnectionOptions:
     mostly come sooner than that. 0: it sleeps."""
 
     transport: Literal["aiofastnet", "loop"] = "aiofastnet"
-    """Who moves the bytes: ``aiofastnet``, or the running event ``loop``'s own transports."""
+    """Who moves the bytes: our own transport of plain sockets, and ``aiofastnet`` with TLS; or the running
+    event ``loop``'s own transports."""
 
     def __post_init__(self) -> None:
         for name in ("receive_limit", "send_queue_messages", "send_queue_bytes", "read_budget_messages"):

@@ -86,28 +86,30 @@ class Acceptor:
         self._loop.call_exception_handler({"message": text, "exception": error, "socket": self._sock})
 
     def _accepted(self, sock: socket.socket) -> None:
-        if self._context is not None:
-            handshake = self._shake_hands(sock, self._context)
-            task = background_task(self._loop, handshake, "protosocket handshake")
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
-            return
         try:
             protocol = self._factory()
         except BaseException:
             sock.close()
             raise
-        start_plain(sock, protocol)
+        if self._context is None:
+            start_plain(sock, protocol)
+            return
+        handshake = self._shake_hands(sock, protocol, self._context)
+        task = background_task(self._loop, handshake, "protosocket handshake")
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
 
-    async def _shake_hands(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+    async def _shake_hands(
+        self, sock: socket.socket, protocol: asyncio.BufferedProtocol, context: ssl.SSLContext
+    ) -> None:
         try:
-            # The protocol is made before; it never hears of a peer that fails.
             await FastNet(self._loop).connect_accepted_socket(
-                self._factory,
+                lambda: protocol,
                 sock,
                 ssl=context,
                 ssl_handshake_timeout=self._options.connect_timeout,
                 ssl_shutdown_timeout=self._options.close_timeout,
             )
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
+            # TLS errors are such; the protocol never hears of it.
             limited_log.debug("an accepted connection ended in its TLS handshake: %s", error)

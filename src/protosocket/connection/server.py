@@ -57,7 +57,7 @@ class Server(Generic[P]):
     def added(self, protocol: P) -> None:
         """A connection was made; for its protocol to say."""
         if self._closing:
-            # Not at once: aiofastnet begins to read after this, on a descriptor that would be closed by then.
+            # Not at once: a TLS transport begins to read after this, which would be closed by then.
             asyncio.get_running_loop().call_soon(protocol.abort)
         self._protocols.add(protocol)
 
@@ -105,7 +105,7 @@ class _Refusal(asyncio.BufferedProtocol):
     """Cuts off a connection that nobody can serve."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not at once: aiofastnet begins to read after this, on a descriptor that would be closed by then.
+        # Not at once: a TLS transport begins to read after this, which would be closed by then.
         asyncio.get_running_loop().call_soon(cast(asyncio.Transport, transport).abort)
 
     def get_buffer(self, sizehint: int) -> bytearray:
@@ -128,7 +128,7 @@ async def open_server(
         try:
             return protocol_factory()
         except Exception as error:
-            # Nothing may be raised here: aiofastnet tells nobody, and uvloop accepts for ever.
+            # Nothing may be raised here: uvloop's own servers would accept for ever.
             limited_log.error(
                 "a connection to %s was cut off: its protocol could not be made", url, exc_info=error
             )

@@ -57,7 +57,7 @@ class ServedConnection(HandlingConnection):
             limited_log.error(
                 "no service for the connection from %s, which is cut off", self.peer, exc_info=error
             )
-            # Not at once: aiofastnet begins to read after this, on a descriptor that would be closed by then.
+            # Not at once: a TLS transport begins to read after this, which would be closed by then.
             self._loop.call_soon(self.abort)
             return
         self.service = service
