@@ -9,14 +9,14 @@ use std::sync::OnceLock;
 
 use pyo3::exceptions::{PyBaseException, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyType};
-use pyo3::{ffi, intern};
 
 use crate::asyncio_glue::coroutine::{Sent, send, throw};
 use crate::asyncio_glue::current_task::{Turns, running_task};
 use crate::asyncio_glue::slots::Steps;
-use crate::asyncio_glue::waiting::{Awaited, Callback, is_known_weakly, wake};
+use crate::asyncio_glue::waiting::{Awaited, Callback, has_others, wake};
 use crate::guarded::{Guarded, Held};
 
 /// A call that a coroutine may wait for while its task waits for another one.
@@ -195,8 +195,7 @@ impl Steps for DrivenCoroutine {
 /// Whether others than the coroutine, its task and the reading of the connection hold a call, or know of it.
 #[inline]
 fn has_other_owners<T>(call: &Bound<'_, T>) -> bool {
-    // SAFETY: both look at a live object; the class has a list of weak references.
-    unsafe { ffi::Py_REFCNT(call.as_ptr()) > 3 || is_known_weakly(call) }
+    has_others(call, 3)
 }
 
 /// The call that a coroutine waits for, if it alone does.

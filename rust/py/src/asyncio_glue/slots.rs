@@ -30,9 +30,6 @@ pub fn fill_steps<T: Steps>(py: Python<'_>) {
     }
 }
 
-/// It does not attach, which takes as long as a step's own work: PyO3's count of that is for `Py`s that are dropped,
-/// which wait for the next function that attaches if none has. So what a step drops as a rule are `Bound`s.
-///
 /// # Safety
 ///
 /// Called by the interpreter, with an object of the class, a live value and a place for the result.
@@ -41,18 +38,10 @@ unsafe extern "C" fn am_send<T: Steps>(
     value: *mut ffi::PyObject,
     result: *mut *mut ffi::PyObject,
 ) -> ffi::PySendResult {
-    // SAFETY: the interpreter holds the GIL.
-    let py = unsafe { Python::assume_attached() };
-    let step = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: live objects, by the slot's contract; the slot is this class's alone, and nobody derives from it.
-        let (coroutine, value) = unsafe {
-            (
-                Bound::from_borrowed_ptr(py, coroutine).cast_into_unchecked::<T>(),
-                Bound::from_borrowed_ptr(py, value),
-            )
-        };
-        T::step(&coroutine, &value)
-    }));
+    // SAFETY: the slot is this class's alone, and nobody derives from it; `Any` is every object's.
+    let (coroutine, value) = unsafe { (borrowed::<T>(coroutine), borrowed::<PyAny>(value)) };
+    let py = coroutine.py();
+    let step = catch_unwind(AssertUnwindSafe(|| T::step(&coroutine, &value)));
     let (status, object) = match step {
         Ok(Sent::Yielded(awaited)) => (ffi::PySendResult::PYGEN_NEXT, awaited.into_ptr()),
         Ok(Sent::Returned(value)) => (ffi::PySendResult::PYGEN_RETURN, value.into_ptr()),
@@ -83,12 +72,23 @@ pub fn fill_finalizer<T: Finalizes>(py: Python<'_>) {
 ///
 /// Called by the interpreter, with a live object of the class.
 unsafe extern "C" fn finalize<T: Finalizes>(object: *mut ffi::PyObject) {
-    // SAFETY: the interpreter holds the GIL. Attaching would panic where it collects for the last time.
-    let py = unsafe { Python::assume_attached() };
     // SAFETY: the slot is this class's alone, and nobody derives from it.
-    let this = unsafe { Bound::from_borrowed_ptr(py, object).cast_into_unchecked::<T>() };
+    let this = unsafe { borrowed::<T>(object) };
     // A panic must not leave the function; there is nobody to tell.
     drop(catch_unwind(AssertUnwindSafe(|| T::finalize(&this))));
+}
+
+/// What a C function was given. It does not attach, which takes as long as a step's own work, and would panic where
+/// the interpreter collects for the last time: PyO3's count of that is for `Py`s that are dropped, which wait for the
+/// next function that attaches if none has. So what such functions drop as a rule are `Bound`s.
+///
+/// # Safety
+///
+/// The interpreter calls, and so holds the GIL, with a live object of this class.
+#[inline]
+pub unsafe fn borrowed<'py, T>(object: *mut ffi::PyObject) -> Bound<'py, T> {
+    // SAFETY: the caller's promise.
+    unsafe { Bound::from_borrowed_ptr(Python::assume_attached(), object).cast_into_unchecked::<T>() }
 }
 
 /// What a C function gives back: a new reference, or null with an error set.

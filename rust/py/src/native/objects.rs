@@ -49,15 +49,18 @@ pub struct MessageObjects {
     /// The lists and dicts among them.
     containers: Vec<usize>,
     /// What a blank object holds: borrowed from the members.
-    blank: Vec<*mut ffi::PyObject>,
+    blank: Vec<Pointer>,
     general: Option<General>,
     kept: Guarded<Kept>,
 }
 
-// SAFETY: the values are reached by threads that hold the GIL.
-unsafe impl Send for MessageObjects {}
+#[derive(Clone, Copy)]
+struct Pointer(*mut ffi::PyObject);
+
+// SAFETY: what it leads to is reached by threads that hold the GIL.
+unsafe impl Send for Pointer {}
 // SAFETY: as above.
-unsafe impl Sync for MessageObjects {}
+unsafe impl Sync for Pointer {}
 
 /// What stood in the class before.
 struct General {
@@ -68,12 +71,9 @@ struct General {
 
 /// Freed objects, which are blank.
 struct Kept {
-    objects: [*mut ffi::PyObject; KEPT],
+    objects: [Pointer; KEPT],
     count: usize,
 }
-
-// SAFETY: nobody else knows the objects.
-unsafe impl Send for Kept {}
 
 impl MessageObjects {
     /// The objects of `class`, whose slots are replaced if that may be; `ValueError` if none can be made.
@@ -116,12 +116,12 @@ impl MessageObjects {
             containers: containers.collect(),
             blank: members
                 .iter()
-                .map(|member| member.value().map_or(null_mut(), Py::as_ptr))
+                .map(|member| Pointer(member.value().map_or(null_mut(), Py::as_ptr)))
                 .collect(),
             members,
             general,
             kept: Guarded::new(Kept {
-                objects: [null_mut(); KEPT],
+                objects: [Pointer(null_mut()); KEPT],
                 count: 0,
             }),
         };
@@ -161,7 +161,10 @@ impl MessageObjects {
         };
         for (member, value) in self.members.iter().zip(&self.blank) {
             // SAFETY: it is of the class; live values, or null.
-            unsafe { member.slot.put(object.as_ptr(), new_reference(*value)) };
+            unsafe {
+                ffi::Py_XINCREF(value.0);
+                member.slot.put(object.as_ptr(), value.0);
+            }
         }
         Ok(object)
     }
@@ -233,8 +236,9 @@ impl MessageObjects {
             let slot = Slot::behind_header(index);
             // SAFETY: the caller vouches for the class, whose objects have no gaps.
             unsafe {
-                if !slot.holds(object, *value) {
-                    slot.put(object, new_reference(*value));
+                if !slot.holds(object, value.0) {
+                    ffi::Py_XINCREF(value.0);
+                    slot.put(object, value.0);
                 }
             }
         }
@@ -269,20 +273,11 @@ impl Member {
     }
 }
 
-/// # Safety
-/// `object` is live, or null.
-#[inline]
-unsafe fn new_reference(object: *mut ffi::PyObject) -> *mut ffi::PyObject {
-    // SAFETY: the caller vouches for it.
-    unsafe { ffi::Py_XINCREF(object) };
-    object
-}
-
 impl Kept {
     #[inline]
     fn take(&mut self) -> Option<*mut ffi::PyObject> {
         self.count = self.count.checked_sub(1)?;
-        Some(self.objects[self.count])
+        Some(self.objects[self.count].0)
     }
 
     /// Keeps a blank object; false if there are enough.
@@ -291,7 +286,7 @@ impl Kept {
         let Some(place) = self.objects.get_mut(self.count) else {
             return false;
         };
-        *place = object;
+        *place = Pointer(object);
         self.count += 1;
         true
     }
@@ -367,31 +362,18 @@ unsafe extern "C" fn release(object: *mut ffi::PyObject) {
     unsafe {
         let py = Python::assume_attached();
         let kind = ffi::Py_TYPE(object);
-        match objects_of(py, kind) {
-            Some(objects) if (*kind).tp_finalize.is_none() => {
-                objects.take_back(py, object);
-                ffi::Py_DECREF(kind.cast());
-            }
-            _ => release_generally(py, object),
+        if let Some(objects) = objects_of(py, kind).filter(|_| (*kind).tp_finalize.is_none()) {
+            objects.take_back(py, object);
+            ffi::Py_DECREF(kind.cast());
+            return;
         }
-    }
-}
-
-/// Frees an object as it was before its class had objects of its own.
-///
-/// # Safety
-///
-/// As for `release`.
-#[cold]
-unsafe fn release_generally(py: Python<'_>, object: *mut ffi::PyObject) {
-    // SAFETY: as in `release`.
-    unsafe {
-        let mut kind = ffi::Py_TYPE(object);
-        while !kind.is_null() {
-            if let Some(general) = objects_of(py, kind).and_then(|objects| objects.general.as_ref()) {
+        // As it was before its class, or one that this derives from, had objects of its own.
+        let mut general = kind;
+        while !general.is_null() {
+            if let Some(general) = objects_of(py, general).and_then(|objects| objects.general.as_ref()) {
                 return (general.release)(object);
             }
-            kind = (*kind).tp_base;
+            general = (*general).tp_base;
         }
     }
 }

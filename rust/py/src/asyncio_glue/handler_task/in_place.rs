@@ -1,13 +1,12 @@
 //! The handlers of a batch, run in place: each under the same task, which goes to the first that suspends.
 
-use pyo3::ffi;
 use pyo3::prelude::*;
 
 use super::drive;
 use super::state::HandlerTask;
 use crate::asyncio_glue::coroutine::{Begun, Sent, Step, cancelled, in_context, send};
 use crate::asyncio_glue::current_task::{enter, leave};
-use crate::asyncio_glue::waiting::is_known_weakly;
+use crate::asyncio_glue::waiting::{has_others, holders};
 use crate::guarded::Held;
 
 /// Where handlers run that mostly do not suspend; until `end`, the current task is one of these.
@@ -15,7 +14,7 @@ pub struct InPlace<'py> {
     event_loop: Bound<'py, PyAny>,
     task: Bound<'py, HandlerTask>,
     /// To the task, before anybody else knows it.
-    references: ffi::Py_ssize_t,
+    references: isize,
 }
 
 impl<'py> InPlace<'py> {
@@ -27,7 +26,7 @@ impl<'py> InPlace<'py> {
         };
         enter(event_loop, &task)?;
         Ok(InPlace {
-            references: references_to(&task),
+            references: holders(&task),
             event_loop: event_loop.clone(),
             task,
         })
@@ -126,16 +125,9 @@ impl<'py> InPlace<'py> {
     /// Whether nothing is left of the handler that ran last: the task can be another's.
     #[inline]
     fn is_fresh(&self) -> bool {
-        // SAFETY: the class has a list of weak references.
-        let is_known = references_to(&self.task) != self.references || unsafe { is_known_weakly(&self.task) };
+        let is_known = has_others(&self.task, self.references);
         let state = self.task.get().state.borrow(self.task.py());
         let is_asked = state.cancelling > 0 || state.stopped || !state.callbacks.is_empty();
         !is_known && !is_asked && state.name.is_none() && !state.done
     }
-}
-
-#[inline]
-fn references_to(task: &Bound<'_, HandlerTask>) -> ffi::Py_ssize_t {
-    // SAFETY: reads the count of a live object.
-    unsafe { ffi::Py_REFCNT(task.as_ptr()) }
 }

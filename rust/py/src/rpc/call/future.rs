@@ -63,8 +63,7 @@ impl UnaryCall {
     /// Whether freeing it may run Python code: somebody waits for that, or what reads its answer goes with it.
     #[inline]
     pub fn is_watched(slf: &Bound<'_, Self>) -> bool {
-        // SAFETY: the class has a list of weak references.
-        unsafe { is_known_weakly(slf) || slf.get().reading.is_some() }
+        is_known_weakly(slf) || slf.get().reading.is_some()
     }
 
     /// Has `callback` called with this when it has ended, in `context`: where its task would go on if `goes_on`,

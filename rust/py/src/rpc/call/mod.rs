@@ -90,11 +90,6 @@ impl Awaited for UnaryCall {
     ) -> PyResult<Bound<'py, PyAny>> {
         self.caller.get().asked(py, which)
     }
-
-    #[inline]
-    fn add_waiter(slf: &Bound<'_, Self>, callback: Py<PyAny>, context: Py<PyAny>) -> PyResult<()> {
-        Self::add_callback(slf, callback, context, true)
-    }
 }
 
 impl Drivable for UnaryCall {
