@@ -63,7 +63,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
         decoder.fields(message, &object, bytes, MAX_DEPTH)?;
         decoder.merged.finish();
         // SAFETY: it is of the class.
-        unsafe { message.complete(&object) }?;
+        unsafe { message.objects().complete(&object) }?;
         Ok(object)
     }
 
@@ -168,9 +168,10 @@ impl<'a, 'py> Decoder<'a, 'py> {
             for (other, _) in &message.oneofs[oneof].members {
                 let slot = message.fields[*other].slot;
                 // SAFETY: the value is not used.
-                if *other != index && unsafe { slot.present(object) }.is_some() {
-                    // SAFETY: as above.
-                    unsafe { slot.set(object, self.py.None().into_bound(self.py)) };
+                unsafe {
+                    if *other != index && slot.present(object).is_some() {
+                        slot.set(object, self.py.None().into_bound(self.py));
+                    }
                 }
             }
         }
@@ -301,7 +302,7 @@ impl<'a, 'py> Decoder<'a, 'py> {
                         let object = message.blank(py)?;
                         self.fields(message, &object, bytes, depth)?;
                         // SAFETY: it is of the class.
-                        unsafe { message.complete(&object) }?;
+                        unsafe { message.objects().complete(&object) }?;
                         Ok(object)
                     }
                 }
@@ -331,14 +332,12 @@ impl<'a, 'py> Decoder<'a, 'py> {
 
     #[inline]
     fn signed(&self, number: i64) -> Value<'py> {
-        // SAFETY: it gives a new int, or null and an error.
-        Ok(unsafe { Bound::from_owned_ptr_or_err(self.py, ffi::PyLong_FromLongLong(number)) }?)
+        Ok(number.into_pyobject(self.py).map_err(PyErr::from)?.into_any())
     }
 
     #[inline]
     fn unsigned(&self, number: u64) -> Value<'py> {
-        // SAFETY: as above.
-        Ok(unsafe { Bound::from_owned_ptr_or_err(self.py, ffi::PyLong_FromUnsignedLongLong(number)) }?)
+        Ok(number.into_pyobject(self.py).map_err(PyErr::from)?.into_any())
     }
 
     #[inline]

@@ -352,22 +352,26 @@ fn too_deep(part: &Part, value: Borrowed<'_, '_, PyAny>) -> PyErr {
 /// Whether two members of a oneof are set, of which there are more than the encoder has bits for.
 #[cold]
 fn has_two(message: &MessageType, oneof: usize, object: &Bound<'_, PyAny>) -> bool {
+    members_set(message, oneof, object).count() > 1
+}
+
+/// The attributes of the members of a oneof that are set.
+fn members_set<'a>(
+    message: &'a MessageType,
+    oneof: usize,
+    object: &'a Bound<'_, PyAny>,
+) -> impl Iterator<Item = &'a Py<PyString>> {
     let members = message.oneofs[oneof].members.iter();
     // SAFETY: the slots are those of the object's class, and the values are not used.
     let set = |index: usize| unsafe { message.fields[index].slot.present(object) }.is_some();
-    members.filter(|(index, _)| set(*index)).count() > 1
+    members.filter_map(move |(index, attribute)| set(*index).then_some(attribute))
 }
 
 #[cold]
 fn two_of_one(message: &MessageType, oneof: usize, object: &Bound<'_, PyAny>) -> PyErr {
+    let given = members_set(message, oneof, object);
     let oneof = &message.oneofs[oneof];
-    let given: Vec<String> = oneof
-        .members
-        .iter()
-        // SAFETY: the slots are those of the object's class, and the values are not used.
-        .filter(|(index, _)| unsafe { message.fields[*index].slot.present(object) }.is_some())
-        .map(|(_, attribute)| attribute.to_string())
-        .collect();
+    let given: Vec<String> = given.map(Py::to_string).collect();
     let text = format!(
         "{}: one member of the oneof {} at most, not {}",
         message.name,

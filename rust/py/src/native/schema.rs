@@ -299,14 +299,10 @@ impl MessageType {
         self.objects.get().blank(self.class.bind(py))
     }
 
-    /// Gives an object that was blank the lists and dicts that it lacks.
-    ///
-    /// # Safety
-    /// `object` is an instance of the class.
+    /// The objects of the class.
     #[inline]
-    pub unsafe fn complete(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
-        // SAFETY: the caller vouches for it.
-        unsafe { self.objects.get().complete(object) }
+    pub fn objects(&self) -> &MessageObjects {
+        self.objects.get()
     }
 }
 
