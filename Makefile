@@ -130,6 +130,7 @@ lint: env $(PROTOC)/.stamp ## check format, types, layers, the native stub and t
 	$(BIN)/python -m mypy.stubtest protosocket._core --mypy-config-file pyproject.toml
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python tools/check_private_imports.py
+	$(BIN)/python tools/check_rust_modules.py
 	$(PROTOC)/bin/python tools/generate_protos.py --check
 	$(BIN)/python tools/generate_dissector.py --check
 	cargo fmt --all --check
