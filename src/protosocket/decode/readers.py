@@ -21,8 +21,7 @@ __all__ = ["FRAMINGS", "cache_reader", "grpc_reader", "reader_of"]
 Fields = tuple[RpcFields, RpcFields] | None
 """Those of requests and of responses; None where messages are no RPC."""
 
-_LINES = "lines"
-FRAMINGS: dict[str, Framing] = {name: known.framing for name, known in FORMATS.items()} | {_LINES: "lines"}
+FRAMINGS: dict[str, Framing] = {**{name: known.framing for name, known in FORMATS.items()}, "lines": "lines"}
 """How the messages of each format are told apart: those of the RPC codecs, and lines."""
 
 
