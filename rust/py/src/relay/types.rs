@@ -57,7 +57,7 @@ pub struct Waiting {
 ///
 /// The Python class adds `_local(request)`, which gives the encoded answer (without an id) to what is not
 /// forwarded, or None for what is no message; `_unread_answers(size)`, which cuts off a client that does
-/// not read; `_drained()`; and `_broken` of `Connection`.
+/// not read; `_drained()`; and what `Connection` calls.
 #[pyclass(extends = Connection, subclass, frozen, module = "protosocket._core")]
 pub struct RelayFront {
     pub routes: Py<RelayRoutes>,

@@ -22,7 +22,7 @@ use crate::guarded::{Guarded, Held};
 ///
 /// The Python class adds `_adopt(call, result)` (what to run for a handler's result that is no
 /// coroutine, and whether that streams), `_failed(id, error)` (logs a handler's error), `_drained()`, `_handlers_wait()` (the first that
-/// suspends) and `_broken` of `Connection`.
+/// suspends) and what `Connection` calls.
 ///
 /// With `exchanges`, a call may have more than one message, and some are about the connection: the handler gets
 /// all of them, and has nothing to answer where it gives None. Behind the last one of a call, `_half_closed(id)` is
