@@ -27,7 +27,7 @@ TOUCH = Command(
     read=_read,
     operation="update_ttl",
     parameters=("key", "ttl"),
-    summary="Let what is under KEY live from now on; exit with 1 if there is none.",
+    summary="Give what is under KEY a new time to live; exit with 1 if there is none.",
     method="Touch",
 )
 """``request(namespace, key, ttl)`` with seconds; whether something was there, of whatever kind."""
