@@ -540,7 +540,7 @@ def broken(*_: object) -> None:
 def test_who_cannot_take_a_connection_along_makes_a_new_one(
     servers: Servers, new_loop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("protosocket.connection.fastnet.FastTLS.come_here", broken)
+    monkeypatch.setattr("protosocket.connection.fast_tls.FastTLS.come_here", broken)
     loop = new_loop()
     tls = servers.client_tls
     listening = asyncio.run_coroutine_threadsafe(_doomed(servers, True), servers.loop).result(HANG)

@@ -16,7 +16,7 @@ from tests.grpc_support import SERVICE, Backend, method, namer
 
 import protosocket.grpc
 from protosocket.errors import OptionError
-from protosocket.grpc.client.backoff import Backoff
+from protosocket.grpc.client.connect_backoff import Backoff
 
 UNAVAILABLE, ABORTED = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED
 

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use protosocket_core::cache::engine::{Engine, key_hash};
-use protosocket_core::connection::receive::ReceiveBuffer;
+use protosocket_core::connection::receive_buffer::ReceiveBuffer;
 use protosocket_core::rpc::calls::Pending;
 use protosocket_core::rpc::relay::key_path::Kind;
 use protosocket_core::wire::framing::{Framing, Step};

@@ -10,7 +10,7 @@ use std::os::unix::process::parent_id;
 
 use protosocket_core::cache::commands::{execute, get};
 use protosocket_core::cache::engine::items::Items;
-use protosocket_core::connection::receive::ReceiveBuffer;
+use protosocket_core::connection::receive_buffer::ReceiveBuffer;
 use protosocket_core::wire::framing::{Framing, Step};
 use protosocket_core::wire::header::Control;
 use protosocket_core::wire::layouts::{Layout, Parameters};

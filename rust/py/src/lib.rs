@@ -25,7 +25,7 @@ mod _core {
     #[pymodule_export]
     use crate::asyncio_glue::busy_poll::BusyPoller;
     #[pymodule_export]
-    use crate::asyncio_glue::driven::DrivenCoroutine;
+    use crate::asyncio_glue::client_task::DrivenCoroutine;
     #[pymodule_export]
     use crate::asyncio_glue::handler_task::{HandlerTask, HandlerWait};
     #[pymodule_export]

@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from protosocket.connection.fastnet import FastNet
+from protosocket.connection.fast_tls import FastNet
 from protosocket.connection.handover import start_plain
 from protosocket.event_loops import background_task
 from protosocket.limited_log import limited_log

@@ -15,7 +15,7 @@ from asyncio.trsock import TransportSocket
 from typing import Any, cast
 
 from protosocket._core import SocketTransport
-from protosocket.connection.fastnet import FastNet
+from protosocket.connection.fast_tls import FastNet
 from protosocket.connection.watching import watching
 from protosocket.options import ConnectionOptions
 

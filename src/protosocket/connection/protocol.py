@@ -10,9 +10,9 @@ import types
 from typing import TYPE_CHECKING, Any, cast
 
 from protosocket._core import SocketTransport
-from protosocket.connection.carried_tls import CarriedTLS
+from protosocket.connection.asyncio_tls import AsyncioTLS
 from protosocket.connection.endpoint import configure_socket, peer_name
-from protosocket.connection.fastnet import FastTLS
+from protosocket.connection.fast_tls import FastTLS
 from protosocket.connection.polling import busy_poller
 from protosocket.errors import ConnectionClosed, InvalidMessage, MessageTooLarge
 from protosocket.event_loops import require_loop, stops_with_the_interpreter
@@ -49,7 +49,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
 
     def _setup(self, options: ConnectionOptions) -> None:
         self._options = options
-        self._transport: asyncio.Transport | FastTLS | CarriedTLS | None = None
+        self._transport: asyncio.Transport | FastTLS | AsyncioTLS | None = None
         self._loop = asyncio.get_running_loop()
         stops_with_the_interpreter(self._loop)
         self._closed = self._loop.create_future()
@@ -76,7 +76,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
             self._transport = FastTLS(transport, self._loop)
         else:
             # Ours have the methods of asyncio.Transport, not its type.
-            self._transport = CarriedTLS.of(transport) or cast("asyncio.Transport", transport)
+            self._transport = AsyncioTLS.of(transport) or cast("asyncio.Transport", transport)
         seconds = self._options.busy_poll
         poller = None if seconds == 0 else busy_poller(self._loop)
         polling = None if poller is None else (poller, seconds)
@@ -89,7 +89,7 @@ class ConnectionProtocol(asyncio.BufferedProtocol, _Native):
         self._follow()
         if not self._closing:
             carried = self._transport
-            self._judge_end(None, is_cut=isinstance(carried, CarriedTLS) and not carried.peer_closed())
+            self._judge_end(None, is_cut=isinstance(carried, AsyncioTLS) and not carried.peer_closed())
             # The transport closes itself now; a peer that does not read either must not keep it for ever.
             self._begin_closing()
 

@@ -1,6 +1,6 @@
 //! What both programs here give the core: messages as the cache sends them, and bytes as a socket does.
 
-use protosocket_core::connection::receive::ReceiveBuffer;
+use protosocket_core::connection::receive_buffer::ReceiveBuffer;
 use protosocket_core::rpc::relay::key_path::KeyPath;
 use protosocket_core::wire::layouts::{Layout, Parameters};
 use protosocket_core::wire::varint;

@@ -3,4 +3,4 @@
 pub mod flush;
 pub mod polling;
 pub mod reading_on;
-pub mod receive;
+pub mod receive_buffer;

@@ -1,7 +1,7 @@
 //! The client's side of a connection: calls out, answers in, deadlines, windows, cancellation.
 
 use super::calls::Pending;
-use super::deadlines::Deadlines;
+use super::deadline_heap::Deadlines;
 use super::{CONNECTION, Violation, cancel, end, normal};
 use crate::wire::header::{Control, Header};
 

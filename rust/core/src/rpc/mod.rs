@@ -18,7 +18,7 @@ use crate::wire::header::{Control, Header};
 
 pub mod calls;
 pub mod client;
-mod deadlines;
+mod deadline_heap;
 #[cfg(test)]
 mod pair;
 pub mod relay;

@@ -1,9 +1,9 @@
 //! What is done with the insides of CPython and asyncio, which a new Python version may change.
 
 pub mod busy_poll;
+pub mod client_task;
 pub mod coroutine;
 pub mod current_task;
-pub mod driven;
 pub mod handler_task;
 pub mod handlers;
 pub mod home;

@@ -3,8 +3,8 @@
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::asyncio_glue::client_task::{Drivable, DrivenCoroutine};
 use crate::asyncio_glue::current_task::Turns;
-use crate::asyncio_glue::driven::{Drivable, DrivenCoroutine};
 use crate::asyncio_glue::waiting::{Awaited, Callback, wake, woken_task};
 use crate::guarded::Held;
 

@@ -1,6 +1,6 @@
 //! What a connection has received and not handled: from bytes to frames.
 
-use protosocket_core::connection::receive::{ReceiveBuffer, SHARED};
+use protosocket_core::connection::receive_buffer::{ReceiveBuffer, SHARED};
 use protosocket_core::wire::framing::{Framing, Step};
 use protosocket_core::wire::sniff::{foreign, is_no_protobuf};
 use pyo3::exceptions::PyBufferError;
@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use crate::codec::{Payload, WireCodec};
 use crate::connection::assembly::{Assembly, LONG};
-use crate::connection::next::{Broken, Next};
+use crate::connection::next::{BadInput, Next};
 use crate::connection::shared_memory;
 
 /// The first bytes of another protocol, taken for a length of one byte, say that there are so many at most.
@@ -94,7 +94,7 @@ impl Incoming {
         }
         match self.framing.resume(unread, limit, self.searched) {
             Step::Frame { header, total } => match self.is_new.then(|| self.look_at_first()).flatten() {
-                Some(why) => Next::Broken(why),
+                Some(why) => Next::BadInput(why),
                 None => Next::Frame { header, total },
             },
             Step::Incomplete { need } => {
@@ -104,33 +104,33 @@ impl Incoming {
                     self.long = self.framing.header(unread);
                 } else if need <= MAX_FOREIGN && self.is_new {
                     if let Some(why) = self.look_at_beginning() {
-                        return Next::Broken(why);
+                        return Next::BadInput(why);
                     }
                 }
                 self.settle();
                 Next::Wait
             }
-            Step::TooLarge { size } => Next::Broken(Broken::TooLarge(size)),
+            Step::TooLarge { size } => Next::BadInput(BadInput::TooLarge(size)),
             Step::Invalid(why) => {
                 let what = self.foreign().unwrap_or(why);
-                Next::Broken(Broken::Invalid(what.to_owned()))
+                Next::BadInput(BadInput::Invalid(what.to_owned()))
             }
         }
     }
 
     /// What the peer speaks, if what looks like the first message is none: its codec could not say as much.
     #[cold]
-    fn look_at_first(&self) -> Option<Broken> {
+    fn look_at_first(&self) -> Option<BadInput> {
         let unread = self.buffer.unread();
         foreign(unread)
             .filter(|_| self.protobuf && is_no_protobuf(unread))
-            .map(|what| Broken::Invalid(what.to_owned()))
+            .map(|what| BadInput::Invalid(what.to_owned()))
     }
 
     /// Looks whether the first message, which has not arrived as a whole, is one at all. Text of other protocols is
     /// mostly shorter than its first letter says, and its sender waits for an answer.
     #[cold]
-    fn look_at_beginning(&mut self) -> Option<Broken> {
+    fn look_at_beginning(&mut self) -> Option<BadInput> {
         let unread = self.buffer.unread();
         let what = foreign(unread);
         if self.protobuf {
@@ -138,10 +138,10 @@ impl Incoming {
             self.need = 0;
             if is_no_protobuf(unread) {
                 let what = what.unwrap_or("no protobuf message begins like this");
-                return Some(Broken::Invalid(what.to_owned()));
+                return Some(BadInput::Invalid(what.to_owned()));
             }
             if let Some(what) = what.filter(|_| !self.doubted) {
-                return Some(Broken::Doubtful(what));
+                return Some(BadInput::Doubtful(what));
             }
             // What comes next may tell.
             self.need = unread.len() + 1;

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView, PySlice};
 
 use crate::codec::{Encoded, WireCodec};
-use crate::connection::{Broken, Connection, LONG, Limits, Next, broken};
+use crate::connection::{BadInput, Connection, LONG, Limits, Next, end_for_bad_input};
 use crate::guarded::{Guarded, Held};
 
 /// Both directions of a message stream.
@@ -232,13 +232,13 @@ impl MessageConnection {
         }
         match result {
             Ok(()) => Ok(()),
-            Err(why) => broken(slf.as_any(), connection, why),
+            Err(why) => end_for_bad_input(slf.as_any(), connection, why),
         }
     }
 
     /// The next message of a codec whose framing is native.
     #[inline]
-    fn framed(&self, connection: &Connection, py: Python<'_>) -> Result<Taken, Broken> {
+    fn framed(&self, connection: &Connection, py: Python<'_>) -> Result<Taken, BadInput> {
         let codec = self.codec.get();
         let payload = {
             let mut state = connection.state(py);
@@ -250,13 +250,13 @@ impl MessageConnection {
                     payload
                 }
                 Next::Wait => return Ok(Taken::Nothing),
-                Next::Broken(why) => return Err(why),
+                Next::BadInput(why) => return Err(why),
             }
         };
         let size = payload.length();
         match codec.decode(py, payload) {
             Ok(message) => Ok(Taken::Message(message.unbind(), size)),
-            Err(error) => Err(Broken::Undecodable(error)),
+            Err(error) => Err(BadInput::Undecodable(error)),
         }
     }
 }
@@ -272,15 +272,15 @@ struct Unread<'py> {
 impl<'py> Unread<'py> {
     /// Asks the codec once. `unpack(unread)` gives `(what, count, message)`: 0, the bytes used and the
     /// message; 1 and the bytes needed in all; 2 and the bytes to skip; 3, 0 and why they are invalid.
-    fn take(&mut self, connection: &Connection, unpack: &Bound<'py, PyAny>) -> Result<Taken, Broken> {
+    fn take(&mut self, connection: &Connection, unpack: &Bound<'py, PyAny>) -> Result<Taken, BadInput> {
         let py = unpack.py();
         let (what, count, message) = match self.ask(connection, unpack) {
             Ok(Some(answer)) => answer,
             Ok(None) => return Ok(Taken::Nothing),
-            Err(error) => return Err(Broken::Undecodable(error)),
+            Err(error) => return Err(BadInput::Undecodable(error)),
         };
         if what == 3 {
-            return Err(Broken::Invalid(message.bind(py).to_string()));
+            return Err(BadInput::Invalid(message.bind(py).to_string()));
         }
         let left = self.length - self.offset;
         let mut state = connection.state(py);
@@ -288,7 +288,7 @@ impl<'py> Unread<'py> {
         if what == 1 {
             let need = usize::try_from(count).unwrap_or(0).max(left + 1);
             if need > limit {
-                return Err(Broken::TooLarge(need as u64));
+                return Err(BadInput::TooLarge(need as u64));
             }
             state.incoming.wait_for(need);
             return Ok(Taken::Nothing);
@@ -298,7 +298,7 @@ impl<'py> Unread<'py> {
             .filter(|count| (1..=left).contains(count))
         else {
             let why = format!("the codec says it took {count} of {left} unread bytes");
-            return Err(Broken::Invalid(why));
+            return Err(BadInput::Invalid(why));
         };
         self.offset += count;
         if what == 2 {
@@ -306,7 +306,7 @@ impl<'py> Unread<'py> {
             return Ok(Taken::Skipped);
         }
         if count > limit {
-            return Err(Broken::TooLarge(count as u64));
+            return Err(BadInput::TooLarge(count as u64));
         }
         state.consume(count);
         Ok(Taken::Message(message, count))

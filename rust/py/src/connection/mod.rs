@@ -6,7 +6,8 @@
 
 mod assembly;
 mod attached;
-mod broken;
+mod bad_input;
+mod counts;
 mod flow;
 mod incoming;
 mod limits;
@@ -21,7 +22,7 @@ pub mod transport;
 mod writing;
 
 pub use assembly::LONG;
-pub use broken::broken;
+pub use bad_input::end_for_bad_input;
 pub use limits::Limits;
-pub use next::{Broken, Next};
+pub use next::{BadInput, Next};
 pub use state::{Connection, ConnectionState};

@@ -10,11 +10,11 @@ pub enum Next {
         total: usize,
     },
     Wait,
-    Broken(Broken),
+    BadInput(BadInput),
 }
 
 /// Why a connection has to end.
-pub enum Broken {
+pub enum BadInput {
     Invalid(String),
     /// It has to end if the first message, which begins like another protocol, does not come.
     Doubtful(&'static str),

@@ -12,7 +12,7 @@ use pyo3::{PyErr, ffi};
 use crate::asyncio_glue::busy_poll::BusyPoller;
 use crate::asyncio_glue::home::Home;
 use crate::connection::attached::Attached;
-use crate::connection::limits::Counts;
+use crate::connection::counts::Counts;
 use crate::connection::state::Connection;
 use crate::connection::transport::Transport;
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use protosocket_core::connection::receive::SHARED;
+use protosocket_core::connection::receive_buffer::SHARED;
 
 /// A connection without anything to send keeps at most this much memory for it.
 pub const MAX_IDLE: usize = 512;

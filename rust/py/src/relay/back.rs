@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::types::{FRAMING, RelayBack, RelayFront, RelayRoutes, Waiting, limits};
-use crate::connection::{Broken, Connection, ConnectionState, Next, broken};
+use crate::connection::{BadInput, Connection, ConnectionState, Next, end_for_bad_input};
 use crate::guarded::Guarded;
 
 #[pymethods]
@@ -263,9 +263,9 @@ impl RelayBack {
             let (start, total) = match state.next() {
                 Next::Frame { header, total } => (header, total),
                 Next::Wait => break,
-                Next::Broken(why) => {
+                Next::BadInput(why) => {
                     drop(state);
-                    return broken(slf.as_any(), connection, why);
+                    return end_for_bad_input(slf.as_any(), connection, why);
                 }
             };
             let payload = state.frame(py, start, total);
@@ -273,7 +273,11 @@ impl RelayBack {
                 Ok(located) => located,
                 Err(malformed) => {
                     drop(state);
-                    return broken(slf.as_any(), connection, Broken::Invalid(malformed.0.to_owned()));
+                    return end_for_bad_input(
+                        slf.as_any(),
+                        connection,
+                        BadInput::Invalid(malformed.0.to_owned()),
+                    );
                 }
             };
             let answer = this.calls.borrow(py).receive(located.header);

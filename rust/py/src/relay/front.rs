@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::types::{FRAMING, FrontState, RelayBack, RelayFront, RelayRoutes, WRITE_NOW, limits};
-use crate::connection::{Broken, Connection, Next, broken};
+use crate::connection::{BadInput, Connection, Next, end_for_bad_input};
 use crate::guarded::Guarded;
 
 /// Forwarded commands that take as long as one that Python code answers.
@@ -143,7 +143,7 @@ impl RelayFront {
             let action = match Self::next(slf) {
                 Ok(Some(action)) => action,
                 Ok(None) => return Ok(()),
-                Err(why) => return broken(slf.as_any(), connection, why),
+                Err(why) => return end_for_bad_input(slf.as_any(), connection, why),
             };
             handled += 1;
             match action {
@@ -170,10 +170,10 @@ impl RelayFront {
                     handled += LOCAL_COST;
                     let answer = slf.call_method1(intern!(py, "_local"), (request,))?;
                     if answer.is_none() {
-                        return broken(
+                        return end_for_bad_input(
                             slf.as_any(),
                             connection,
-                            Broken::Invalid("not a command".to_owned()),
+                            BadInput::Invalid("not a command".to_owned()),
                         );
                     }
                     Self::answer(slf, message(id), answer.cast::<PyBytes>()?.as_bytes())?;
@@ -195,7 +195,7 @@ impl RelayFront {
 
     /// Takes the next request off the receive buffer and puts it on its way.
     #[inline]
-    fn next<'py>(slf: &Bound<'py, Self>) -> Result<Option<Action<'py>>, Broken> {
+    fn next<'py>(slf: &Bound<'py, Self>) -> Result<Option<Action<'py>>, BadInput> {
         let py = slf.py();
         let this = slf.get();
         let routes = this.routes.get();
@@ -206,10 +206,10 @@ impl RelayFront {
         let (start, total) = match state.next() {
             Next::Frame { header, total } => (header, total),
             Next::Wait => return Ok(None),
-            Next::Broken(why) => return Err(why),
+            Next::BadInput(why) => return Err(why),
         };
         let payload = state.frame(py, start, total);
-        let invalid = |malformed: Malformed| Broken::Invalid(malformed.0.to_owned());
+        let invalid = |malformed: Malformed| BadInput::Invalid(malformed.0.to_owned());
         let layout = &routes.requests.layout;
         let located = layout.locate(payload).map_err(invalid)?;
         let id = located.header.id;

@@ -12,7 +12,7 @@ from grpc import ChannelConnectivity
 from protosocket.connection import Address
 from protosocket.errors import Error, OptionError
 from protosocket.event_loops import background_task
-from protosocket.grpc.client.backoff import Backoff
+from protosocket.grpc.client.connect_backoff import Backoff
 from protosocket.grpc.client.connection import ClientConnection
 from protosocket.grpc.client.resolving import resolve
 from protosocket.grpc.client.subchannel import Subchannel

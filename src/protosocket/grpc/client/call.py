@@ -12,7 +12,7 @@ from msgspec import structs
 
 from protosocket.grpc.client.connection import ClientConnection
 from protosocket.grpc.client.method import Method
-from protosocket.grpc.client.repeated import Repeated
+from protosocket.grpc.client.reraised import Repeated
 from protosocket.grpc.wire.status import (
     CANCELLED_HERE,
     COLLECTED,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from protosocket.grpc.client.channel_options import ChannelOptions
 from protosocket.grpc.client.connection import ClientConnection
 from protosocket.grpc.client.first_message import FirstMessage
-from protosocket.grpc.client.retrying import Throttle
+from protosocket.grpc.client.retry_policy import Throttle
 from protosocket.grpc.client.service_config import ServiceConfig
 
 __all__ = ["CallChannel", "CallHolder", "Cancellable"]

@@ -15,11 +15,11 @@ from grpc import ChannelConnectivity, aio
 from protosocket.connection import Address, TLSOption
 from protosocket.errors import Error, Unavailable
 from protosocket.event_loops import require_loop
-from protosocket.grpc.client.backoff import Backoff
 from protosocket.grpc.client.balancing import Policy, policy_of
 from protosocket.grpc.client.call_channel import Cancellable
 from protosocket.grpc.client.call_credentials import metadata_from, plugins_of
 from protosocket.grpc.client.channel_options import ChannelOptions
+from protosocket.grpc.client.connect_backoff import Backoff
 from protosocket.grpc.client.connection import ClientConnection
 from protosocket.grpc.client.first_message import FirstMessage
 from protosocket.grpc.client.interceptors import sort_interceptors
@@ -30,7 +30,7 @@ from protosocket.grpc.client.multicallable import (
     UnaryStreamMultiCallable,
     UnaryUnaryMultiCallable,
 )
-from protosocket.grpc.client.retrying import Throttle
+from protosocket.grpc.client.retry_policy import Throttle
 from protosocket.grpc.client.service_config import read_service_config
 from protosocket.grpc.client.subchannel import Subchannel
 from protosocket.grpc.target import addresses_of

@@ -10,8 +10,8 @@ import grpc
 from protosocket.grpc.client.call import ClientCall
 from protosocket.grpc.client.first_message import FirstMessage
 from protosocket.grpc.client.method import Method
-from protosocket.grpc.client.retried_calls import attempt_unary
-from protosocket.grpc.client.retrying import STOP, Throttle, pushback_of
+from protosocket.grpc.client.retry_loop import attempt_unary
+from protosocket.grpc.client.retry_policy import STOP, Throttle, pushback_of
 from protosocket.grpc.client.service_config import HedgingPolicy
 from protosocket.grpc.wire.status import code_of
 

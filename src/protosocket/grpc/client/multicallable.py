@@ -23,8 +23,8 @@ from protosocket.grpc.client.intercepted import (
 )
 from protosocket.grpc.client.launching import MultiCallable
 from protosocket.grpc.client.responses import Responses
-from protosocket.grpc.client.retried_calls import RetriedResponses, retry_stream, retry_unary
-from protosocket.grpc.client.retrying import Retries
+from protosocket.grpc.client.retry_loop import RetriedResponses, retry_stream, retry_unary
+from protosocket.grpc.client.retry_policy import Retries
 from protosocket.grpc.wire.envelope import Envelope
 
 __all__ = [

@@ -12,8 +12,8 @@ from grpc import ChannelConnectivity
 from protosocket.connection import Address, TLSOption, open_transport
 from protosocket.errors import Error
 from protosocket.event_loops import background_task
-from protosocket.grpc.client.backoff import Backoff
 from protosocket.grpc.client.channel_options import ChannelOptions
+from protosocket.grpc.client.connect_backoff import Backoff
 from protosocket.grpc.client.connection import ClientConnection
 from protosocket.grpc.wire.envelope import envelope_codec
 

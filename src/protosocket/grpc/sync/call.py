@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import grpc
 from grpc import aio
 
-from protosocket.grpc.client.repeated import Repeated
+from protosocket.grpc.client.reraised import Repeated
 from protosocket.grpc.sync.loop import HasThread, LoopThread
 
 if TYPE_CHECKING:

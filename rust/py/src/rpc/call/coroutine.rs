@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 
 use super::UnaryCall;
 use super::phase::Phase;
+use crate::asyncio_glue::client_task::exception;
 use crate::asyncio_glue::coroutine::{Sent, cancelled, send};
-use crate::asyncio_glue::driven::exception;
 use crate::asyncio_glue::slots::Steps;
 use crate::guarded::Held;
 use crate::rpc::client::ClientConnection;

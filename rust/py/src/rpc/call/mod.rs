@@ -16,7 +16,7 @@ mod phase;
 
 use pyo3::prelude::*;
 
-use crate::asyncio_glue::driven::{Drivable, DrivenCoroutine, drives};
+use crate::asyncio_glue::client_task::{Drivable, DrivenCoroutine, drives};
 use crate::asyncio_glue::slots::{fill_finalizer, fill_steps};
 use crate::asyncio_glue::waiting::{Awaited, Callback, EventLoop, fill_attribute_slots};
 use crate::guarded::{Guarded, Held};

@@ -4,7 +4,7 @@ use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
 use pyo3::types::PyTraceback;
 
-use crate::asyncio_glue::driven::DrivenCoroutine;
+use crate::asyncio_glue::client_task::DrivenCoroutine;
 use crate::asyncio_glue::waiting::Callback;
 use crate::guarded::Held;
 use crate::rpc::client::ClientConnection;

@@ -11,7 +11,7 @@ use super::ClientConnection;
 use crate::asyncio_glue::current_task::{Turns, is_task_running};
 use crate::asyncio_glue::switch::plain;
 use crate::codec::Payload;
-use crate::connection::{Broken, Next, broken};
+use crate::connection::{BadInput, Next, end_for_bad_input};
 use crate::errors;
 use crate::guarded::Held;
 use crate::rpc::call::UnaryCall;
@@ -32,7 +32,7 @@ enum After<'py> {
     Response(Py<PyAny>, Bound<'py, PyAny>),
     Other(Answer, Option<Payload<'py>>),
     Undecodable(Py<PyAny>, PyErr),
-    Broken(Broken),
+    BadInput(BadInput),
 }
 
 /// What an answer means for its call.
@@ -133,7 +133,7 @@ impl ClientConnection {
                 }
                 Ok(Some((answer, payload))) => return After::Other(answer, payload),
                 Ok(None) => return After::Nothing,
-                Err(why) => return After::Broken(why),
+                Err(why) => return After::BadInput(why),
             }
         }
         After::Another
@@ -175,8 +175,9 @@ impl ClientConnection {
         let py = slf.py();
         let connection = slf.as_super().get();
         let decode = |payload| slf.get().codec.get().decode(py, payload);
-        let undecodable =
-            |error: PyErr| broken(slf.as_any(), connection, Broken::Undecodable(error)).map(|()| false);
+        let undecodable = |error: PyErr| {
+            end_for_bad_input(slf.as_any(), connection, BadInput::Undecodable(error)).map(|()| false)
+        };
         let lost = |waiter: Py<PyAny>, error: PyErr| {
             let value = errors::value(py, &error);
             slf.call_method1(intern!(py, "_call_undecodable"), (waiter, value))?;
@@ -185,7 +186,7 @@ impl ClientConnection {
         let (answer, payload) = match after {
             After::Other(answer, payload) => (answer, payload),
             After::Undecodable(waiter, error) => return lost(waiter, error),
-            After::Broken(why) => return broken(slf.as_any(), connection, why).map(|()| false),
+            After::BadInput(why) => return end_for_bad_input(slf.as_any(), connection, why).map(|()| false),
             After::Another | After::Nothing | After::Response(..) => return Ok(true),
         };
         match (answer, payload) {
@@ -212,7 +213,7 @@ impl ClientConnection {
 
     /// Takes the next answer off the receive buffer.
     #[inline]
-    fn next<'py>(slf: &Bound<'py, Self>) -> Result<Option<Taken<'py>>, Broken> {
+    fn next<'py>(slf: &Bound<'py, Self>) -> Result<Option<Taken<'py>>, BadInput> {
         let py = slf.py();
         let this = slf.get();
         let mut state = slf.as_super().get().state(py);
@@ -221,24 +222,24 @@ impl ClientConnection {
         }
         if this.exchanges {
             if let Some(what) = state.foreign() {
-                return Err(Broken::Invalid(what.to_owned()));
+                return Err(BadInput::Invalid(what.to_owned()));
             }
         }
         let (start, total) = match state.next() {
             Next::Frame { header, total } => (header, total),
             Next::Wait => return Ok(None),
-            Next::Broken(why) => return Err(why),
+            Next::BadInput(why) => return Err(why),
         };
         let payload = state.frame(py, start, total);
         let header = this
             .receive
             .scan(payload)
-            .map_err(|malformed| Broken::Invalid(malformed.0.to_owned()))?;
+            .map_err(|malformed| BadInput::Invalid(malformed.0.to_owned()))?;
         let mut calls = this.calls.borrow(py);
         let event = calls
             .client
             .receive(header, payload.len(), |sink| sink.clone_ref(py).into())
-            .map_err(|violation| Broken::Invalid(violation.to_string()))?;
+            .map_err(|violation| BadInput::Invalid(violation.to_string()))?;
         let payload = event
             .has_message()
             .then(|| state.payload(this.codec.get(), py, start, total));

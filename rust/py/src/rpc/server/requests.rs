@@ -10,16 +10,16 @@ use super::connection::{ServerCall, ServerConnection, Waiting};
 use super::native::{NativeHandler, native};
 use crate::asyncio_glue::handlers::Handlers;
 use crate::codec::Payload;
-use crate::connection::{Broken, Connection, Next, broken};
+use crate::connection::{BadInput, Connection, Next, end_for_bad_input};
 use crate::guarded::Held;
 
 impl Waiting {
-    fn request(self, py: Python<'_>, id: u64, is_last: bool) -> Result<Request<'_>, Broken> {
+    fn request(self, py: Python<'_>, id: u64, is_last: bool) -> Result<Request<'_>, BadInput> {
         match self {
             Waiting::Encoded(kept) if is_last => Ok(Request::Last(id, kept.payload(py))),
             Waiting::Encoded(kept) => Ok(Request::Call(id, kept.payload(py))),
             Waiting::Decoded(message) => Ok(Request::Decoded(id, message.free().into_bound(py))),
-            Waiting::Undecodable(error) => Err(Broken::Undecodable(error)),
+            Waiting::Undecodable(error) => Err(BadInput::Undecodable(error)),
         }
     }
 }
@@ -64,7 +64,7 @@ impl ServerConnection {
         connection.flush(py)?;
         match result {
             Ok(None) => Ok(()),
-            Ok(Some(why)) => broken(slf.as_any(), connection, why),
+            Ok(Some(why)) => end_for_bad_input(slf.as_any(), connection, why),
             Err(error) => {
                 // What stops the program is for the event loop; the requests behind it still wait here.
                 connection.proceed_soon(py)?;
@@ -73,7 +73,7 @@ impl ServerConnection {
         }
     }
 
-    fn batch(slf: &Bound<'_, Self>, handled: &mut usize) -> PyResult<Option<Broken>> {
+    fn batch(slf: &Bound<'_, Self>, handled: &mut usize) -> PyResult<Option<BadInput>> {
         let py = slf.py();
         let this = slf.get();
         let (handler, event_loop, context, spare) = {
@@ -115,33 +115,33 @@ impl ServerConnection {
         connection: &Connection,
         py: Python<'py>,
         only_calls: bool,
-    ) -> Result<Option<Request<'py>>, Broken> {
+    ) -> Result<Option<Request<'py>>, BadInput> {
         let mut state = connection.state(py);
         if state.closed {
             return Ok(None);
         }
         if self.exchanges {
             if let Some(what) = state.foreign() {
-                return Err(Broken::Invalid(what.to_owned()));
+                return Err(BadInput::Invalid(what.to_owned()));
             }
         }
         let (start, total) = match state.next() {
             Next::Frame { header, total } => (header, total),
             Next::Wait => return Ok(None),
-            Next::Broken(why) => return Err(why),
+            Next::BadInput(why) => return Err(why),
         };
         let payload = state.frame(py, start, total);
         let header = self
             .receive
             .scan(payload)
-            .map_err(|malformed| Broken::Invalid(malformed.0.to_owned()))?;
+            .map_err(|malformed| BadInput::Invalid(malformed.0.to_owned()))?;
         let server = &mut self.state.borrow(py).server;
         if only_calls && !server.is_call(header) {
             return Ok(None);
         }
         let payload = || state.payload(self.codec.get(), py, start, total);
         let event = server.receive(header);
-        let request = match event.map_err(|violation| Broken::Invalid(violation.to_string()))? {
+        let request = match event.map_err(|violation| BadInput::Invalid(violation.to_string()))? {
             Event::Call => Request::Call(header.id, payload()),
             Event::Last => Request::Last(header.id, payload()),
             Event::Wait => Request::Wait(header, payload()),
@@ -178,7 +178,7 @@ impl ServerConnection {
 
 impl<'py> Batch<'_, 'py> {
     /// Until nothing more can be taken; what broke the connection, if something did.
-    fn run(&mut self, handled: &mut usize) -> PyResult<Option<Broken>> {
+    fn run(&mut self, handled: &mut usize) -> PyResult<Option<BadInput>> {
         let py = self.server.py();
         let connection = self.server.as_super().get();
         let this = self.server.get();
@@ -222,7 +222,7 @@ impl<'py> Batch<'_, 'py> {
 
     /// Does what one message asks for.
     #[inline]
-    fn execute(&mut self, request: Request<'py>) -> PyResult<Option<Broken>> {
+    fn execute(&mut self, request: Request<'py>) -> PyResult<Option<BadInput>> {
         let (server, py) = (self.server, self.server.py());
         let this = server.get();
         match request {
@@ -244,7 +244,7 @@ impl<'py> Batch<'_, 'py> {
             Request::Last(id, payload) => {
                 match this.codec.get().decode(py, payload) {
                     Ok(request) => self.call(id, request)?,
-                    Err(error) => return Ok(Some(Broken::Undecodable(error))),
+                    Err(error) => return Ok(Some(BadInput::Undecodable(error))),
                 }
                 server.call_method1(intern!(py, "_half_closed"), (id,))?;
             }
@@ -260,7 +260,7 @@ impl<'py> Batch<'_, 'py> {
                 }
                 match this.codec.get().decode(py, payload) {
                     Ok(request) => self.call(id, request)?,
-                    Err(error) => return Ok(Some(Broken::Undecodable(error))),
+                    Err(error) => return Ok(Some(BadInput::Undecodable(error))),
                 }
             }
         }

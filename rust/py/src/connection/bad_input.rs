@@ -3,16 +3,16 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::connection::next::Broken;
+use crate::connection::next::BadInput;
 use crate::connection::state::Connection;
 use crate::errors;
 
 /// Ends the connection because of what the peer sent: `_invalid(detail, cause)` or `_too_large(size)` of the Python
 /// class. What the codec raised that is not about the message, as KeyboardInterrupt, cuts it off and is raised.
 #[cold]
-pub fn broken(connection: &Bound<'_, PyAny>, state: &Connection, why: Broken) -> PyResult<()> {
+pub fn end_for_bad_input(connection: &Bound<'_, PyAny>, state: &Connection, why: BadInput) -> PyResult<()> {
     let py = connection.py();
-    if let Broken::Doubtful(what) = why {
+    if let BadInput::Doubtful(what) = why {
         state.state(py).incoming.doubt();
         return connection
             .call_method1(intern!(py, "_doubtful"), (what,))
@@ -24,17 +24,17 @@ pub fn broken(connection: &Bound<'_, PyAny>, state: &Connection, why: Broken) ->
         state.incoming.drop_all();
     }
     let (detail, cause) = match why {
-        Broken::TooLarge(size) => {
+        BadInput::TooLarge(size) => {
             let told = connection.call_method1(intern!(py, "_too_large"), (size,));
             return told.map(drop);
         }
-        Broken::Undecodable(error) if !errors::is_ordinary(py, &error) => {
+        BadInput::Undecodable(error) if !errors::is_ordinary(py, &error) => {
             connection.call_method0(intern!(py, "abort"))?;
             return Err(error);
         }
-        Broken::Undecodable(error) => (error.to_string(), Some(error.into_value(py))),
-        Broken::Invalid(detail) => (detail, None),
-        Broken::Doubtful(what) => (what.to_owned(), None),
+        BadInput::Undecodable(error) => (error.to_string(), Some(error.into_value(py))),
+        BadInput::Invalid(detail) => (detail, None),
+        BadInput::Doubtful(what) => (what.to_owned(), None),
     };
     connection
         .call_method1(intern!(py, "_invalid"), (detail, cause))

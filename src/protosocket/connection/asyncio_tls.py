@@ -11,10 +11,10 @@ import asyncio
 import ssl
 from typing import Any
 
-__all__ = ["CarriedTLS"]
+__all__ = ["AsyncioTLS"]
 
 
-class CarriedTLS:
+class AsyncioTLS:
     """What a connection uses of such a transport."""
 
     __slots__ = ("_carrier", "_transport", "abort", "close", "pause_reading", "resume_reading", "write")
@@ -43,7 +43,7 @@ class CarriedTLS:
             return False
 
     @classmethod
-    def of(cls, transport: Any) -> CarriedTLS | None:
+    def of(cls, transport: Any) -> AsyncioTLS | None:
         """One around ``transport``; None for any other kind."""
         # There is no public way from asyncio's TLS transport to what carries it.
         carrier = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)

@@ -12,7 +12,7 @@ from protosocket.grpc.client.calls import UnaryUnaryCall
 from protosocket.grpc.client.first_message import FirstMessage
 from protosocket.grpc.client.method import Method
 from protosocket.grpc.client.responses import Responses
-from protosocket.grpc.client.retrying import Retries
+from protosocket.grpc.client.retry_policy import Retries
 from protosocket.grpc.client.starting import start
 from protosocket.grpc.wire.envelope import pack
 from protosocket.grpc.wire.status import CANCELLED_HERE, COLLECTED, EXPIRED
