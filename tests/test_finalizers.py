@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.patience import HANG
 from tests.rpc_support import CODEC, Service, message, served, until
+from tests.tricks import needs_tricks
 
 import protosocket
 from protosocket import rpc
@@ -108,6 +109,7 @@ def looks_at_call(call: Any) -> tuple[Callable[[], object], ...]:
 CANCELS = st.lists(st.sampled_from(["cancel", "uncancel", "sleep", "catch", "future", "name"]), max_size=12)
 
 
+@needs_tricks("it looks at what asyncio's own tasks do not have before Python 3.12")
 @settings(max_examples=30)
 @given(CANCELS)
 def test_messages_of_a_handlers_cancellations(steps: list[str]) -> None:

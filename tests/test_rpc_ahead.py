@@ -215,6 +215,7 @@ async def test_no_more_handlers_run_than_may(kind: Kind) -> None:
         assert service.most_running == 2
 
 
+@needs_tricks("a task that is cancelled before its first step never takes it")
 async def test_a_cancel_behind_requests_finds_its_call(kind: Kind) -> None:
     async with served(kind, max_calls=2) as (url, service), raw_client(url) as peer:
         for number, name in enumerate(["a", "b", "waits for its turn"], start=1):
