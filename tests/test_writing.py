@@ -147,6 +147,38 @@ async def test_a_reset_that_a_write_finds_is_told_as_a_reset() -> None:
         assert cause.errno == errno.ECONNRESET
 
 
+async def test_a_reset_found_as_writing_goes_on_ends_the_connection_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connected(transport="loop") as (connection, peer):
+        transport: Any = connection._protocol._transport  # noqa: SLF001
+        # Writing goes on when all is written: then the next write is one on the socket.
+        transport.set_write_buffer_limits(high=64 * KiB, low=0)
+        resumes = connection._protocol.resume_writing  # noqa: SLF001
+
+        def resume() -> None:
+            reset_on_close(peer)
+            peer.close()
+            resumes()
+
+        monkeypatch.setattr(type(connection._protocol), "resume_writing", lambda _: resume())  # noqa: SLF001
+
+        async def send() -> None:
+            while True:
+                await connection.send(bytes(16 * KiB))
+
+        sending = asyncio.ensure_future(send())
+        loop = asyncio.get_running_loop()
+        while peer.fileno() >= 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(loop.sock_recv(peer, KiB), 0.01)
+        with pytest.raises(ConnectionClosed):
+            await asyncio.wait_for(sending, HANG)
+        await connection.wait_closed()
+        await turns()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
 def test_a_program_that_wants_to_be_killed_by_broken_pipes_is_not_killed_by_a_connection() -> None:
     program = """
         import asyncio, signal, socket

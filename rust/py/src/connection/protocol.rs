@@ -126,8 +126,21 @@ impl Connection {
     }
 
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().state(slf.py()).outgoing.is_stalled = false;
-        Self::flush_and_tell(slf)
+        let (py, this) = (slf.py(), slf.get());
+        let may_write = {
+            let mut state = this.state(py);
+            state.outgoing.is_stalled = false;
+            state
+                .attached
+                .as_ref()
+                .is_some_and(|attached| attached.transport.is_socket())
+        };
+        if may_write {
+            return Self::flush_and_tell(slf);
+        }
+        // asyncio's transports (selector_events.py, `_write_sendmsg`) end twice if a write fails while they call this.
+        this.flush_soon(py)?;
+        Self::tell_of_room(slf)
     }
 
     /// Whether the send queue has room. If not, `_room()` is called when it has.

@@ -40,6 +40,11 @@ impl Transport {
         Ok(Transport::Other(transport.clone().into(), write.into()))
     }
 
+    /// Whether it is our own.
+    pub fn is_socket(&self) -> bool {
+        matches!(self, Transport::Socket(_))
+    }
+
     #[inline]
     pub fn bind<'py>(&self, py: Python<'py>) -> Bind<'py> {
         match self {
