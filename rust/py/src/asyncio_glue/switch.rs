@@ -1,7 +1,7 @@
 //! The switch that turns off everything that is done with the insides of CPython and asyncio.
 //!
 //! Each of those tricks has a general way beside it, which needs nothing but what Python documents: plain futures,
-//! tasks and `call_soon`. They are quicker, and a new Python version may break them. With
+//! tasks and `call_soon`. A trick is quicker, and a new Python version may break it. With
 //! `PROTOSOCKET_PLAIN_ASYNCIO=1` in the environment when the package is imported, none of them is used: no type slot
 //! is replaced, `client.unary` is PyO3's method, a task is woken by the event loop and not within the reading of a
 //! connection, `rpc.task_factory` gives asyncio's tasks, each handler has a task of asyncio's, message objects are made
