@@ -126,21 +126,26 @@ impl Connection {
     }
 
     fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let (py, this) = (slf.py(), slf.get());
-        let may_write = {
-            let mut state = this.state(py);
-            state.outgoing.is_stalled = false;
-            state
-                .attached
-                .as_ref()
-                .is_some_and(|attached| attached.transport.is_socket())
+        let py = slf.py();
+        let call_soon = match &slf.get().state(py).attached {
+            None => return Ok(()),
+            Some(attached) if attached.transport.is_socket() => None,
+            Some(attached) => Some(attached.call_soon.clone_ref(py)),
         };
-        if may_write {
-            return Self::flush_and_tell(slf);
+        match call_soon {
+            None => slf.call_method0(intern!(py, "_writes_again")).map(drop),
+            // asyncio's transports (selector_events.py, `_write_sendmsg`) end twice if a write fails within this call.
+            Some(call_soon) => {
+                let writes_again = slf.getattr(intern!(py, "_writes_again"))?;
+                call_soon.bind(py).call1((writes_again,)).map(drop)
+            }
         }
-        // asyncio's transports (selector_events.py, `_write_sendmsg`) end twice if a write fails while they call this.
-        this.flush_soon(py)?;
-        Self::tell_of_room(slf)
+    }
+
+    /// The transport takes more; derived classes go on with what waited for that.
+    fn _writes_again(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().state(slf.py()).outgoing.is_stalled = false;
+        Self::flush_and_tell(slf)
     }
 
     /// Whether the send queue has room. If not, `_room()` is called when it has.

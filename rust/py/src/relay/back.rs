@@ -52,11 +52,11 @@ impl RelayBack {
         Ok(())
     }
 
-    fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn _writes_again(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         // Connection's own; Python's super() would begin at the class of the object and come back here.
         py.get_type::<Connection>()
-            .call_method1(intern!(py, "resume_writing"), (slf,))?;
+            .call_method1(intern!(py, "_writes_again"), (slf,))?;
         Self::resume(slf)
     }
 

@@ -146,10 +146,10 @@ impl ServerConnection {
     }
 
     /// The send queue has room again.
-    fn resume_writing(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn _writes_again(slf: &Bound<'_, Self>) -> PyResult<()> {
         // Of this very class: the super of the object's own class would be this method again.
         let connection = PySuper::new(&slf.py().get_type::<Self>(), slf.as_any())?;
-        connection.call_method0(intern!(slf.py(), "resume_writing"))?;
+        connection.call_method0(intern!(slf.py(), "_writes_again"))?;
         Self::go_on(slf)
     }
 
