@@ -415,6 +415,7 @@ async def test_an_exception_that_is_raised_again_does_not_grow() -> None:
             backend.fail = [grpc.StatusCode.ABORTED]
             with await asyncio.to_thread(sync_insecure_channel, backend.target) as blocking_channel:
                 blocking_call = blocking_channel.unary_unary(method("Name")).future(b"")
+                await until(call.done)
                 for ask in (result, awaited, unsent, checked, read, waited):
                     depths = []
                     for _ in range(3):
