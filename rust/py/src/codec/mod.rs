@@ -258,6 +258,17 @@ impl WireCodec {
 }
 
 impl WireCodec {
+    /// Where messages carry their header: those that are sent, and those that are received. ValueError if nothing
+    /// says so, which `who` has to know.
+    pub fn sides(&self, who: &str) -> PyResult<(&Side, &Side)> {
+        match (&self.send, &self.receive) {
+            (Some(send), Some(receive)) => Ok((send, receive)),
+            _ => Err(PyValueError::new_err(format!(
+                "{who} needs to know where messages carry their id"
+            ))),
+        }
+    }
+
     /// Appends an encoded message to `output`, framed.
     #[inline]
     pub fn put(&self, payload: &[u8], output: &mut Vec<u8>) {

@@ -59,20 +59,13 @@ impl MessageConnection {
     }
 
     fn buffer_updated(slf: &Bound<'_, Self>, nbytes: usize) -> PyResult<()> {
-        if slf.as_super().get().received(slf.py(), nbytes)? {
-            Self::handle(slf)
-        } else {
-            Ok(())
-        }
+        let connection = slf.as_super().get();
+        connection.read(slf.py(), nbytes, || Self::handle(slf))
     }
 
     fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
         let connection = slf.as_super().get();
-        if connection.proceeds(slf.py()) {
-            Self::handle(slf)?;
-            connection.resume_reading(slf.py())?;
-        }
-        Ok(())
+        connection.proceed(slf.py(), || Self::handle(slf))
     }
 
     /// Queues a message; the caller asks `_has_room()` before. Raises EncodeError.

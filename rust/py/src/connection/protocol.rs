@@ -144,8 +144,7 @@ impl Connection {
 
     /// The transport takes more; derived classes go on with what waited for that.
     fn _writes_again(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().state(slf.py()).outgoing.is_stalled = false;
-        Self::flush_and_tell(slf)
+        Self::write_again(slf)
     }
 
     /// Whether the send queue has room. If not, `_room()` is called when it has.

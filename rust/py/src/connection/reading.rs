@@ -8,6 +8,15 @@ use crate::connection::state::{Connection, ConnectionState};
 use crate::connection::transport::{Bind, is_in_vain};
 
 impl Connection {
+    /// The transport has read `count` bytes: has `handle` handle them.
+    pub fn read(&self, py: Python<'_>, count: usize, handle: impl FnOnce() -> PyResult<()>) -> PyResult<()> {
+        if self.received(py, count)? {
+            handle()
+        } else {
+            Ok(())
+        }
+    }
+
     /// The transport has read `count` bytes: has `handle` handle them, and what comes meanwhile, if that is likely and
     /// for as long as others can wait.
     pub fn read_on(&self, py: Python<'_>, count: usize, handle: impl Fn() -> PyResult<()>) -> PyResult<()> {
@@ -78,7 +87,7 @@ impl Connection {
     }
 
     /// Takes note of bytes read; false if there is nothing to do with them.
-    pub fn received(&self, py: Python<'_>, count: usize) -> PyResult<bool> {
+    fn received(&self, py: Python<'_>, count: usize) -> PyResult<bool> {
         let mut state = self.state(py);
         if state.closed {
             // A transport may read on until the end of the tick in which it was aborted.
@@ -150,16 +159,23 @@ impl Connection {
         scheduled.map(drop)
     }
 
-    /// Begins the turn that [`Connection::proceed_soon`] asked for; false if the connection has ended.
-    pub fn proceeds(&self, py: Python<'_>) -> bool {
-        let mut state = self.state(py);
-        state.flow.is_scheduled = false;
-        state.flow.is_paused = false;
-        !state.closed
+    /// The turn that [`Connection::proceed_soon`] asked for: has `handle` handle what waits, and reads from the peer
+    /// again.
+    pub fn proceed(&self, py: Python<'_>, handle: impl FnOnce() -> PyResult<()>) -> PyResult<()> {
+        {
+            let mut state = self.state(py);
+            state.flow.is_scheduled = false;
+            state.flow.is_paused = false;
+            if state.closed {
+                return Ok(());
+            }
+        }
+        handle()?;
+        self.resume_reading(py)
     }
 
     /// Reads from the peer again, unless handling the waiting messages stopped it once more.
-    pub fn resume_reading(&self, py: Python<'_>) -> PyResult<()> {
+    fn resume_reading(&self, py: Python<'_>) -> PyResult<()> {
         {
             let mut state = self.state(py);
             if !state.flow.handles() || state.closed || !state.flow.is_halted {

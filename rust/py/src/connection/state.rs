@@ -16,7 +16,7 @@ use crate::connection::counts::Counts;
 use crate::connection::flow::Flow;
 use crate::connection::incoming::Incoming;
 use crate::connection::limits::Limits;
-use crate::connection::next::Next;
+use crate::connection::next::{BadInput, Next};
 use crate::connection::outgoing::Outgoing;
 use crate::guarded::{Borrowed, Guarded, Held};
 
@@ -40,6 +40,34 @@ impl ConnectionState {
     #[inline]
     pub fn next(&mut self) -> Next {
         self.incoming.next(self.limits.receive)
+    }
+
+    /// The next message with its header: where its payload begins and ends. Nothing if none is there, or none counts
+    /// any more. `exchanges`: other protocols are told by the very first bytes, before any message is whole.
+    #[inline]
+    pub fn next_with_header(
+        &mut self,
+        py: Python<'_>,
+        layout: &Layout,
+        exchanges: bool,
+    ) -> Result<Option<(Header, usize, usize)>, BadInput> {
+        if self.closed {
+            return Ok(None);
+        }
+        if exchanges {
+            if let Some(what) = self.foreign() {
+                return Err(BadInput::Invalid(what.to_owned()));
+            }
+        }
+        let (start, total) = match self.next() {
+            Next::Frame { header, total } => (header, total),
+            Next::Wait => return Ok(None),
+            Next::BadInput(why) => return Err(why),
+        };
+        match layout.scan(self.frame(py, start, total)) {
+            Ok(header) => Ok(Some((header, start, total))),
+            Err(malformed) => Err(BadInput::Invalid(malformed.0.to_owned())),
+        }
     }
 
     /// The payload of a frame that [`ConnectionState::next`] found.

@@ -72,6 +72,12 @@ impl Connection {
         }
     }
 
+    /// The transport takes more: flushes, and tells senders that wait that there is room.
+    pub fn write_again(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().state(slf.py()).outgoing.is_stalled = false;
+        Self::flush_and_tell(slf)
+    }
+
     /// Flushes, then tells senders that wait that there is room.
     pub(super) fn flush_and_tell(slf: &Bound<'_, Self>) -> PyResult<()> {
         slf.get().flush(slf.py())?;

@@ -36,27 +36,17 @@ impl RelayBack {
     }
 
     fn buffer_updated(slf: &Bound<'_, Self>, nbytes: usize) -> PyResult<()> {
-        if slf.as_super().get().received(slf.py(), nbytes)? {
-            Self::handle(slf)
-        } else {
-            Ok(())
-        }
+        let connection = slf.as_super().get();
+        connection.read(slf.py(), nbytes, || Self::handle(slf))
     }
 
     fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
         let connection = slf.as_super().get();
-        if connection.proceeds(slf.py()) {
-            Self::handle(slf)?;
-            connection.resume_reading(slf.py())?;
-        }
-        Ok(())
+        connection.proceed(slf.py(), || Self::handle(slf))
     }
 
     fn _writes_again(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        // Connection's own; Python's super() would begin at the class of the object and come back here.
-        py.get_type::<Connection>()
-            .call_method1(intern!(py, "_writes_again"), (slf,))?;
+        Connection::write_again(slf.as_super())?;
         Self::resume(slf)
     }
 

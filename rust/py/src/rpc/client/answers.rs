@@ -11,7 +11,7 @@ use super::ClientConnection;
 use crate::asyncio_glue::current_task::{Turns, is_task_running};
 use crate::asyncio_glue::switch::plain;
 use crate::codec::Payload;
-use crate::connection::{BadInput, Next, end_for_bad_input};
+use crate::connection::{BadInput, end_for_bad_input};
 use crate::errors;
 use crate::guarded::Held;
 use crate::rpc::call::UnaryCall;
@@ -217,28 +217,14 @@ impl ClientConnection {
         let py = slf.py();
         let this = slf.get();
         let mut state = slf.as_super().get().state(py);
-        if state.closed {
+        let Some((header, start, total)) = state.next_with_header(py, &this.receive, this.exchanges)? else {
             return Ok(None);
-        }
-        if this.exchanges {
-            if let Some(what) = state.foreign() {
-                return Err(BadInput::Invalid(what.to_owned()));
-            }
-        }
-        let (start, total) = match state.next() {
-            Next::Frame { header, total } => (header, total),
-            Next::Wait => return Ok(None),
-            Next::BadInput(why) => return Err(why),
         };
-        let payload = state.frame(py, start, total);
-        let header = this
-            .receive
-            .scan(payload)
-            .map_err(|malformed| BadInput::Invalid(malformed.0.to_owned()))?;
+        let length = state.frame(py, start, total).len();
         let mut calls = this.calls.borrow(py);
         let event = calls
             .client
-            .receive(header, payload.len(), |sink| sink.clone_ref(py).into())
+            .receive(header, length, |sink| sink.clone_ref(py).into())
             .map_err(|violation| BadInput::Invalid(violation.to_string()))?;
         let payload = event
             .has_message()

@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicUsize;
 
 use protosocket_core::rpc::about_connection;
 use protosocket_core::rpc::client::{Call, Client};
-use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -33,19 +32,9 @@ impl ClientConnection {
             read_messages,
         };
         let connection = Connection::create(codec.get().framing, codec.get().is_protobuf(), limits);
-        let (send, receive) = match (&codec.get().send, &codec.get().receive) {
-            (Some(send), Some(receive)) => (send.clone(), receive.layout.clone()),
-            _ => {
-                return Err(PyValueError::new_err(
-                    "a client needs to know where messages carry their id",
-                ));
-            }
-        };
-        let largest_id = codec
-            .get()
-            .receive
-            .as_ref()
-            .map_or(send.largest_id, |side| side.largest_id.min(send.largest_id));
+        let (send, receive) = codec.get().sides("a client")?;
+        let largest_id = receive.largest_id.min(send.largest_id);
+        let (send, receive) = (send.clone(), receive.layout.clone());
         let calls = Calls {
             client: if exchanges {
                 Client::with_exchanges()
@@ -73,11 +62,7 @@ impl ClientConnection {
 
     fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
         let connection = slf.as_super().get();
-        if connection.proceeds(slf.py()) {
-            Self::handle(slf)?;
-            connection.resume_reading(slf.py())?;
-        }
-        Ok(())
+        connection.proceed(slf.py(), || Self::handle(slf))
     }
 
     /// Sends a request whose one answer completes `future`. The call's id, or 0 if nothing was sent

@@ -3,12 +3,10 @@
 use protosocket_core::rpc::server::{Limits as ServerLimits, Server};
 use protosocket_core::rpc::{about_connection, message};
 use protosocket_core::wire::layouts::Layout;
-use pyo3::exceptions::PyValueError;
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PySuper;
 
 use crate::asyncio_glue::coroutine::current_context;
 use crate::asyncio_glue::handler_task::HandlerTask;
@@ -82,20 +80,14 @@ impl ServerConnection {
             read_messages,
         };
         let connection = Connection::create(codec.get().framing, codec.get().is_protobuf(), limits);
-        let (send, receive) = match (&codec.get().send, &codec.get().receive) {
-            (Some(send), Some(receive)) => (send.clone(), receive.layout.clone()),
-            _ => {
-                return Err(PyValueError::new_err(
-                    "a server needs to know where messages carry their id",
-                ));
-            }
-        };
+        let (send, receive) = codec.get().sides("a server")?;
         // A 64-bit field carries any id, whichever of them its own clients choose.
         let largest_id = if send.largest_id > u64::from(u32::MAX) {
             u64::MAX
         } else {
             send.largest_id
         };
+        let (send, receive) = (send.clone(), receive.layout.clone());
         let limits = ServerLimits {
             calls: max_calls,
             waiting: read_messages,
@@ -138,18 +130,12 @@ impl ServerConnection {
 
     fn _proceed(slf: &Bound<'_, Self>) -> PyResult<()> {
         let connection = slf.as_super().get();
-        if connection.proceeds(slf.py()) {
-            Self::handle(slf)?;
-            connection.resume_reading(slf.py())?;
-        }
-        Ok(())
+        connection.proceed(slf.py(), || Self::handle(slf))
     }
 
     /// The send queue has room again.
     fn _writes_again(slf: &Bound<'_, Self>) -> PyResult<()> {
-        // Of this very class: the super of the object's own class would be this method again.
-        let connection = PySuper::new(&slf.py().get_type::<Self>(), slf.as_any())?;
-        connection.call_method0(intern!(slf.py(), "_writes_again"))?;
+        Connection::write_again(slf.as_super())?;
         Self::go_on(slf)
     }
 

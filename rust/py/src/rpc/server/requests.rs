@@ -10,7 +10,7 @@ use super::connection::{ServerCall, ServerConnection, Waiting};
 use super::native::{NativeHandler, native};
 use crate::asyncio_glue::handlers::Handlers;
 use crate::codec::Payload;
-use crate::connection::{BadInput, Connection, Next, end_for_bad_input};
+use crate::connection::{BadInput, Connection, end_for_bad_input};
 use crate::guarded::Held;
 
 impl Waiting {
@@ -117,24 +117,9 @@ impl ServerConnection {
         only_calls: bool,
     ) -> Result<Option<Request<'py>>, BadInput> {
         let mut state = connection.state(py);
-        if state.closed {
+        let Some((header, start, total)) = state.next_with_header(py, &self.receive, self.exchanges)? else {
             return Ok(None);
-        }
-        if self.exchanges {
-            if let Some(what) = state.foreign() {
-                return Err(BadInput::Invalid(what.to_owned()));
-            }
-        }
-        let (start, total) = match state.next() {
-            Next::Frame { header, total } => (header, total),
-            Next::Wait => return Ok(None),
-            Next::BadInput(why) => return Err(why),
         };
-        let payload = state.frame(py, start, total);
-        let header = self
-            .receive
-            .scan(payload)
-            .map_err(|malformed| BadInput::Invalid(malformed.0.to_owned()))?;
         let server = &mut self.state.borrow(py).server;
         if only_calls && !server.is_call(header) {
             return Ok(None);
