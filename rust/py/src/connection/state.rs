@@ -44,7 +44,8 @@ impl ConnectionState {
 
     /// The next message with its header: where its payload begins and ends. Nothing if none is there, or none counts
     /// any more. `exchanges`: other protocols are told by the very first bytes, before any message is whole.
-    #[inline]
+    // Always: each call of native messages has 1% more instructions otherwise (`make costs`).
+    #[inline(always)]
     pub fn next_with_header(
         &mut self,
         py: Python<'_>,

@@ -220,11 +220,10 @@ impl ClientConnection {
         let Some((header, start, total)) = state.next_with_header(py, &this.receive, this.exchanges)? else {
             return Ok(None);
         };
-        let length = state.frame(py, start, total).len();
         let mut calls = this.calls.borrow(py);
         let event = calls
             .client
-            .receive(header, length, |sink| sink.clone_ref(py).into())
+            .receive(header, total - start, |sink| sink.clone_ref(py).into())
             .map_err(|violation| BadInput::Invalid(violation.to_string()))?;
         let payload = event
             .has_message()
